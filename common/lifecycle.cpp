@@ -1,0 +1,148 @@
+#include "common/lifecycle.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/backoff.hpp"
+
+namespace relay {
+namespace {
+
+void finish(task& t, task_state state, timestamp now) {
+  t.state = state;
+  t.finished_at = now;
+  t.next_submit_at = t.next_poll_at = never;
+  t.misses = t.not_found = 0;
+}
+
+void fail_task(task& t, std::string reason, timestamp now) {
+  finish(t, task_state::failed, now);
+  t.fail_reason = std::move(reason);
+}
+
+bool at_upstream(const task& t) {
+  return t.state == task_state::queued || t.state == task_state::dreaming;
+}
+
+// Takes over what the upstream said. A job never moves backwards: a late "queued" after "dreaming" is noise.
+void follow(task& t, const job& said, const std::string& reply, timestamp now, const policy& p,
+            double jitter) {
+  t.reply = reply;
+  t.misses = t.not_found = 0;
+  if (said.progress) t.progress = *said.progress;
+  switch (said.state) {
+    case job_state::completed:
+      finish(t, task_state::completed, now);
+      t.fail_reason.clear();
+      t.progress = 100;
+      return;
+    case job_state::failed:
+      fail_task(t,
+                said.failure_reason.empty() ? "The upstream reported a failure without a reason"
+                                            : said.failure_reason,
+                now);
+      return;
+    case job_state::dreaming:
+      t.state = task_state::dreaming;
+      break;
+    case job_state::queued:
+    case job_state::unknown:
+      break;
+  }
+  if (now >= t.deadline) {
+    fail_task(t, "The job did not end within the time allowed", now);
+    return;
+  }
+  t.next_poll_at = now + backoff(0, p.poll_interval, p.poll_interval, jitter);
+}
+
+struct step {
+  task& t;
+  timestamp now;
+  const policy& p;
+  double jitter;
+
+  void operator()(const event::submit_started& e) const {
+    if (t.state != task_state::pending) return;
+    t.state = task_state::submitting;
+    t.upstream = e.upstream;
+    t.next_submit_at = never;
+    ++t.attempts;
+  }
+
+  void operator()(const event::accepted& e) const {
+    if (t.state != task_state::submitting) return;
+    t.state = task_state::queued;
+    t.upstream_id = e.said.id;
+    t.started_at = now;
+    t.deadline = now + p.job_deadline;
+    follow(t, e.said, e.reply, now, p, jitter);
+  }
+
+  void operator()(const event::rejected& e) const {
+    if (t.state != task_state::submitting) return;
+    fail_task(t, e.message, now);
+    t.fail_status = e.status;
+  }
+
+  void operator()(const event::unavailable& e) const {
+    if (t.state != task_state::submitting && t.state != task_state::pending) return;
+    if (now >= t.deadline) return (*this)(event::submit_expired{});
+    t.state = task_state::pending;
+    if (!t.pinned) t.upstream.clear();
+    const milliseconds delay = std::max(
+        e.retry_after, backoff(std::max(0, t.attempts - 1), p.submit_retry, p.submit_retry_max, jitter));
+    t.next_submit_at = std::min(now + delay, t.deadline);
+  }
+
+  void operator()(const event::outcome_unknown&) const {
+    if (t.state != task_state::submitting) return;
+    fail_task(t,
+              "The upstream's answer to the submission was lost. It may have created the job, so it was not "
+              "submitted again",
+              now);
+  }
+
+  void operator()(const event::interrupted&) const {
+    if (t.state != task_state::submitting) return;
+    fail_task(
+        t,
+        "The relay stopped while it was submitting the job. The upstream may have created it, so it was not "
+        "submitted again",
+        now);
+  }
+
+  void operator()(const event::submit_expired&) const {
+    if (t.state != task_state::pending && t.state != task_state::submitting) return;
+    fail_task(t, "No upstream could take the job within the time allowed", now);
+  }
+
+  void operator()(const event::polled& e) const {
+    const bool late_success =
+        t.state == task_state::failed && !t.upstream_id.empty() && e.said.state == job_state::completed;
+    if (!at_upstream(t) && !late_success) return;
+    follow(t, e.said, e.reply, now, p, jitter);
+  }
+
+  void operator()(const event::poll_failed& e) const {
+    if (!at_upstream(t)) return;
+    ++t.misses;
+    t.not_found = e.not_found ? t.not_found + 1 : 0;
+    if (t.not_found >= p.not_found_limit) return fail_task(t, "The upstream no longer knows the job", now);
+    if (now >= t.deadline) return fail_task(t, "The job did not end within the time allowed", now);
+    const milliseconds delay =
+        std::max(e.retry_after, backoff(t.misses, p.poll_interval, p.poll_retry_max, jitter));
+    t.next_poll_at = std::min(now + delay, std::max(t.deadline, now + p.poll_interval));
+  }
+};
+
+}  // namespace
+
+task advance(task t, const task_event& e, timestamp now, const policy& p, double jitter) {
+  const task before = t;
+  std::visit(step{t, now, p, jitter}, e);
+  if (t != before) t.updated_at = now;
+  return t;
+}
+
+}  // namespace relay

@@ -1,0 +1,104 @@
+#include "common/outgoing.hpp"
+
+#include "common/id.hpp"
+#include "common/json.hpp"
+
+namespace relay {
+namespace {
+
+// Spellings of the stations and of the web app, for the official API. The client sees its own in the echo.
+std::string_view official_model(std::string_view name) {
+  if (name == "ray-v1" || name == "ray-1.6" || name == "ray-1") return "ray-1-6";
+  if (name == "ray-v2") return "ray-2";
+  return name;
+}
+
+json::value* frame_at(json::object& request, const char* key) {
+  json::value* keyframes = request.if_contains("keyframes");
+  if (keyframes == nullptr || !keyframes->is_object()) return nullptr;
+  json::value* frame = keyframes->get_object().if_contains(key);
+  return frame != nullptr && frame->is_object() ? frame : nullptr;
+}
+
+result<void> translate_references(json::object& request, const id_translation& translate) {
+  for (const char* key : {"frame0", "frame1"}) {
+    json::value* frame = frame_at(request, key);
+    if (frame == nullptr || text_of(frame->get_object(), "type") != "generation") continue;
+    const auto theirs = translate(normalise_id(text_of(frame->get_object(), "id")));
+    if (!theirs) {
+      return fail(errc::invalid_request, std::string("keyframes.") + key +
+                                             ".id: that generation has not been accepted by an upstream");
+    }
+    frame->get_object()["id"] = json::string(*theirs);
+  }
+  return {};
+}
+
+outgoing for_luma(const task& t, json::object request, const std::string& default_model) {
+  request.erase("expand_prompt");  // the web app's own; the official API has no such field
+  if (const json::value* model = member(request, "model"); model != nullptr && model->is_string()) {
+    request["model"] = json::string(official_model(view(model->get_string())));
+  } else if (model == nullptr && !default_model.empty() && t.asked_at != endpoint::image) {
+    request["model"] = json::string(default_model);
+  }
+  return {std::string(info(t.asked_at).path), json::serialize(request)};
+}
+
+void move_member(json::object& o, const char* from, const char* to) {
+  json::value* found = o.if_contains(from);
+  if (found == nullptr) return;
+  json::value value = std::move(*found);
+  o.erase(from);
+  o[to] = std::move(value);
+}
+
+outgoing for_station(json::object request) {
+  outgoing out;
+  out.path = "/luma/generations";
+  move_member(request, "prompt", "user_prompt");
+  move_member(request, "model", "model_name");
+  if (!request.contains("user_prompt")) request["user_prompt"] = "";
+  for (const auto& [frame_name, field] :
+       {std::pair{"frame0", "image_url"}, std::pair{"frame1", "image_end_url"}}) {
+    json::value* frame = frame_at(request, frame_name);
+    if (frame == nullptr) continue;
+    const json::object& f = frame->get_object();
+    if (text_of(f, "type") == "generation") {
+      out.path = "/luma/generations/" + std::string(text_of(f, "id")) + "/extend";
+    } else if (const json::value* url = member(f, "url")) {
+      request[field] = *url;
+    }
+  }
+  request.erase("keyframes");
+  out.body = json::serialize(request);
+  return out;
+}
+
+}  // namespace
+
+bool can_serve(protocol p, const task& t) {
+  if (p == protocol::luma) return true;
+  if (t.asked_at == endpoint::image) return false;
+  // A station can extend a generation, nothing more.
+  auto request = parse_lenient(t.request);
+  if (!request || !request->is_object()) return false;
+  const json::value* last = frame_at(request->get_object(), "frame1");
+  return last == nullptr || text_of(last->get_object(), "type") != "generation";
+}
+
+result<outgoing> make_outgoing(const task& t, protocol p, const std::string& default_model,
+                               const id_translation& translate) {
+  auto request = parse_lenient(t.request);
+  if (!request || !request->is_object()) return fail(errc::internal, "the stored request is not an object");
+  if (auto done = translate_references(request->get_object(), translate); !done) {
+    return std::unexpected(std::move(done.error()));
+  }
+  if (p == protocol::station) return for_station(std::move(request->get_object()));
+  return for_luma(t, std::move(request->get_object()), default_model);
+}
+
+std::string fetch_path(protocol p, const std::string& upstream_id) {
+  return (p == protocol::station ? "/luma/generations/" : "/generations/") + upstream_id;
+}
+
+}  // namespace relay

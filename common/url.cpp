@@ -1,0 +1,43 @@
+#include "common/url.hpp"
+
+#include <boost/url.hpp>
+
+namespace relay {
+namespace urls = boost::urls;
+
+std::string base_url::authority() const {
+  std::string out = host.find(':') != std::string::npos ? "[" + host + "]" : host;
+  if (port != (tls ? 443 : 80)) out += ":" + std::to_string(port);
+  return out;
+}
+
+result<base_url> parse_base_url(std::string_view text) {
+  const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  if (!parsed) return fail(errc::invalid_request, "must be an address such as https://api.lumalabs.ai");
+  const urls::url_view& url = *parsed;
+  base_url out;
+  if (url.scheme_id() == urls::scheme::https) {
+    out.tls = true;
+  } else if (url.scheme_id() != urls::scheme::http) {
+    return fail(errc::invalid_request, "must begin with http:// or https://");
+  }
+  out.host = url.host_address();
+  if (out.host.empty()) return fail(errc::invalid_request, "has no host");
+  if (url.has_userinfo()) return fail(errc::invalid_request, "must not carry a user name or password");
+  if (url.has_query() || url.has_fragment()) return fail(errc::invalid_request, "must end after the path");
+  out.port = url.has_port() ? url.port_number() : static_cast<std::uint16_t>(out.tls ? 443 : 80);
+  if (out.port == 0) return fail(errc::invalid_request, "the port must be 1 to 65535");
+  out.path = std::string(url.encoded_path());
+  while (!out.path.empty() && out.path.back() == '/') out.path.pop_back();
+  return out;
+}
+
+bool is_web_url(std::string_view text) {
+  if (text.size() > 2048) return false;
+  const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  if (!parsed) return false;
+  const bool web = parsed->scheme_id() == urls::scheme::http || parsed->scheme_id() == urls::scheme::https;
+  return web && !parsed->host_address().empty();
+}
+
+}  // namespace relay
