@@ -1,0 +1,105 @@
+#pragma once
+
+// The configuration as plain structs. Defaults are here; names, ranges and the sentence that explains each
+// key are in fields.cpp, from which loading, checking, printing, the example file and the reference page all
+// come.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/secret.hpp"
+#include "common/time.hpp"
+#include "common/url.hpp"
+
+namespace relay {
+
+/// Where to listen. Port 0 lets the system choose (tests).
+struct listen_address {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+/// `127.0.0.1:8080`, `[::1]:8080`, `0.0.0.0:80`. Errors: invalid_request.
+result<listen_address> parse_listen(std::string_view text);
+
+struct server_config {
+  std::string listen = "127.0.0.1:8080";
+  std::string public_url;
+  std::vector<std::string> cors_origins = {"*"};
+  std::string when_busy = "queue";  // or "reject"
+  milliseconds submit_wait{10'000};
+  milliseconds shutdown_grace{30'000};
+  milliseconds header_timeout{10'000};
+  milliseconds body_timeout{30'000};
+  milliseconds write_timeout{30'000};
+  milliseconds idle_timeout{75'000};
+  std::int64_t max_connections = 10'000;
+  std::int64_t max_connections_per_address = 2'000;
+  std::int64_t max_header_bytes = 16 * 1024;
+  std::int64_t max_body_bytes = 1024 * 1024;
+  std::int64_t max_batch_ids = 100;
+};
+
+struct storage_config {
+  std::string path = "luma-relay.db";
+  std::int64_t queue_limit = 10'000;
+  std::int64_t cache_tasks = 10'000;
+};
+
+struct submit_config {
+  milliseconds deadline{900'000};
+  milliseconds retry{1'000};
+  milliseconds retry_max{30'000};
+};
+
+struct poll_config {
+  milliseconds interval{3'000};
+  milliseconds retry_max{60'000};
+  milliseconds job_deadline{3'600'000};
+  std::int64_t concurrency = 32;
+  std::int64_t not_found_limit = 5;
+};
+
+struct admin_config {
+  std::string listen = "127.0.0.1:9090";
+};
+
+struct log_config {
+  std::string level = "info";
+  std::string format = "text";
+  std::string file;
+};
+
+struct upstream_config {
+  std::string name;
+  std::string url;
+  secret key;
+  std::string key_env;
+  std::string key_file;
+  std::string protocol = "luma";  // or "station"
+  std::string default_model = "ray-2";
+  std::string ca_file;
+  std::int64_t max_concurrent = 0;
+  std::int64_t max_connections = 256;
+  milliseconds connect_timeout{5'000};
+  milliseconds first_byte_timeout{30'000};
+  milliseconds total_timeout{60'000};
+  milliseconds idle_timeout{4'000};
+
+  // Worked out when the configuration is checked.
+  base_url base;
+};
+
+struct config {
+  server_config server;
+  storage_config storage;
+  submit_config submit;
+  poll_config poll;
+  admin_config admin;
+  log_config log;
+  std::vector<upstream_config> upstreams;
+};
+
+}  // namespace relay

@@ -1,0 +1,329 @@
+#include "config/fields.hpp"
+
+#include <algorithm>
+
+namespace relay {
+namespace {
+
+constexpr std::int64_t hour = 3'600'000;
+constexpr std::int64_t day = 24 * hour;
+
+#define AT(member) [](config& c) -> field_target { return &c.member; }
+#define UP(member) [](upstream_config& c) -> field_target { return &c.member; }
+
+const field table[] = {
+    {"server",
+     "listen",
+     AT(server.listen),
+     "Address and port for clients; 0.0.0.0:8080 to be reached from outside.",
+     0,
+     0,
+     {}},
+    {"server",
+     "public_url",
+     AT(server.public_url),
+     "The address clients reach the relay at, such as https://relay.example.com; shown at start.",
+     0,
+     0,
+     {}},
+    {"server",
+     "cors_origins",
+     AT(server.cors_origins),
+     "Origins that browsers may call from; \"*\" allows any, an empty list none.",
+     0,
+     0,
+     {}},
+    {"server",
+     "when_busy",
+     AT(server.when_busy),
+     "When no upstream can take a job now: \"queue\" keeps it until one can, \"reject\" answers 503.",
+     0,
+     0,
+     {"queue", "reject"}},
+    {"server",
+     "submit_wait_ms",
+     AT(server.submit_wait),
+     "How long a create waits for the upstream's own answer before it answers 201 queued.",
+     0,
+     55'000,
+     {}},
+    {"server",
+     "shutdown_grace_ms",
+     AT(server.shutdown_grace),
+     "How long requests in flight may take after SIGTERM.",
+     0,
+     hour,
+     {}},
+    {"server",
+     "header_timeout_ms",
+     AT(server.header_timeout),
+     "Time for a whole request head, from its first byte; then 408.",
+     100,
+     hour,
+     {}},
+    {"server",
+     "body_timeout_ms",
+     AT(server.body_timeout),
+     "Time for a whole request body; then 408.",
+     100,
+     hour,
+     {}},
+    {"server",
+     "write_timeout_ms",
+     AT(server.write_timeout),
+     "Time for a client to take a whole answer; then the connection is closed.",
+     100,
+     hour,
+     {}},
+    {"server",
+     "idle_timeout_ms",
+     AT(server.idle_timeout),
+     "How long an idle connection is kept; longer than your proxy's.",
+     100,
+     day,
+     {}},
+    {"server",
+     "max_connections",
+     AT(server.max_connections),
+     "Open client connections; above it new ones are closed at once.",
+     1,
+     1'000'000,
+     {}},
+    {"server",
+     "max_connections_per_address",
+     AT(server.max_connections_per_address),
+     "The same for one address; a reverse proxy counts as one address.",
+     1,
+     1'000'000,
+     {}},
+    {"server",
+     "max_header_bytes",
+     AT(server.max_header_bytes),
+     "Longest request head; then 431.",
+     1024,
+     65'536,
+     {}},
+    {"server",
+     "max_body_bytes",
+     AT(server.max_body_bytes),
+     "Longest request body; then 413.",
+     1024,
+     64 * 1024 * 1024,
+     {}},
+    {"server",
+     "max_batch_ids",
+     AT(server.max_batch_ids),
+     "Most ids in one POST /luma/tasks; then 400.",
+     1,
+     10'000,
+     {}},
+    {"storage",
+     "path",
+     AT(storage.path),
+     "The SQLite file; its folder must exist. Files beside it: -wal, -shm, .lock, .sock.",
+     0,
+     0,
+     {}},
+    {"storage",
+     "queue_limit",
+     AT(storage.queue_limit),
+     "Writes that may wait for the disk; above it creates are answered 503.",
+     16,
+     1'000'000,
+     {}},
+    {"storage",
+     "cache_tasks",
+     AT(storage.cache_tasks),
+     "Tasks kept in memory for reading, about 3 KiB each; 0 reads each from SQLite.",
+     0,
+     10'000'000,
+     {}},
+    {"submit",
+     "deadline_ms",
+     AT(submit.deadline),
+     "A job that no upstream took fails after this.",
+     1'000,
+     7 * day,
+     {}},
+    {"submit",
+     "retry_ms",
+     AT(submit.retry),
+     "First delay after no upstream could take a job; doubles.",
+     10,
+     hour,
+     {}},
+    {"submit", "retry_max_ms", AT(submit.retry_max), "Longest delay between such attempts.", 10, hour, {}},
+    {"poll", "interval_ms", AT(poll.interval), "How often an open job is asked about.", 10, hour, {}},
+    {"poll", "retry_max_ms", AT(poll.retry_max), "Longest delay after polls that failed.", 10, hour, {}},
+    {"poll",
+     "job_deadline_ms",
+     AT(poll.job_deadline),
+     "An accepted job that has not ended after this fails; a late success is still recorded.",
+     1'000,
+     7 * day,
+     {}},
+    {"poll",
+     "concurrency",
+     AT(poll.concurrency),
+     "Polls in flight at once, over all upstreams.",
+     1,
+     1'000,
+     {}},
+    {"poll",
+     "not_found_limit",
+     AT(poll.not_found_limit),
+     "404s in a row before a job counts as gone.",
+     1,
+     1'000,
+     {}},
+    {"admin",
+     "listen",
+     AT(admin.listen),
+     "Address and port of GET /metrics; keep it private. Empty: off.",
+     0,
+     0,
+     {}},
+    {"log",
+     "level",
+     AT(log.level),
+     "Least important line that is written.",
+     0,
+     0,
+     {"debug", "info", "warn", "error"}},
+    {"log",
+     "format",
+     AT(log.format),
+     "\"text\" for people, \"json\" for collectors: one object a line.",
+     0,
+     0,
+     {"text", "json"}},
+    {"log", "file", AT(log.file), "Write to this file instead of standard output.", 0, 0, {}},
+};
+
+const upstream_field upstream_table[] = {
+    {"upstream",
+     "name",
+     UP(name),
+     "A short name for logs and metrics; jobs on disk refer to it, so do not change it.",
+     0,
+     0,
+     {}},
+    {"upstream", "url", UP(url), "Scheme and host, with or without /dream-machine/v1.", 0, 0, {}},
+    {"upstream",
+     "key",
+     UP(key),
+     "The key the upstream gave you. Exactly one of key, key_env and key_file.",
+     0,
+     0,
+     {}},
+    {"upstream", "key_env", UP(key_env), "Name of an environment variable that holds the key.", 0, 0, {}},
+    {"upstream", "key_file", UP(key_file), "A file that holds the key, such as a Docker secret.", 0, 0, {}},
+    {"upstream",
+     "protocol",
+     UP(protocol),
+     "\"luma\" for the official API, \"station\" for a transit station's /luma/generations.",
+     0,
+     0,
+     {"luma", "station"}},
+    {"upstream",
+     "default_model",
+     UP(default_model),
+     "Model sent to the official API when a client names none; empty: none is sent.",
+     0,
+     0,
+     {}},
+    {"upstream",
+     "ca_file",
+     UP(ca_file),
+     "PEM file of a private certificate authority, instead of the system's.",
+     0,
+     0,
+     {}},
+    {"upstream",
+     "max_concurrent",
+     UP(max_concurrent),
+     "Jobs open there at once; 0: as many as the upstream allows.",
+     0,
+     1'000'000,
+     {}},
+    {"upstream", "max_connections", UP(max_connections), "Connections open at once.", 1, 10'000, {}},
+    {"upstream", "connect_timeout_ms", UP(connect_timeout), "Name, TCP and TLS, each.", 100, hour, {}},
+    {"upstream",
+     "first_byte_timeout_ms",
+     UP(first_byte_timeout),
+     "From the last byte sent to the first of the answer.",
+     100,
+     hour,
+     {}},
+    {"upstream", "total_timeout_ms", UP(total_timeout), "A whole exchange.", 100, hour, {}},
+    {"upstream",
+     "idle_timeout_ms",
+     UP(idle_timeout),
+     "How long a connection is kept; shorter than the upstream's own limit.",
+     0,
+     hour,
+     {}},
+};
+
+#undef AT
+#undef UP
+
+std::string upper(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(),
+                         [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+  return out;
+}
+
+std::string quoted(std::string_view text) {
+  static constexpr char hex[] = "0123456789ABCDEF";
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (u < 0x20 || u == 0x7f) {
+      out += "\\u00";
+      out += hex[u >> 4];
+      out += hex[u & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+struct printer {
+  std::string operator()(const std::string* v) const { return quoted(*v); }
+  std::string operator()(const std::int64_t* v) const { return std::to_string(*v); }
+  std::string operator()(const milliseconds* v) const { return std::to_string(v->count()); }
+  std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
+  std::string operator()(const secret* v) const { return v->empty() ? "\"\"" : "\"[secret]\""; }
+  std::string operator()(const std::vector<std::string>* v) const {
+    std::string out = "[";
+    for (std::size_t i = 0; i < v->size(); ++i) out += (i > 0 ? ", " : "") + quoted((*v)[i]);
+    return out + "]";
+  }
+};
+
+}  // namespace
+
+std::span<const field> fields() {
+  return table;
+}
+std::span<const upstream_field> upstream_fields() {
+  return upstream_table;
+}
+
+std::string env_name(std::string_view section, std::string_view key, std::size_t number) {
+  std::string name = "LUMA_RELAY_" + upper(section) + "_";
+  if (number > 0) name += std::to_string(number) + "_";
+  return name + upper(key);
+}
+
+std::string to_toml(const field_target& value) {
+  return std::visit(printer{}, value);
+}
+
+}  // namespace relay

@@ -1,0 +1,312 @@
+#include "config/load.hpp"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "config/fields.hpp"
+
+namespace relay {
+namespace {
+
+// Puts one value, from a file or from the environment, into its place. Returns what is wrong, or "".
+template <class Owner>
+struct setter {
+  const basic_field<Owner>& f;
+  const toml::node* node;   // from the file
+  const std::string* text;  // from the environment
+
+  std::string operator()(std::string* to) const {
+    std::string value;
+    if (text != nullptr) {
+      value = *text;
+    } else if (const auto* s = node->as_string()) {
+      value = s->get();
+    } else {
+      return "must be text in quotes";
+    }
+    if (!f.choices.empty() && std::ranges::find(f.choices, value) == f.choices.end()) {
+      std::string message = "must be ";
+      for (std::size_t i = 0; i < f.choices.size(); ++i) {
+        if (i > 0) message += i + 1 == f.choices.size() ? " or " : ", ";
+        message += "\"" + std::string(f.choices[i]) + "\"";
+      }
+      return message;
+    }
+    *to = std::move(value);
+    return {};
+  }
+  std::string operator()(secret* to) const {
+    if (text != nullptr) {
+      *to = secret(*text);
+    } else if (const auto* s = node->as_string()) {
+      *to = secret(s->get());
+    } else {
+      return "must be text in quotes";
+    }
+    return {};
+  }
+  std::string operator()(std::int64_t* to) const {
+    std::int64_t value = 0;
+    if (text != nullptr) {
+      const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
+      if (ec != std::errc{} || end != text->data() + text->size()) return range();
+    } else if (const auto* i = node->as_integer()) {
+      value = i->get();
+    } else {
+      return range();
+    }
+    if (value < f.min || value > f.max) return range();
+    *to = value;
+    return {};
+  }
+  std::string operator()(milliseconds* to) const {
+    std::int64_t value = 0;
+    std::string wrong = (*this)(&value);
+    if (wrong.empty()) *to = milliseconds(value);
+    return wrong.empty() ? wrong : wrong + " (milliseconds)";
+  }
+  std::string operator()(bool* to) const {
+    if (text != nullptr) {
+      if (*text != "true" && *text != "false") return "must be true or false";
+      *to = *text == "true";
+    } else if (const auto* b = node->as_boolean()) {
+      *to = b->get();
+    } else {
+      return "must be true or false";
+    }
+    return {};
+  }
+  std::string operator()(std::vector<std::string>* to) const {
+    std::vector<std::string> values;
+    if (text != nullptr) {  // separated by commas
+      std::string_view rest = *text;
+      while (!rest.empty()) {
+        const auto comma = rest.find(',');
+        const std::string_view part = rest.substr(0, comma);
+        if (!part.empty()) values.emplace_back(part);
+        rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
+      }
+    } else if (const auto* list = node->as_array()) {
+      for (const toml::node& item : *list) {
+        const auto* s = item.as_string();
+        if (s == nullptr) return "must be a list of text in quotes";
+        values.push_back(s->get());
+      }
+    } else {
+      return "must be a list of text in quotes";
+    }
+    *to = std::move(values);
+    return {};
+  }
+
+  std::string range() const {
+    return "must be a whole number from " + std::to_string(f.min) + " to " + std::to_string(f.max);
+  }
+};
+
+class loader {
+ public:
+  loader(std::string_view file, const env_lookup& env) : file_(file), env_(env) {}
+
+  void read_file(std::string_view text);
+  void read_environment();
+  void check();
+
+  loaded_config out;
+
+ private:
+  void problem(const toml::source_region* at, std::string key, std::string message) {
+    std::string where = file_;
+    if (at != nullptr && at->begin.line > 0) where += ":" + std::to_string(at->begin.line);
+    out.problems.push_back({std::move(where), std::move(key), std::move(message)});
+  }
+
+  template <class Owner>
+  void read_section(const toml::table& section, std::string_view name, std::string_view prefix,
+                    std::span<const basic_field<Owner>> table, Owner& into);
+  void check_listen(const std::string& text, const std::string& key);
+  void check_upstream(upstream_config& u, std::size_t number);
+
+  std::string file_;
+  const env_lookup& env_;
+};
+
+template <class Owner>
+void loader::read_section(const toml::table& section, std::string_view name, std::string_view prefix,
+                          std::span<const basic_field<Owner>> table, Owner& into) {
+  for (const auto& [key, node] : section) {
+    const std::string full = std::string(prefix) + "." + std::string(key.str());
+    const auto found = std::ranges::find_if(
+        table, [&](const basic_field<Owner>& f) { return f.section == name && f.key == key.str(); });
+    if (found == table.end()) {
+      std::string allowed;
+      for (const basic_field<Owner>& f : table) {
+        if (f.section == name) allowed += (allowed.empty() ? "" : ", ") + std::string(f.key);
+      }
+      problem(&node.source(), full, "no such key; [" + std::string(name) + "] has " + allowed);
+      continue;
+    }
+    const std::string wrong = std::visit(setter<Owner>{*found, &node, nullptr}, found->at(into));
+    if (!wrong.empty()) problem(&node.source(), full, wrong);
+  }
+}
+
+void loader::read_file(std::string_view text) {
+  toml::table root;
+  try {
+    root = toml::parse(text, file_);
+  } catch (const toml::parse_error& e) {
+    problem(&e.source(), "", "not valid TOML: " + std::string(e.description()));
+    return;
+  }
+  std::set<std::string_view> sections;
+  for (const field& f : fields()) sections.insert(f.section);
+  for (const auto& [key, node] : root) {
+    const std::string name(key.str());
+    if (name == "upstream") {
+      const toml::array* list = node.as_array();
+      const bool tables =
+          list != nullptr && std::ranges::all_of(*list, [](const toml::node& n) { return n.is_table(); });
+      if (!tables) {
+        problem(&node.source(), name, "each upstream is a section of its own: [[upstream]]");
+        continue;
+      }
+      for (const toml::node& item : *list) {
+        upstream_config& u = out.value.upstreams.emplace_back();
+        read_section<upstream_config>(*item.as_table(), "upstream",
+                                      "upstream." + std::to_string(out.value.upstreams.size()),
+                                      upstream_fields(), u);
+      }
+    } else if (sections.contains(name)) {
+      if (const toml::table* section = node.as_table()) {
+        read_section<config>(*section, name, name, fields(), out.value);
+      } else {
+        problem(&node.source(), name, "is a section: [" + name + "]");
+      }
+    } else {
+      std::string allowed;
+      for (const std::string_view s : sections) allowed += "[" + std::string(s) + "], ";
+      problem(&node.source(), name, "no such section; there are " + allowed + "[[upstream]]");
+    }
+  }
+}
+
+void loader::read_environment() {
+  const auto apply = [&](const auto& f, auto& into, std::size_t number) {
+    const std::string name = env_name(f.section, f.key, number);
+    const auto value = env_(name);
+    if (!value) return;
+    using owner = std::remove_reference_t<decltype(into)>;
+    const std::string wrong = std::visit(setter<owner>{f, nullptr, &*value}, f.at(into));
+    if (!wrong.empty()) out.problems.push_back({"environment", name, wrong});
+  };
+  for (const field& f : fields()) apply(f, out.value, 0);
+  for (std::size_t number = 1;; ++number) {
+    if (number > out.value.upstreams.size()) {
+      const bool any = std::ranges::any_of(upstream_fields(), [&](const upstream_field& f) {
+        return env_(env_name(f.section, f.key, number)).has_value();
+      });
+      if (!any) break;
+      out.value.upstreams.emplace_back();
+    }
+    for (const upstream_field& f : upstream_fields()) apply(f, out.value.upstreams[number - 1], number);
+  }
+}
+
+void loader::check_listen(const std::string& text, const std::string& key) {
+  if (const auto parsed = parse_listen(text); !parsed) problem(nullptr, key, parsed.error().message.text);
+}
+
+std::string strip(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+void loader::check_upstream(upstream_config& u, std::size_t number) {
+  const std::string prefix = "upstream." + std::to_string(number) + ".";
+  if (!valid_upstream_name(u.name)) {
+    problem(nullptr, prefix + "name", "must be 1 to 64 letters, digits, '-', '_' or '.'");
+  }
+  if (auto base = parse_base_url(u.url)) {
+    // With or without the official prefix: it is added back where the protocol needs it.
+    constexpr std::string_view official = "/dream-machine/v1";
+    if (base->path.ends_with(official)) base->path.resize(base->path.size() - official.size());
+    u.base = std::move(*base);
+  } else {
+    problem(nullptr, prefix + "url",
+            u.url.empty() ? "is missing; the official one is https://api.lumalabs.ai"
+                          : base.error().message.text);
+  }
+
+  const int sources = !u.key.empty() + !u.key_env.empty() + !u.key_file.empty();
+  if (sources != 1) {
+    problem(nullptr, prefix + "key", "give exactly one of key, key_env and key_file");
+  } else if (!u.key_env.empty()) {
+    if (const auto value = env_(u.key_env); value && !value->empty())
+      u.key = secret(strip(*value));
+    else
+      problem(nullptr, prefix + "key_env", "the environment variable " + u.key_env + " is not set");
+  } else if (!u.key_file.empty()) {
+    std::ifstream in(u.key_file);
+    const std::string content{std::istreambuf_iterator<char>(in), {}};
+    if (!in || strip(content).empty())
+      problem(nullptr, prefix + "key_file", "cannot read a key from " + u.key_file);
+    else
+      u.key = secret(strip(content));
+  }
+  const std::string& key = u.key.reveal();
+  if (std::ranges::any_of(key, [](char c) { return c < 0x21 || c > 0x7e; })) {
+    problem(nullptr, prefix + "key", "the key must be printable ASCII without spaces");
+  }
+}
+
+void loader::check() {
+  check_listen(out.value.server.listen, "server.listen");
+  if (!out.value.admin.listen.empty()) check_listen(out.value.admin.listen, "admin.listen");
+  if (out.value.storage.path.empty()) problem(nullptr, "storage.path", "must not be empty");
+  if (!out.value.server.public_url.empty()) {
+    if (const auto url = parse_base_url(out.value.server.public_url); !url) {
+      problem(nullptr, "server.public_url", url.error().message.text);
+    }
+  }
+  if (out.value.upstreams.empty()) {
+    problem(nullptr, "upstream", "there is no [[upstream]]; add one with name, url and key");
+  }
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < out.value.upstreams.size(); ++i) {
+    check_upstream(out.value.upstreams[i], i + 1);
+    if (!names.insert(out.value.upstreams[i].name).second) {
+      problem(nullptr, "upstream." + std::to_string(i + 1) + ".name", "two upstreams have this name");
+    }
+  }
+}
+
+}  // namespace
+
+bool valid_upstream_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+std::string to_string(const config_problem& p) {
+  std::string text = p.where;
+  if (!p.key.empty()) text += (text.empty() ? "" : ": ") + p.key;
+  return text + (text.empty() ? "" : ": ") + p.message;
+}
+
+loaded_config load_config(std::string_view text, std::string_view file, const env_lookup& env) {
+  loader l(file, env);
+  l.read_file(text);
+  const bool readable = l.out.problems.empty() || !l.out.problems.front().key.empty();
+  l.read_environment();
+  if (readable) l.check();
+  return std::move(l.out);
+}
+
+}  // namespace relay

@@ -1,0 +1,99 @@
+// Everything a person reads about the configuration, made from the one table.
+
+#include "config/fields.hpp"
+#include "config/load.hpp"
+
+namespace relay {
+namespace {
+
+// A duration or a number shows its range, a choice its words.
+template <class Owner>
+std::string allowed(const basic_field<Owner>& f, const field_target& at) {
+  if (!f.choices.empty()) {
+    std::string text;
+    for (const std::string_view c : f.choices) text += (text.empty() ? "" : ", ") + std::string(c);
+    return text;
+  }
+  if (std::holds_alternative<std::int64_t*>(at) || std::holds_alternative<milliseconds*>(at)) {
+    return std::to_string(f.min) + " to " + std::to_string(f.max);
+  }
+  if (std::holds_alternative<std::vector<std::string>*>(at)) return "list of text";
+  return "text";
+}
+
+template <class Owner>
+std::string section(std::span<const basic_field<Owner>> table, Owner& from, std::string_view name,
+                    bool comments) {
+  std::string out;
+  for (const basic_field<Owner>& f : table) {
+    if (f.section != name) continue;
+    if (comments) out += "# " + std::string(f.help) + "\n";
+    out += std::string(f.key) + " = " + to_toml(f.at(from)) + "\n";
+  }
+  return out;
+}
+
+template <class Owner>
+void rows(std::string& out, std::span<const basic_field<Owner>> table, Owner& defaults, std::size_t number) {
+  for (const basic_field<Owner>& f : table) {
+    const std::string name =
+        number > 0 ? "[[upstream]] " + std::string(f.key) : std::string(f.section) + "." + std::string(f.key);
+    out += "| `" + name + "` | `" + to_toml(f.at(defaults)) + "` | " + allowed(f, f.at(defaults)) + " | " +
+           std::string(f.help) + " |\n";
+  }
+}
+
+std::vector<std::string_view> section_names() {
+  std::vector<std::string_view> names;
+  for (const field& f : fields()) {
+    if (names.empty() || names.back() != f.section) names.push_back(f.section);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string print_config(const config& c) {
+  config copy = c;  // the table hands out pointers that can be written through
+  std::string out;
+  for (const std::string_view name : section_names()) {
+    out += "[" + std::string(name) + "]\n" + section<config>(fields(), copy, name, false) + "\n";
+  }
+  for (upstream_config& u : copy.upstreams) {
+    out += "[[upstream]]\n" + section<upstream_config>(upstream_fields(), u, "upstream", false) + "\n";
+  }
+  if (out.ends_with("\n\n")) out.pop_back();
+  return out;
+}
+
+std::string example_config() {
+  config defaults;
+  upstream_config upstream;
+  std::string out =
+      "# luma-relay: every key with its default. Only [[upstream]] has to be given.\n"
+      "# Each key can be set from the environment too: LUMA_RELAY_SERVER_LISTEN, LUMA_RELAY_UPSTREAM_1_URL, "
+      "…\n\n";
+  out +=
+      "[[upstream]]\n"
+      "name = \"luma\"\n"
+      "url = \"https://api.lumalabs.ai\"\n"
+      "key_env = \"LUMAAI_API_KEY\"\n";
+  for (const upstream_field& f : upstream_fields()) {
+    out += "# " + std::string(f.help) + "\n# " + std::string(f.key) + " = " + to_toml(f.at(upstream)) + "\n";
+  }
+  for (const std::string_view name : section_names()) {
+    out += "\n[" + std::string(name) + "]\n" + section<config>(fields(), defaults, name, true);
+  }
+  return out;
+}
+
+std::string reference_table() {
+  config defaults;
+  upstream_config upstream;
+  std::string out = "| key | default | allowed | what it does |\n| --- | --- | --- | --- |\n";
+  rows<config>(out, fields(), defaults, 0);
+  rows<upstream_config>(out, upstream_fields(), upstream, 1);
+  return out;
+}
+
+}  // namespace relay
