@@ -1,0 +1,134 @@
+#include "storage/sqlite/group_commit.hpp"
+
+#include <chrono>
+#include <memory>
+#include <utility>
+
+namespace relay::sqlite {
+namespace {
+
+// 4 KiB pages. The log is emptied when the writer has nothing else to do, or when it has grown this long
+// anyway.
+constexpr int checkpoint_when_idle = 1'000;
+constexpr int checkpoint_always = 25'000;
+
+}  // namespace
+
+group_commit::group_commit(db& d, const store_hooks& hooks, std::size_t queue_limit)
+    : db_(d),
+      hooks_(hooks),
+      limit_(queue_limit),
+      begin_(d.prepare("BEGIN IMMEDIATE")),
+      commit_(d.prepare("COMMIT")),
+      rollback_(d.prepare("ROLLBACK")),
+      savepoint_(d.prepare("SAVEPOINT one")),
+      release_(d.prepare("RELEASE one")),
+      rollback_to_(d.prepare("ROLLBACK TO one")),
+      thread_([this] { run(); }) {}
+
+void group_commit::push(std::unique_ptr<write> w) {
+  bool accepted = false;
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    accepted = !stopping_ && queue_.size() < limit_;
+    if (accepted) {
+      first = queue_.empty();
+      queue_.push_back(std::move(w));
+    }
+  }
+  if (first) wake_.notify_one();
+  if (accepted) return;
+  auto refused =
+      fail(errc::overloaded, "The relay is busy; nothing was recorded. Try again in a few seconds");
+  refused.error().retry_after_seconds = 2;
+  // Through the loop, as every other end of a write: never inside the call that began it.
+  hooks_.post([w = std::move(w), refused = std::move(refused)]() mutable { w->finish(std::move(refused)); });
+}
+
+std::size_t group_commit::queued() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size();
+}
+
+void group_commit::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void group_commit::run() {
+  for (;;) {
+    batch work;
+    {
+      std::unique_lock lock(mutex_);
+      if (queue_.empty() && !stopping_) {
+        lock.unlock();
+        checkpoint_if_worth_it(true);
+        lock.lock();
+      }
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) break;
+      work.swap(queue_);
+    }
+    commit(std::move(work));
+    checkpoint_if_worth_it(false);
+  }
+  (void)db_.checkpoint();  // a clean exit leaves a short log; nothing depends on it
+}
+
+void group_commit::commit(batch work) {
+  const auto started = std::chrono::steady_clock::now();
+  const auto run_one = [](statement& s) -> result<void> {
+    const use guard(s);
+    auto row = s.step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    return {};
+  };
+
+  std::vector<result<void>> outcomes(work.size());
+  result<void> whole = broken_ ? *broken_ : run_one(begin_);
+  bool lost_a_sync = false;
+  if (whole) {
+    for (std::size_t i = 0; i < work.size(); ++i) {
+      outcomes[i] = run_one(savepoint_);
+      if (!outcomes[i]) continue;
+      outcomes[i] = work[i]->apply();
+      if (!outcomes[i]) {
+        if (auto undone = run_one(rollback_to_); !undone) whole = undone;
+      }
+      if (auto released = run_one(release_); !released && whole) whole = released;
+    }
+    if (whole) whole = run_one(commit_);
+    // Some errors roll back by themselves; then this one is an error that says nothing.
+    lost_a_sync = !whole && db_.lost_a_sync();
+    if (!whole) (void)run_one(rollback_);
+  }
+  if (lost_a_sync && !broken_) {
+    // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.
+    broken_ = whole;
+    hooks_.warn({"the disk failed to sync the database; no more writes until a restart: " + whole.error().log.text});
+  }
+  if (!whole) {
+    hooks_.warn({"a transaction of " + std::to_string(work.size()) +
+                 " writes failed, all of them are refused: " + whole.error().log.text});
+    for (result<void>& o : outcomes) o = whole;
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+
+  hooks_.post([this, work = std::move(work), outcomes = std::move(outcomes), seconds]() mutable {
+    hooks_.committed(work.size(), seconds);
+    for (std::size_t i = 0; i < work.size(); ++i) work[i]->finish(std::move(outcomes[i]));
+  });
+}
+
+void group_commit::checkpoint_if_worth_it(bool idle) {
+  if (db_.wal_pages() < (idle ? checkpoint_when_idle : checkpoint_always)) return;
+  if (auto done = db_.checkpoint(); !done)
+    hooks_.warn({"checkpoint failed, will try again: " + done.error().log.text});
+}
+
+}  // namespace relay::sqlite

@@ -1,0 +1,61 @@
+#pragma once
+
+// The store thread. Writes queue up while a transaction runs; all that wait go into the next one, each in a
+// savepoint of its own, so that a bad one does not fail its neighbours. A write's end is told to the loop
+// thread only after COMMIT has returned, in one post a transaction.
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "storage/sqlite/db.hpp"
+#include "storage/store.hpp"
+
+namespace relay::sqlite {
+
+/// One write. `apply` runs on the store thread inside a savepoint; `finish` on the loop thread, with the
+/// error that `apply` or the commit ended in.
+class write {
+ public:
+  virtual ~write() = default;
+  virtual result<void> apply() = 0;
+  virtual void finish(result<void> outcome) = 0;
+};
+
+class group_commit {
+ public:
+  /// Starts the thread. `d` is used by it alone from now on. `hooks.post` must stay callable until stop().
+  group_commit(db& d, const store_hooks& hooks, std::size_t queue_limit);
+  ~group_commit() { stop(); }
+
+  /// Loop thread. When the queue is full or stopped, the write ends as `overloaded`.
+  void push(std::unique_ptr<write> w);
+  std::size_t queued() const;
+  /// Loop thread: drains the queue, checkpoints, joins.
+  void stop();
+
+ private:
+  using batch = std::vector<std::unique_ptr<write>>;
+
+  void run();
+  void commit(batch work);
+  void checkpoint_if_worth_it(bool idle);
+
+  db& db_;
+  const store_hooks& hooks_;
+  const std::size_t limit_;
+  std::optional<result<void>> broken_;  // store thread only: set for good after a failed fsync
+  statement begin_, commit_, rollback_, savepoint_, release_, rollback_to_;  // store thread only
+
+  mutable std::mutex mutex_;  // guards the three below
+  std::condition_variable wake_;
+  batch queue_;
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace relay::sqlite
