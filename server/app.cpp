@@ -1,0 +1,212 @@
+#include "server/app.hpp"
+
+#include <spdlog/logger.h>
+
+#include <boost/asio/post.hpp>
+
+#include "server/entropy.hpp"
+#include "server/log.hpp"
+#include "server/routes.hpp"
+#include "storage/sqlite/sqlite_store.hpp"
+
+namespace relay {
+namespace {
+
+policy policy_of(const config& c) {
+  policy p;
+  p.submit_deadline = c.submit.deadline;
+  p.submit_retry = c.submit.retry;
+  p.submit_retry_max = c.submit.retry_max;
+  p.poll_interval = c.poll.interval;
+  p.poll_retry_max = c.poll.retry_max;
+  p.job_deadline = c.poll.job_deadline;
+  p.not_found_limit = static_cast<int>(c.poll.not_found_limit);
+  return p;
+}
+
+http::session_limits limits_of(const server_config& c) {
+  http::session_limits l;
+  l.gate.head_bytes = static_cast<std::size_t>(c.max_header_bytes);
+  l.gate.body_bytes = static_cast<std::uint64_t>(c.max_body_bytes);
+  l.header = c.header_timeout;
+  l.body = c.body_timeout;
+  l.write = c.write_timeout;
+  l.idle = c.idle_timeout;
+  return l;
+}
+
+}  // namespace
+
+app::app(config c, std::shared_ptr<spdlog::logger> log) : config_(std::move(c)), log_(std::move(log)) {}
+
+app::~app() {
+  if (store_) store_->close();
+}
+
+void app::spawn(awaitable<> work) {
+  auto on_end = [this](std::exception_ptr e) {
+    if (!e) return;
+    try {
+      std::rethrow_exception(e);
+    } catch (const std::exception& x) {
+      log_->critical("a background task ended by an exception, stopping: {}", x.what());
+      stop();
+    }
+  };
+  asio::co_spawn(loop_.get_executor(), std::move(work), std::move(on_end));
+}
+
+result<void> app::start() {
+  store_hooks hooks;
+  hooks.post = [this](std::move_only_function<void()> f) { asio::post(loop_.get_executor(), std::move(f)); };
+  hooks.saved = [this](const task& t) {
+    watch_.notify(t);
+    dispatcher_->saved(t);
+    poller_->saved(t);
+  };
+  hooks.committed = [this](std::size_t writes, double seconds) { metrics_.committed(writes, seconds); };
+  hooks.warn = [log = log_](const log_text& text) { log->error("database: {}", text.text); };
+  sqlite_options options;
+  options.path = config_.storage.path;
+  options.queue_limit = static_cast<std::size_t>(config_.storage.queue_limit);
+  options.cache_tasks = static_cast<std::size_t>(config_.storage.cache_tasks);
+  auto opened = open_sqlite_store(options, std::move(hooks));
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  store_ = std::move(*opened);
+
+  auto tokens = store_->tokens();
+  if (!tokens) return std::unexpected(std::move(tokens.error()));
+  for (const token& t : *tokens) tokens_.add(t);
+
+  const policy p = policy_of(config_);
+  try {
+    for (const upstream_config& u : config_.upstreams) {
+      upstreams_.push_back(std::make_unique<upstream>(loop_, deadlines_, u));
+    }
+    dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, upstreams_, p, metrics_, *log_);
+    poller_ =
+        std::make_unique<poller>(loop_, *store_, upstreams_, p, config_.poll.concurrency, metrics_, *log_);
+
+    const services parts{config_, *store_,  tokens_, *dispatcher_,
+                         watch_,  metrics_, *log_,   [this] { return !stopping_; }};
+    public_front_ = std::make_unique<front>(parts, public_routes());
+    admin_front_ = std::make_unique<front>(parts, admin_routes());
+    shared_.emplace(deadlines_);
+
+    http::service serve_public;
+    serve_public.handle = [this](http::request& r) { return public_front_->handle(r); };
+    serve_public.refuse = [this](const error& e, std::string_view target) {
+      return public_front_->refuse(e, target);
+    };
+    serve_public.problem = [this](const log_text& text) { log_->error("{}", text.text); };
+    serve_public.log = [this](const http::access_record& a) {
+      metrics_.request_done(a.of.route, a.status, std::chrono::duration<double>(a.took).count());
+      log_->info("{} {} {} {}B {:.1f}ms id={} token={} from={}", a.of.method_name, for_log(a.of.target, 200),
+                 a.status, a.bytes, static_cast<double>(a.took.count()) / 1000.0, a.of.id,
+                 a.of.token_name.empty() ? "-" : a.of.token_name, a.of.peer);
+    };
+    http::service serve_admin;
+    serve_admin.handle = [this](http::request& r) { return admin_front_->handle(r); };
+    serve_admin.refuse = [this](const error& e, std::string_view target) {
+      return admin_front_->refuse(e, target);
+    };
+    serve_admin.problem = serve_public.problem;
+
+    const http::session_limits limits = limits_of(config_.server);
+    http::listener_limits caps;
+    caps.connections = static_cast<std::size_t>(config_.server.max_connections);
+    caps.per_address = static_cast<std::size_t>(config_.server.max_connections_per_address);
+    public_ = std::make_unique<http::listener>(loop_, *parse_listen(config_.server.listen),
+                                               std::move(serve_public), limits, caps, *shared_);
+    if (!config_.admin.listen.empty()) {
+      admin_ =
+          std::make_unique<http::listener>(loop_, *parse_listen(config_.admin.listen), std::move(serve_admin),
+                                           limits, http::listener_limits{64, 64}, *shared_);
+    }
+    socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), *store_, tokens_,
+                                             *log_);
+  } catch (const boost::system::system_error& e) {
+    return fail(errc::internal, e.what());
+  }
+
+  spawn(deadlines_.run());
+  auto begin = [](app& self) -> awaitable<> {
+    auto recovered = co_await self.dispatcher_->recover();
+    if (!recovered) {
+      self.log_->critical("cannot read the database at start: {}", recovered.error().log.text);
+      self.stop();
+    }
+    if (self.stopping_) co_return;
+    self.spawn(self.dispatcher_->run());
+    self.spawn(self.poller_->run());
+    self.spawn(self.public_->run());
+    if (self.admin_) self.spawn(self.admin_->run());
+    self.spawn(self.socket_->run());
+    self.spawn(self.housekeeping());
+  };
+  spawn(begin(*this));
+
+  log_->info("listening on {}:{}, {} upstream(s), {} token(s), database {}",
+             parse_listen(config_.server.listen)->host, public_->port(), upstreams_.size(), tokens_.size(),
+             config_.storage.path);
+  if (!config_.server.public_url.empty()) log_->info("clients reach it at {}", config_.server.public_url);
+  if (admin_) log_->info("metrics on port {}", admin_->port());
+  if (tokens_.size() == 0) log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
+  return {};
+}
+
+bool app::run() {
+  loop_.run();
+  if (store_) store_->close();
+  log_->info("stopped");
+  log_->flush();
+  return loop_.stopped();
+}
+
+void app::stop() {
+  asio::post(loop_.get_executor(), [this] {
+    if (stopping_) return end_now();
+    stopping_ = true;
+    spawn(drain());
+  });
+}
+
+// Log lines and gauges, ten times a second.
+awaitable<> app::housekeeping() {
+  while (!ended_) {
+    log_->flush();
+    metrics_.set_connections(public_->connections());
+    housekeeping_timer_.expires_after(std::chrono::milliseconds(100));
+    co_await housekeeping_timer_.async_wait(as_result);
+  }
+}
+
+awaitable<> app::drain() {
+  log_->info("stopping: no new connections; requests in flight have {} s",
+             config_.server.shutdown_grace.count() / 1000);
+  public_->drain();
+  if (admin_) admin_->drain();
+  socket_->stop();
+  dispatcher_->stop();
+  poller_->stop();
+  const auto until = steady_clock::now() + config_.server.shutdown_grace;
+  steady_timer pause(loop_.get_executor());
+  while (!ended_ && steady_clock::now() < until &&
+         public_->connections() + dispatcher_->in_flight() + poller_->in_flight() > 0) {
+    pause.expires_after(std::chrono::milliseconds(10));
+    co_await pause.async_wait(as_result);
+  }
+  end_now();
+}
+
+void app::end_now() {
+  if (ended_) return;
+  ended_ = true;
+  public_->abort();
+  if (admin_) admin_->abort();
+  deadlines_.expire_all();
+  deadlines_.stop();
+  housekeeping_timer_.cancel();
+}
+
+}  // namespace relay

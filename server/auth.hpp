@@ -1,0 +1,32 @@
+#pragma once
+
+// Who is calling: tokens in force, in memory. A revoked token stops working with the revocation's commit,
+// without a restart. Loop thread.
+
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "common/error.hpp"
+#include "common/token.hpp"
+
+namespace relay {
+
+class token_registry {
+ public:
+  void add(const token& t);
+  void remove(const token& t);
+
+  /// The token of an Authorization header. Errors: unauthorized.
+  result<const token*> authenticate(std::string_view authorization) const;
+  std::size_t size() const { return by_digest_.size(); }
+
+ private:
+  struct digest_hash {
+    std::size_t operator()(const token_digest& d) const;
+  };
+  std::unordered_map<token_digest, token, digest_hash> by_digest_;
+};
+
+}  // namespace relay

@@ -1,0 +1,47 @@
+#pragma once
+
+// A background loop's sleep: until a wall-clock time from the schedule, or until somebody nudges. Delays run
+// on the monotonic clock, at most a second at a time, so that a jump of the wall clock neither bursts nor
+// stalls. Loop thread.
+
+#include "common/time.hpp"
+#include "server/asio.hpp"
+
+namespace relay {
+
+class alarm {
+ public:
+  explicit alarm(asio::io_context& loop) : timer_(loop.get_executor()) {}
+
+  /// Returns when `at` has come, or a second has passed, or after a nudge since the last call.
+  awaitable<> wait(timestamp now, timestamp at) {
+    if (!nudged_) {
+      const auto longest = std::chrono::microseconds(1'000'000);
+      const auto delay = is_set(at) ? std::min(at - now, longest) : longest;
+      planned_ = now + delay;
+      if (delay.count() > 0) {
+        timer_.expires_after(delay);
+        co_await timer_.async_wait(as_result);
+      }
+    }
+    planned_ = never;
+    nudged_ = false;
+  }
+
+  void nudge() {
+    nudged_ = true;
+    timer_.cancel();
+  }
+
+  /// Something new is due at `at`: nudges if that is sooner than the planned end of the sleep.
+  void consider(timestamp at) {
+    if (is_set(planned_) && at < planned_) nudge();
+  }
+
+ private:
+  steady_timer timer_;
+  timestamp planned_ = never;
+  bool nudged_ = false;
+};
+
+}  // namespace relay

@@ -1,0 +1,18 @@
+#pragma once
+
+// The configuration for a subcommand: the file, the environment over it, and all problems on standard error.
+
+#include <optional>
+#include <string>
+
+#include "config/config.hpp"
+
+namespace relay::cli {
+
+/// An empty name: the environment alone. nullopt: problems were printed.
+std::optional<config> read_config(const std::string& file);
+
+/// The same for commands that only need the database: upstreams and their keys need not be there.
+std::optional<std::string> database_path(const std::string& file);
+
+}  // namespace relay::cli

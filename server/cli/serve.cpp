@@ -1,0 +1,76 @@
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <thread>
+
+#include "config/load.hpp"
+#include "server/app.hpp"
+#include "server/cli/commands.hpp"
+#include "server/cli/config_file.hpp"
+#include "server/log.hpp"
+
+namespace relay::cli {
+
+int serve(const std::string& config_file) {
+  auto settings = read_config(config_file);
+  if (!settings) return 2;
+  ::umask(0077);  // the database, its log and its admin socket are the owner's
+  std::signal(SIGPIPE, SIG_IGN);
+
+  std::shared_ptr<spdlog::logger> log;
+  try {
+    log = make_logger(settings->log);
+  } catch (const spdlog::spdlog_ex& e) {
+    std::cerr << "luma-relay: " << e.what() << "\n";
+    return 1;
+  }
+  app relay(std::move(*settings), log);
+  if (auto started = relay.start(); !started) {
+    log->flush();
+    std::cerr << "luma-relay: cannot start: " << started.error().log.text << "\n";
+    return 1;
+  }
+
+  // Signals have a loop of their own, so that a second one works whatever the first one's stop is waiting
+  // for.
+  asio::io_context signals_loop;
+  asio::signal_set signals(signals_loop, SIGINT, SIGTERM);
+  int received = 0;
+  std::function<void(boost::system::error_code, int)> on_signal = [&](boost::system::error_code ec, int) {
+    if (ec) return;
+    if (++received > 1) std::_Exit(1);
+    relay.stop();
+    signals.async_wait(on_signal);
+  };
+  signals.async_wait(on_signal);
+  std::thread signals_thread([&] { signals_loop.run(); });
+
+  relay.run();
+  signals_loop.stop();
+  signals_thread.join();
+  return 0;
+}
+
+int check_config(const std::string& config_file) {
+  const auto settings = read_config(config_file);
+  if (!settings) return 2;
+  std::cout << print_config(*settings);
+  return 0;
+}
+
+int print_example() {
+  std::cout << example_config();
+  return 0;
+}
+
+int print_reference() {
+  std::cout << reference_table();
+  return 0;
+}
+
+}  // namespace relay::cli

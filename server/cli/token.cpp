@@ -1,0 +1,112 @@
+// luma-relay token …: through the admin socket of the server that has the database, or directly when none has
+// it.
+
+#include <sys/stat.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <cstdio>
+#include <iostream>
+#include <optional>
+
+#include "server/admin.hpp"
+#include "server/cli/commands.hpp"
+#include "server/cli/config_file.hpp"
+#include "storage/sqlite/sqlite_store.hpp"
+
+namespace relay::cli {
+namespace {
+
+std::optional<json::object> ask_server(const std::string& database, const json::object& request) {
+  asio::io_context loop;
+  asio::local::stream_protocol::socket s(loop);
+  boost::system::error_code ec;
+  s.connect(asio::local::stream_protocol::endpoint(admin_socket_path(database)), ec);
+  if (ec) return std::nullopt;  // nobody listens
+  const std::string line = json::serialize(request) + "\n";
+  asio::write(s, asio::buffer(line), ec);
+  std::string answer;
+  if (!ec) asio::read_until(s, asio::dynamic_buffer(answer), '\n', ec);
+  const auto value = parse_lenient(answer);
+  if (!value || !value->is_object())
+    return json::object{{"ok", false}, {"message", "the server did not answer on its admin socket"}};
+  return value->get_object();
+}
+
+json::object run_here(const std::string& database, const json::object& request) {
+  asio::io_context loop;
+  store_hooks hooks;
+  hooks.post = [&loop](std::move_only_function<void()> f) { asio::post(loop, std::move(f)); };
+  sqlite_options options;
+  options.path = database;
+  auto opened = open_sqlite_store(options, std::move(hooks));
+  if (!opened) return {{"ok", false}, {"message", json::string(opened.error().log.text)}};
+  store& s = **opened;
+  token_registry registry;
+  json::object answer;
+  auto work = [&]() -> awaitable<> { answer = co_await run_admin_command(s, registry, request); };
+  asio::co_spawn(loop.get_executor(), work, asio::detached);
+  loop.run();
+  s.close();
+  return answer;
+}
+
+// Prints what went wrong. nullopt: it did.
+std::optional<json::object> ask(const std::string& config_file, const json::object& request, int& status) {
+  const auto database = database_path(config_file);
+  if (!database) {
+    status = 2;
+    return std::nullopt;
+  }
+  ::umask(0077);
+  auto answer = ask_server(*database, request);
+  if (!answer) answer = run_here(*database, request);
+  const json::value* ok = member(*answer, "ok");
+  if (ok != nullptr && ok->is_bool() && ok->get_bool()) return answer;
+  std::cerr << "luma-relay: " << text_of(*answer, "message") << "\n";
+  status = 1;
+  return std::nullopt;
+}
+
+}  // namespace
+
+int token_create(const std::string& config_file, const std::string& name) {
+  int status = 0;
+  const auto answer = ask(config_file, {{"command", "token-create"}, {"name", json::string(name)}}, status);
+  if (!answer) return status;
+  std::cout << text_of(*answer, "token") << std::endl;
+  std::cerr << "Token \"" << name << "\" was created. It is shown this once: only its hash is stored.\n";
+  return 0;
+}
+
+int token_list(const std::string& config_file) {
+  int status = 0;
+  const auto answer = ask(config_file, {{"command", "token-list"}}, status);
+  if (!answer) return status;
+  const json::value* list = member(*answer, "tokens");
+  if (list == nullptr || !list->is_array() || list->get_array().empty()) {
+    std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
+    return 0;
+  }
+  std::printf("%-24s  %-6s  %-24s  %s\n", "NAME", "ENDS", "CREATED", "REVOKED");
+  for (const json::value& item : list->get_array()) {
+    const json::object& t = item.as_object();
+    const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };
+    const std::string revoked = text("revoked_at");
+    std::printf("%-24s  %-6s  %-24s  %s\n", text("name").c_str(), ("…" + text("hint")).c_str(),
+                text("created_at").c_str(), revoked.empty() ? "-" : revoked.c_str());
+  }
+  return 0;
+}
+
+int token_revoke(const std::string& config_file, const std::string& name) {
+  int status = 0;
+  if (!ask(config_file, {{"command", "token-revoke"}, {"name", json::string(name)}}, status)) return status;
+  std::cerr << "Token \"" << name << "\" is revoked; requests with it are refused from now on.\n";
+  return 0;
+}
+
+}  // namespace relay::cli

@@ -1,0 +1,83 @@
+// GET …/generations/{id}, …/download_video_url, and the list: answered from the task table, never from
+// upstream.
+
+#include <charconv>
+
+#include "common/id.hpp"
+#include "common/validation.hpp"
+#include "common/view.hpp"
+#include "server/entropy.hpp"
+#include "server/handlers/handlers.hpp"
+
+namespace relay::handlers {
+namespace {
+
+constexpr std::int64_t default_limit = 100;
+constexpr std::int64_t max_limit = 100;
+constexpr std::int64_t max_offset = 1'000'000;
+
+std::int64_t whole_number(const call& c, std::string_view name, std::int64_t otherwise, std::int64_t min,
+                          std::int64_t max, problems& wrong) {
+  const auto text = http::query_value(c.http.query, name);
+  if (!text) return otherwise;
+  std::int64_t value = 0;
+  const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (ec != std::errc{} || end != text->data() + text->size() || value < min || value > max) {
+    const json::value input = json::string(*text);
+    wrong.wrong_type(
+        {"query", std::string(name)}, "int_parsing",
+        "Input should be a whole number from " + std::to_string(min) + " to " + std::to_string(max), &input);
+  }
+  return value;
+}
+
+}  // namespace
+
+result<task> find_own(call& c, std::string_view id) {
+  auto found = c.in.tasks.find(c.who.id, normalise_id(id));
+  if (!found) return std::unexpected(std::move(found.error()));
+  if (!*found) return fail(errc::task_not_found, "Generation not found: no such id for this API key");
+  return std::move(**found);
+}
+
+awaitable<http::reply> get_generation(call& c) {
+  const auto t = find_own(c, c.id);
+  if (!t) co_return error_reply(t.error(), c.on.errors);
+  co_return http::json_reply(200, dialect_of(c.on.speaks).render(*t, wall_now()));
+}
+
+awaitable<http::reply> download_url(call& c) {
+  const auto t = find_own(c, c.id);
+  if (!t) co_return error_reply(t.error(), c.on.errors);
+  const task_view seen(*t);
+  const json::object* video = seen.video.if_object();
+  if (video == nullptr) {
+    error e;
+    e.code = errc::invalid_request;
+    e.message.text =
+        "The video is not there: the generation is " + std::string(shared::web_app_state(t->state));
+    co_return error_reply(e, c.on.errors);
+  }
+  co_return http::json_reply(200, {{"url", video->at("download_url")}});
+}
+
+awaitable<http::reply> list_generations(call& c) {
+  problems wrong;
+  const std::int64_t limit = whole_number(c, "limit", default_limit, 1, max_limit, wrong);
+  const std::int64_t offset = whole_number(c, "offset", 0, 0, max_offset, wrong);
+  if (!wrong.none()) co_return error_reply(std::move(wrong).to_error(), c.on.errors);
+  const auto page = c.in.tasks.list(c.who.id, limit, offset);
+  if (!page) co_return error_reply(page.error(), c.on.errors);
+  const timestamp now = wall_now();
+  json::array generations;
+  generations.reserve(page->tasks.size());
+  for (const task& t : page->tasks) generations.emplace_back(dialect_of(c.on.speaks).render(t, now));
+  json::object body{{"has_more", page->has_more},
+                    {"count", static_cast<std::int64_t>(page->tasks.size())},
+                    {"limit", limit},
+                    {"offset", offset},
+                    {"generations", std::move(generations)}};
+  co_return http::json_reply(200, body);
+}
+
+}  // namespace relay::handlers

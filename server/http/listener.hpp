@@ -1,0 +1,54 @@
+#pragma once
+
+// Accepts connections and owns their sessions. Loop thread.
+
+#include <list>
+#include <string>
+#include <unordered_map>
+
+#include "config/config.hpp"
+#include "server/http/session.hpp"
+
+namespace relay::http {
+
+struct listener_limits {
+  std::size_t connections = 10'000;
+  std::size_t per_address = 2'000;
+};
+
+class listener {
+ public:
+  /// Binds and listens. Throws boost::system::system_error, whose text names the address.
+  listener(asio::io_context& loop, const listen_address& at, service s, session_limits limits,
+           listener_limits caps, session_shared& shared);
+
+  /// The port, also when the system chose it.
+  std::uint16_t port() const { return port_; }
+  std::size_t connections() const { return open_; }
+
+  /// Accepts until stop().
+  awaitable<> run();
+  /// No new connections; idle ones end, the others after their answer.
+  void drain();
+  /// Ends every connection now.
+  void abort();
+
+ private:
+  awaitable<> serve(tcp_socket socket, std::string address);
+
+  using acceptor = asio::basic_socket_acceptor<asio::ip::tcp, executor>;
+
+  asio::io_context& loop_;
+  acceptor acceptor_;
+  std::uint16_t port_;
+  const service service_;
+  const session_limits limits_;
+  const listener_limits caps_;
+  session_shared& shared_;
+  std::list<session*> sessions_;
+  std::unordered_map<std::string, std::size_t> by_address_;
+  std::size_t open_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace relay::http

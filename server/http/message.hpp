@@ -1,0 +1,75 @@
+#pragma once
+
+// A request as handlers see it, and their answer. The answer goes out as one buffer in one write.
+
+#include <boost/beast/http/fields.hpp>
+#include <boost/beast/http/verb.hpp>
+#include <string>
+#include <string_view>
+
+#include "common/json.hpp"
+
+namespace relay::http {
+
+using boost::beast::http::verb;
+using fields = boost::beast::http::fields;
+
+struct request {
+  verb method = verb::get;
+  std::string_view method_name;
+  std::string_view target;  // as sent
+  std::string_view path;    // without the query, decoded, without a trailing slash
+  std::string_view query;   // without the "?"
+  std::string_view body;
+  const fields* headers = nullptr;
+  std::string_view id;    // X-Request-Id, the client's or ours
+  std::string_view peer;  // the client's address
+
+  // Filled in on the way, for the access log.
+  std::string_view route = "-";
+  std::string token_name;
+
+  std::string_view header(boost::beast::http::field name) const;
+};
+
+class reply {
+ public:
+  int status = 200;
+  std::string_view content_type = "application/json";  // a literal
+  std::string body;
+  bool close = false;  // the connection ends after this answer
+
+  /// The one writer of header fields beside those every answer has. CR, LF and NUL in a value are left out.
+  void add_header(std::string_view name, std::string_view value);
+  const std::string& extra_headers() const { return extra_; }
+
+ private:
+  std::string extra_;
+};
+
+reply json_reply(int status, const json::object& body);
+
+/// What every answer carries.
+struct reply_frame {
+  std::string_view request_id;
+  bool keep_alive = true;
+  bool http_1_0 = false;
+  bool head_only = false;  // HEAD: the length, not the body
+};
+
+/// The whole answer, appended to `out`. `date` is an IMF-fixdate (RFC 9110 §5.6.7).
+void serialise(const reply& r, const reply_frame& frame, std::string_view date, std::string& out);
+
+/// "Sun, 06 Nov 1994 08:49:37 GMT"
+std::string http_date(std::int64_t unix_seconds);
+
+/// The standard phrase; "Unknown" for a code that has none.
+std::string_view reason_phrase(int status);
+
+/// `name=value` in a query string, percent-decoded; nullopt when absent or wrongly encoded.
+std::optional<std::string> query_value(std::string_view query, std::string_view name);
+
+/// %XX decoded; nullopt when it is wrong or decodes to a control character.
+std::optional<std::string> percent_decode(std::string_view text);
+
+}  // namespace relay::http

@@ -1,0 +1,30 @@
+#pragma once
+
+// A table of routes and the search in it. A pattern is a path whose segment "{id}" matches any one segment;
+// fixed paths win over it. Pure.
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/http/message.hpp"
+
+namespace relay::http {
+
+/// What the search ends in.
+struct route_match {
+  enum class kind : std::uint8_t { found, no_path, no_method } what = kind::no_path;
+  std::size_t index = 0;  // into the table, when found
+  std::string_view id;    // what "{id}" matched; points into the path
+  std::string allow;      // for `Allow`: methods of this path, when it exists
+};
+
+struct route_pattern {
+  verb method;
+  std::string_view pattern;
+};
+
+/// HEAD is served where GET is.
+route_match find_route(std::span<const route_pattern> table, verb method, std::string_view path);
+
+}  // namespace relay::http

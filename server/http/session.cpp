@@ -1,0 +1,274 @@
+#include "server/http/session.hpp"
+
+#include <algorithm>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <random>
+
+namespace relay::http {
+namespace beast_http = boost::beast::http;
+namespace {
+
+constexpr std::size_t read_step = 4 * 1024;
+constexpr std::size_t kept_capacity = 8 * 1024;  // an idle connection holds no more
+constexpr std::size_t linger_bytes = 256 * 1024;
+
+bool valid_request_id(std::string_view id) {
+  return !id.empty() && id.size() <= 128 && std::ranges::all_of(id, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+}  // namespace
+
+std::string_view session_shared::date() {
+  const auto now =
+      std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()).time_since_epoch().count();
+  if (now != date_of_) {
+    date_of_ = now;
+    date_ = http_date(now);
+  }
+  return date_;
+}
+
+std::string session_shared::next_id() {
+  static constexpr char hex[] = "0123456789abcdef";
+  if (id_prefix_.empty()) {
+    std::random_device random;
+    for (int i = 0; i < 8; ++i) id_prefix_ += hex[random() & 15];
+  }
+  std::string id = id_prefix_ + "-";
+  const std::uint64_t n = ++next_;
+  for (int shift = 36; shift >= 0; shift -= 4) id += hex[(n >> shift) & 15];
+  return id;
+}
+
+session::session(tcp_socket socket, std::string peer, const service& s, const session_limits& limits,
+                 session_shared& shared)
+    : socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      service_(s),
+      limits_(limits),
+      shared_(shared),
+      deadline_(shared.all_deadlines, &session::on_deadline, this) {}
+
+void session::on_deadline(void* self) {
+  auto& s = *static_cast<session*>(self);
+  s.timed_out_ = true;
+  boost::system::error_code ignored;
+  s.socket_.cancel(ignored);
+}
+
+void session::drain() {
+  draining_ = true;
+  if (idle_) abort();
+}
+
+void session::abort() {
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+}
+
+awaitable<> session::run() {
+  for (;;) {
+    const verdict v = co_await one_request();
+    if (v == verdict::end) break;
+    if (draining_ && in_.empty()) break;
+    if (in_.empty() && in_.capacity() > kept_capacity) in_.shrink_to_fit();
+    if (out_.capacity() > kept_capacity) {
+      out_.clear();
+      out_.shrink_to_fit();
+    }
+  }
+  abort();
+}
+
+awaitable<bool> session::read_more() {
+  const std::size_t have = in_.size();
+  in_.resize(have + read_step);
+  auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data() + have, read_step), as_result);
+  in_.resize(have + (ec ? 0 : n));
+  if (ec) co_return false;
+  if (idle_) {  // the first byte of a request: its head has its own time
+    idle_ = false;
+    deadline_.arm(limits_.header);
+  }
+  co_return true;
+}
+
+// Fills in_ until it begins with a whole head.
+awaitable<session::verdict> session::read_head() {
+  std::size_t seen = 0;
+  idle_ = in_.empty();
+  deadline_.arm(idle_ ? limits_.idle : limits_.header);
+  for (;;) {
+    if (seen == 0 && in_.starts_with("\r\n")) in_.erase(0, 2);  // RFC 9112 §2.2
+    const auto end = find_head_end(in_, seen, limits_.gate);
+    if (!end) co_return co_await refuse(end.error(), {});
+    if (*end) {
+      head_size_ = **end;
+      co_return verdict::next;
+    }
+    seen = in_.size();
+    if (co_await read_more()) continue;
+    if (!timed_out_ || in_.empty()) co_return verdict::end;
+    timed_out_ = false;
+    error late;
+    late.code = errc::request_timeout;
+    late.message.text = "request: the head did not arrive in time";
+    co_return co_await refuse(late, {});
+  }
+}
+
+awaitable<session::verdict> session::one_request() {
+  if (co_await read_head() == verdict::end) co_return verdict::end;
+  const auto started = steady_clock::now();
+  const auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.gate);
+  if (!checked) co_return co_await refuse(checked.error(), {});
+  const bool keep_alive = checked->keep_alive;
+  const bool http_1_0 = checked->minor_version == 0;
+  const bool wants_continue = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
+
+  // The parser keeps its own copy of the head; its own body limit is set before the first byte.
+  beast_http::request_parser<beast_http::string_body> parser;
+  parser.eager(true);
+  parser.header_limit(static_cast<std::uint32_t>(limits_.gate.head_bytes + 1));
+  parser.body_limit(limits_.gate.body_bytes);
+  deadline_.arm(limits_.body);
+  if (wants_continue) {
+    out_ = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (!co_await send()) co_return verdict::end;
+    deadline_.arm(limits_.body);
+  }
+  for (;;) {
+    boost::system::error_code ec;
+    std::size_t used = 0;
+    while (!in_.empty() && used < in_.size() && !parser.is_done() && !ec) {
+      used += parser.put(asio::buffer(in_.data() + used, in_.size() - used), ec);
+    }
+    in_.erase(0, used);
+    if (parser.is_done()) break;
+    if (ec && ec != beast_http::error::need_more) {
+      error e;
+      if (ec == beast_http::error::body_limit) {
+        e.code = errc::body_too_large;
+        e.message.text =
+            "body: longer than the " + std::to_string(limits_.gate.body_bytes) + " bytes that are allowed";
+      } else {
+        e.code = errc::invalid_request;
+        e.message.text = "request: not valid HTTP: " + ec.message();
+      }
+      co_return co_await refuse(e, {});
+    }
+    if (co_await read_more()) continue;
+    if (!timed_out_) co_return verdict::end;
+    timed_out_ = false;
+    error late;
+    late.code = errc::request_timeout;
+    late.message.text = "body: it did not arrive in time";
+    co_return co_await refuse(late, {});
+  }
+  deadline_.disarm();
+
+  const auto& message = parser.get();
+  request r;
+  r.method = message.method();
+  r.method_name = {message.method_string().data(), message.method_string().size()};
+  r.target = {message.target().data(), message.target().size()};
+  r.body = message.body();
+  r.headers = &message.base();
+  r.peer = peer_;
+  const auto wanted = message.find("X-Request-Id");
+  r.id =
+      request_id(wanted == message.end() ? std::string_view{}
+                                         : std::string_view(wanted->value().data(), wanted->value().size()));
+
+  const auto mark = r.target.find('?');
+  const std::string_view raw_path = r.target.substr(0, mark);
+  if (mark != std::string_view::npos) r.query = r.target.substr(mark + 1);
+  std::optional<std::string> decoded;
+  if (raw_path.find('%') != std::string_view::npos) {
+    decoded = percent_decode(raw_path);
+    if (!decoded) {
+      error e;
+      e.code = errc::invalid_request;
+      e.message.text = "request: the path is not valid percent-encoding";
+      co_return co_await refuse(e, r.target);
+    }
+    r.path = *decoded;
+  } else {
+    r.path = raw_path;
+  }
+  if (r.path.size() > 1 && r.path.ends_with('/')) r.path.remove_suffix(1);
+
+  reply answer = co_await service_.handle(r);
+
+  const reply_frame frame{r.id, keep_alive && !answer.close && !draining_, http_1_0, r.method == verb::head};
+  out_.clear();
+  serialise(answer, frame, shared_.date(), out_);
+  const std::size_t bytes = out_.size();
+  const bool sent = co_await send();
+  service_.log({r, answer.status, bytes,
+                std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
+  if (!sent) co_return verdict::end;
+  if (frame.keep_alive) co_return verdict::next;
+  co_await linger();
+  co_return verdict::end;
+}
+
+std::string_view session::request_id(std::string_view wanted) {
+  id_ = valid_request_id(wanted) ? std::string(wanted) : shared_.next_id();
+  return id_;
+}
+
+// Answers and closes: after a refusal nobody knows where the next request begins.
+awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
+  const auto started = steady_clock::now();
+  reply answer = service_.refuse(e, target);
+  const fields none;
+  request r;
+  r.method = verb::unknown;
+  r.method_name = "-";
+  r.target = target.empty() ? "-" : target;
+  r.headers = &none;
+  r.peer = peer_;
+  r.id = request_id({});
+  const reply_frame frame{r.id, false, false, false};
+  out_.clear();
+  serialise(answer, frame, shared_.date(), out_);
+  const std::size_t bytes = out_.size();
+  const bool sent = co_await send();
+  service_.log({r, answer.status, bytes,
+                std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
+  if (sent) co_await linger();
+  co_return verdict::end;
+}
+
+awaitable<bool> session::send() {
+  deadline_.arm(limits_.write);
+  auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(out_), as_result);
+  deadline_.disarm();
+  co_return !ec;
+}
+
+// Closing with unread bytes resets the connection, and the reset can overtake the answer: read on for a
+// moment.
+awaitable<> session::linger() {
+  boost::system::error_code ignored;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  if (ignored) co_return;
+  deadline_.arm(std::chrono::seconds(2));
+  std::size_t drained = 0;
+  in_.clear();
+  while (drained < linger_bytes) {
+    in_.resize(read_step);
+    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data(), read_step), as_result);
+    if (ec) break;
+    drained += n;
+  }
+  deadline_.disarm();
+}
+
+}  // namespace relay::http

@@ -1,0 +1,101 @@
+#pragma once
+
+// One client connection: reads requests one after the other, hands each to the service, writes the answers in
+// order. Rules H1 to H4: the gate before Beast, limits on everything, absolute deadlines. Loop thread.
+
+#include <functional>
+#include <string>
+
+#include "server/asio.hpp"
+#include "server/http/deadline.hpp"
+#include "server/http/gate.hpp"
+#include "server/http/message.hpp"
+
+namespace relay::http {
+
+/// One line of the access log, after the answer was written.
+struct access_record {
+  const request& of;
+  int status;
+  std::size_t bytes;
+  std::chrono::microseconds took;  // from the whole head to the last byte of the answer
+};
+
+/// What a listener serves.
+struct service {
+  std::function<awaitable<reply>(request&)> handle;
+  /// The answer to what is refused before it has a route; `target` may be empty.
+  std::function<reply(const error&, std::string_view target)> refuse;
+  std::function<void(const access_record&)> log = [](const access_record&) {};
+  /// Something an operator should know.
+  std::function<void(const log_text&)> problem = [](const log_text&) {};
+};
+
+struct session_limits {
+  gate_limits gate;
+  steady_clock::duration header{std::chrono::seconds(10)};
+  steady_clock::duration body{std::chrono::seconds(30)};
+  steady_clock::duration write{std::chrono::seconds(30)};
+  steady_clock::duration idle{std::chrono::seconds(75)};
+};
+
+/// Shared by all sessions of a process; loop thread.
+class session_shared {
+ public:
+  explicit session_shared(deadlines& d) : all_deadlines(d) {}
+
+  deadlines& all_deadlines;
+  /// The date header's text, made once a second.
+  std::string_view date();
+  /// A request id of ours.
+  std::string next_id();
+
+ private:
+  std::int64_t date_of_ = -1;
+  std::string date_;
+  std::string id_prefix_;
+  std::uint64_t next_ = 0;
+};
+
+class session {
+ public:
+  session(tcp_socket socket, std::string peer, const service& s, const session_limits& limits,
+          session_shared& shared);
+
+  /// Until the connection ends.
+  awaitable<> run();
+
+  /// Ends it: at once when no request is in flight, else after its answer.
+  void drain();
+  /// Ends it at once.
+  void abort();
+
+ private:
+  enum class verdict : std::uint8_t { next, end };
+
+  awaitable<verdict> one_request();
+  awaitable<verdict> read_head();
+  awaitable<bool> read_more();
+  awaitable<verdict> refuse(const error& e, std::string_view target);
+  awaitable<bool> send();
+  awaitable<> linger();
+  static void on_deadline(void* self);
+  std::string_view request_id(std::string_view wanted);
+
+  tcp_socket socket_;
+  const std::string peer_;
+  const service& service_;
+  const session_limits& limits_;
+  session_shared& shared_;
+  deadlines::entry deadline_;
+
+  std::string in_;             // bytes read and not yet used
+  std::size_t head_size_ = 0;  // of the request at the front of in_
+  std::string out_;
+  std::string id_;
+  bool timed_out_ = false;
+  bool idle_ = true;  // no byte of a request has come
+  bool draining_ = false;
+};
+
+}  // namespace relay::http

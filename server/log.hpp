@@ -1,0 +1,22 @@
+#pragma once
+
+// Log lines: spdlog with a sink that collects them and is flushed by the loop, instead of one write a line.
+
+#include <spdlog/logger.h>
+#include <memory>
+#include <string>
+
+#include "config/config.hpp"
+
+namespace relay {
+
+/// Thread-safe. Throws spdlog::spdlog_ex when the file cannot be opened.
+std::shared_ptr<spdlog::logger> make_logger(const log_config& c);
+
+/// A logger that says nothing.
+std::shared_ptr<spdlog::logger> silent_logger();
+
+/// What came from outside, fit for one log line: control characters and quotes escaped, cut to `limit` bytes.
+std::string for_log(std::string_view text, std::size_t limit = 300);
+
+}  // namespace relay

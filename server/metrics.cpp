@@ -1,0 +1,104 @@
+#include "server/metrics.hpp"
+
+#include <prometheus/text_serializer.h>
+
+namespace relay {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+
+const prometheus::Histogram::BucketBoundaries request_buckets{
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+
+}  // namespace
+
+metrics::metrics()
+    : requests_(BuildCounter()
+                    .Name("luma_relay_requests_total")
+                    .Help("Requests by route and status")
+                    .Register(registry_)),
+      request_seconds_(BuildHistogram()
+                           .Name("luma_relay_request_seconds")
+                           .Help("From the whole request head to the last byte of the answer")
+                           .Register(registry_)),
+      upstream_calls_(BuildCounter()
+                          .Name("luma_relay_upstream_calls_total")
+                          .Help("Calls to upstreams by outcome")
+                          .Register(registry_)),
+      upstream_seconds_(BuildHistogram()
+                            .Name("luma_relay_upstream_call_seconds")
+                            .Help("Time of a call to an upstream")
+                            .Register(registry_)),
+      tasks_(BuildGauge().Name("luma_relay_tasks").Help("Tasks on disk by state").Register(registry_)),
+      commit_seconds_(BuildHistogram()
+                          .Name("luma_relay_store_commit_seconds")
+                          .Help("Time of a transaction")
+                          .Register(registry_)
+                          .Add({}, request_buckets)),
+      commit_writes_(BuildCounter()
+                         .Name("luma_relay_store_writes_total")
+                         .Help("Writes that were committed")
+                         .Register(registry_)
+                         .Add({})),
+      store_queue_(BuildGauge()
+                       .Name("luma_relay_store_queue")
+                       .Help("Writes that wait for the disk")
+                       .Register(registry_)
+                       .Add({})),
+      connections_(BuildGauge()
+                       .Name("luma_relay_connections")
+                       .Help("Open client connections")
+                       .Register(registry_)
+                       .Add({})) {}
+
+void metrics::request_done(std::string_view route, int status, double seconds) {
+  std::string key = std::string(route) + '\n' + std::to_string(status);
+  auto found = by_route_.find(key);
+  if (found == by_route_.end()) {
+    const timed entry{&requests_.Add({{"route", std::string(route)}, {"status", std::to_string(status)}}),
+                      &request_seconds_.Add({{"route", std::string(route)}}, request_buckets)};
+    found = by_route_.emplace(std::move(key), entry).first;
+  }
+  found->second.count->Increment();
+  found->second.seconds->Observe(seconds);
+}
+
+void metrics::upstream_call(std::string_view upstream, std::string_view what, std::string_view outcome,
+                            double seconds) {
+  std::string key = std::string(upstream) + '\n' + std::string(what) + '\n' + std::string(outcome);
+  auto found = by_upstream_.find(key);
+  if (found == by_upstream_.end()) {
+    const std::string name(upstream);
+    const std::string call(what);
+    const timed entry{
+        &upstream_calls_.Add({{"upstream", name}, {"call", call}, {"outcome", std::string(outcome)}}),
+        &upstream_seconds_.Add({{"upstream", name}, {"call", call}}, request_buckets)};
+    found = by_upstream_.emplace(std::move(key), entry).first;
+  }
+  found->second.count->Increment();
+  found->second.seconds->Observe(seconds);
+}
+
+void metrics::committed(std::size_t writes, double seconds) {
+  commit_writes_.Increment(static_cast<double>(writes));
+  commit_seconds_.Observe(seconds);
+}
+
+void metrics::set_tasks(task_state s, std::int64_t count) {
+  tasks_.Add({{"state", std::string(name_of(s))}}).Set(static_cast<double>(count));
+}
+
+void metrics::set_store_queue(std::size_t writes) {
+  store_queue_.Set(static_cast<double>(writes));
+}
+void metrics::set_connections(std::size_t open) {
+  connections_.Set(static_cast<double>(open));
+}
+
+std::string metrics::text() const {
+  return prometheus::TextSerializer().Serialize(registry_.Collect());
+}
+
+}  // namespace relay

@@ -1,0 +1,56 @@
+#pragma once
+
+// What GET /metrics shows. prometheus-cpp keeps the numbers and writes the text; here are their names. The
+// objects are thread-safe; lookups by label are cached, because a family's Add() builds a map each time.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include "common/task.hpp"
+
+namespace relay {
+
+class metrics {
+ public:
+  metrics();
+
+  void request_done(std::string_view route, int status, double seconds);
+  void upstream_call(std::string_view upstream, std::string_view what, std::string_view outcome,
+                     double seconds);
+  void committed(std::size_t writes, double seconds);
+  void set_tasks(task_state s, std::int64_t count);
+  void set_store_queue(std::size_t writes);
+  void set_connections(std::size_t open);
+
+  /// The text exposition format.
+  std::string text() const;
+  static constexpr std::string_view content_type = "text/plain; version=0.0.4; charset=utf-8";
+
+ private:
+  struct timed {
+    prometheus::Counter* count;
+    prometheus::Histogram* seconds;
+  };
+
+  prometheus::Registry registry_;
+  prometheus::Family<prometheus::Counter>& requests_;
+  prometheus::Family<prometheus::Histogram>& request_seconds_;
+  prometheus::Family<prometheus::Counter>& upstream_calls_;
+  prometheus::Family<prometheus::Histogram>& upstream_seconds_;
+  prometheus::Family<prometheus::Gauge>& tasks_;
+  prometheus::Histogram& commit_seconds_;
+  prometheus::Counter& commit_writes_;
+  prometheus::Gauge& store_queue_;
+  prometheus::Gauge& connections_;
+  std::unordered_map<std::string, timed> by_route_;     // loop thread
+  std::unordered_map<std::string, timed> by_upstream_;  // loop thread
+};
+
+}  // namespace relay

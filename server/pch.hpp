@@ -1,0 +1,9 @@
+// What most of server/ includes: precompiled once.
+#include <spdlog/logger.h>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/json.hpp>
+
+#include "server/asio.hpp"

@@ -1,0 +1,78 @@
+#include "server/upstream/resolver.hpp"
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/basic_resolver.hpp>
+
+namespace relay {
+namespace {
+
+constexpr auto fresh_for = std::chrono::seconds(30);
+
+}  // namespace
+
+struct host_addresses::state {
+  state(asio::io_context& loop, std::string h, std::uint16_t p)
+      : host(std::move(h)), port(p), resolver(loop.get_executor()), answered(loop.get_executor()) {}
+
+  std::string host;
+  std::uint16_t port;
+  asio::ip::basic_resolver<asio::ip::tcp, executor> resolver;
+  steady_timer answered;  // cancelled when an answer came
+  std::vector<asio::ip::tcp::endpoint> known;
+  steady_clock::time_point known_at;
+  std::string problem;
+  bool asking = false;
+  bool literal = false;
+};
+
+host_addresses::host_addresses(asio::io_context& loop, std::string host, std::uint16_t port)
+    : state_(std::make_shared<state>(loop, std::move(host), port)) {
+  boost::system::error_code ec;
+  const auto address = asio::ip::make_address(state_->host, ec);
+  if (!ec) {
+    state_->literal = true;
+    state_->known = {{address, port}};
+  }
+  state_->answered.expires_at(steady_clock::time_point::max());
+}
+
+awaitable<> host_addresses::ask(std::shared_ptr<state> s) {
+  auto [ec, found] = co_await s->resolver.async_resolve(s->host, std::to_string(s->port), as_result);
+  s->asking = false;
+  if (ec) {
+    s->problem = ec.message();
+  } else {
+    s->known.assign(found.begin(), found.end());
+    s->known_at = steady_clock::now();
+    s->problem.clear();
+  }
+  s->answered.cancel();
+}
+
+awaitable<std::vector<asio::ip::tcp::endpoint>> host_addresses::get(steady_clock::duration at_most) {
+  const std::shared_ptr<state> s = state_;
+  if (s->literal) co_return s->known;
+  if (!s->asking && (s->known.empty() || steady_clock::now() - s->known_at > fresh_for)) {
+    s->asking = true;
+    auto question = ask(s);
+    asio::co_spawn(s->answered.get_executor(), std::move(question), asio::detached);
+  }
+  if (s->known.empty() && s->asking) {
+    // Each who waits has a timer of its own for the deadline; the shared one is only cancelled.
+    steady_timer late(s->answered.get_executor());
+    late.expires_after(at_most);
+    auto on_late = [s](boost::system::error_code ec) {
+      if (!ec) s->answered.cancel();
+    };
+    late.async_wait(std::move(on_late));
+    co_await s->answered.async_wait(as_result);
+    if (s->asking && s->known.empty()) s->problem = "no answer from the name service in time";
+  }
+  co_return s->known;
+}
+
+std::string host_addresses::problem() const {
+  return state_->problem;
+}
+
+}  // namespace relay

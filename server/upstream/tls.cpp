@@ -1,0 +1,44 @@
+#include "server/upstream/tls.hpp"
+
+#include <openssl/ssl.h>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+
+namespace relay {
+
+tls_client::tls_client(const std::string& host, const std::string& ca_file)
+    : host_(host), context_(asio::ssl::context::tls_client), session_(nullptr, &SSL_SESSION_free) {
+  SSL_CTX_set_min_proto_version(context_.native_handle(), TLS1_2_VERSION);
+  context_.set_verify_mode(asio::ssl::verify_peer);
+  if (ca_file.empty()) {
+    context_.set_default_verify_paths();
+  } else {
+    context_.load_verify_file(ca_file);
+  }
+  SSL_CTX_set_session_cache_mode(context_.native_handle(),
+                                 SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_set_app_data(context_.native_handle(), this);
+  SSL_CTX_sess_set_new_cb(context_.native_handle(), &tls_client::on_session);
+}
+
+tls_client::~tls_client() = default;
+
+int tls_client::on_session(SSL* ssl, SSL_SESSION* session) {
+  auto* self = static_cast<tls_client*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+  self->session_.reset(session);
+  return 1;  // the session is ours now
+}
+
+std::unique_ptr<tls_client::stream> tls_client::make_stream(tcp_socket& socket) {
+  auto s = std::make_unique<stream>(socket, context_);
+  boost::system::error_code is_name;
+  asio::ip::make_address(host_, is_name);
+  if (is_name && SSL_set_tlsext_host_name(s->native_handle(), host_.c_str()) != 1) {
+    throw boost::system::system_error(asio::error::invalid_argument, "server name indication for " + host_);
+  }
+  s->set_verify_callback(asio::ssl::host_name_verification(host_));
+  if (session_) SSL_set_session(s->native_handle(), session_.get());
+  return s;
+}
+
+}  // namespace relay

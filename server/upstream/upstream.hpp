@@ -1,0 +1,63 @@
+#pragma once
+
+// One upstream: its address, its key, its kept connections, and one exchange with it. What an answer means is
+// decided in outcome.hpp. Loop thread.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/outgoing.hpp"
+#include "config/config.hpp"
+#include "server/upstream/connection.hpp"
+#include "server/upstream/resolver.hpp"
+
+namespace relay {
+
+/// What came of one exchange.
+struct exchange {
+  bool bytes_left = false;  // some byte of the request may have reached the upstream
+  bool answered = false;    // a whole answer came
+  int status = 0;
+  int retry_after_seconds = 0;  // from the answer; 0: none
+  std::string body;
+  std::string problem;  // for the operator: at which step it ended, and why; empty when answered
+};
+
+class upstream {
+ public:
+  /// Throws boost::system::system_error when the CA file cannot be used.
+  upstream(asio::io_context& loop, deadlines& d, const upstream_config& c);
+
+  const std::string& name() const { return config_.name; }
+  const upstream_config& settings() const { return config_; }
+  protocol speaks() const { return protocol_; }
+
+  /// A create. Goes out at most once, on a connection that is new or was checked a moment ago.
+  awaitable<exchange> create(const outgoing& what);
+  /// A question. Asked again, once, when a kept connection turns out to be dead.
+  awaitable<exchange> fetch(const std::string& path);
+
+ private:
+  struct leased {
+    std::unique_ptr<connection> conn;
+    std::string problem;  // when there is none
+  };
+
+  awaitable<leased> lease(steady_clock::duration freshness);
+  awaitable<exchange> run(connection& c, const std::string& request, bool& reusable);
+  awaitable<exchange> one_exchange(const std::string& request, steady_clock::duration freshness,
+                                   bool& was_reused);
+  std::string make_request(std::string_view method, const std::string& path, std::string_view body) const;
+  std::string target(const std::string& path) const;
+
+  asio::io_context& loop_;
+  deadlines& deadlines_;
+  const upstream_config config_;
+  const protocol protocol_;
+  std::unique_ptr<tls_client> tls_;  // null: plain
+  host_addresses addresses_;
+  std::vector<std::unique_ptr<connection>> idle_;  // the last used at the back
+};
+
+}  // namespace relay
