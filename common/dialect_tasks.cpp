@@ -31,6 +31,9 @@ std::string_view envelope_status(task_state s) {
 
 json::object render_item(const task& t, timestamp now) {
   const task_view v(t);
+  json::object data = shared::web_app_object(v, precision::microseconds);
+  // The inner object is what the upstream says of its job, so its time is the upstream's own once there is one.
+  if (const auto theirs = text_of(v.said, "created_at"); !theirs.empty()) data["created_at"] = json::string(theirs);
   return {{"id", t.row},
           {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
           {"updated_at", json::string(to_iso(t.updated_at, precision::milliseconds))},
@@ -43,7 +46,7 @@ json::object render_item(const task& t, timestamp now) {
           {"start_time", to_unix(t.started_at)},
           {"finish_time", to_unix(t.finished_at)},
           {"progress", json::string(std::to_string(progress_of(t, now)) + "%")},
-          {"data", shared::web_app_object(v, precision::microseconds)}};
+          {"data", std::move(data)}};
 }
 
 json::object render_batch(const std::vector<task>& tasks, timestamp now) {

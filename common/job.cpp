@@ -104,7 +104,7 @@ result<job> parse_job(const json::value& reply) {
   return out;
 }
 
-result<job> parse_job(std::string_view reply) {
+result<job> parse_job_text(std::string_view reply) {
   const auto v = parse_lenient(reply);
   if (!v) return fail(errc::upstream_unavailable, "the upstream's reply is not JSON");
   return parse_job(*v);

@@ -30,6 +30,6 @@ job_state job_state_from(std::string_view word);
 result<job> parse_job(const json::value& reply);
 
 /// The same from text.
-result<job> parse_job(std::string_view reply);
+result<job> parse_job_text(std::string_view reply);
 
 }  // namespace relay

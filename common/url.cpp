@@ -1,6 +1,7 @@
 #include "common/url.hpp"
 
 #include <boost/url.hpp>
+#include <charconv>
 
 namespace relay {
 namespace urls = boost::urls;
@@ -25,8 +26,14 @@ result<base_url> parse_base_url(std::string_view text) {
   if (out.host.empty()) return fail(errc::invalid_request, "has no host");
   if (url.has_userinfo()) return fail(errc::invalid_request, "must not carry a user name or password");
   if (url.has_query() || url.has_fragment()) return fail(errc::invalid_request, "must end after the path");
-  out.port = url.has_port() ? url.port_number() : static_cast<std::uint16_t>(out.tls ? 443 : 80);
-  if (out.port == 0) return fail(errc::invalid_request, "the port must be 1 to 65535");
+  out.port = out.tls ? 443 : 80;
+  if (url.has_port()) {
+    const auto digits = url.port();
+    const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), out.port);
+    if (ec != std::errc{} || end != digits.data() + digits.size() || out.port == 0) {
+      return fail(errc::invalid_request, "the port must be 1 to 65535");
+    }
+  }
   out.path = std::string(url.encoded_path());
   while (!out.path.empty() && out.path.back() == '/') out.path.pop_back();
   return out;

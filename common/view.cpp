@@ -65,7 +65,7 @@ std::string_view url_of(const json::value& picture) {
 
 task_view::task_view(const task& t) : of(t), request(echo(t)) {
   if (!t.reply.empty()) {
-    if (auto j = parse_job(t.reply)) said = std::move(j->body);
+    if (auto j = parse_job_text(t.reply)) said = std::move(j->body);
   }
   prompt = text_of(request, "prompt");
 

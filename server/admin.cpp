@@ -125,7 +125,9 @@ awaitable<> admin_socket::serve(socket s) {
   json::object answer;
   try {
     json::value request = parse_lenient(std::string_view(line).substr(0, n)).value_or(nullptr);
-    const std::string command = for_log(json::serialize(request));
+    const json::object* fields = request.if_object();
+    const std::string command = fields == nullptr ? "?" : for_log(std::string(text_of(*fields, "command")) + " " +
+                                                                   std::string(text_of(*fields, "name")));
     answer = co_await run_admin_command(store_, registry_, std::move(request));
     const bool done = answer["ok"].is_bool() && answer["ok"].get_bool();
     log_.info("admin socket: {}: {}", command, done ? "done" : "refused");

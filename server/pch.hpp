@@ -1,5 +1,4 @@
 // What most of server/ includes: precompiled once.
-#include <spdlog/logger.h>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>

@@ -38,6 +38,7 @@ class deadlines {
   void stop();
   /// Treats every armed deadline as passed: whoever waits for a peer gives up now.
   void expire_all();
+  bool stopped() const { return stopped_; }
 
  private:
   void sweep(steady_clock::time_point now);

@@ -75,7 +75,7 @@ submit_outcome classify_submit(const exchange& x) {
   }
   const std::string status = "status " + std::to_string(x.status);
   if (x.status >= 200 && x.status < 300) {
-    auto said = parse_job(x.body);
+    auto said = parse_job_text(x.body);
     if (said && !said->id.empty()) {
       const std::string id = said->id;
       return {kind::accepted, event::accepted{std::move(*said), x.body}, "as " + id, {}};
@@ -115,7 +115,7 @@ submit_outcome classify_submit(const exchange& x) {
 poll_outcome classify_poll(const exchange& x) {
   if (!x.answered) return {event::poll_failed{}, "error", x.problem};
   if (x.status >= 200 && x.status < 300) {
-    if (auto said = parse_job(x.body); said && said->state != job_state::unknown) {
+    if (auto said = parse_job_text(x.body); said && said->state != job_state::unknown) {
       return {event::polled{std::move(*said), x.body}, "ok", {}};
     } else if (said) {
       // A word we do not know is no failure: keep asking.

@@ -5,6 +5,15 @@
 #include <boost/asio/ssl/host_name_verification.hpp>
 
 namespace relay {
+namespace {
+
+// Asio keeps its own things in the context's app data; ours have an index of their own.
+int own_index() {
+  static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+}  // namespace
 
 tls_client::tls_client(const std::string& host, const std::string& ca_file)
     : host_(host), context_(asio::ssl::context::tls_client), session_(nullptr, &SSL_SESSION_free) {
@@ -17,14 +26,14 @@ tls_client::tls_client(const std::string& host, const std::string& ca_file)
   }
   SSL_CTX_set_session_cache_mode(context_.native_handle(),
                                  SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-  SSL_CTX_set_app_data(context_.native_handle(), this);
+  SSL_CTX_set_ex_data(context_.native_handle(), own_index(), this);
   SSL_CTX_sess_set_new_cb(context_.native_handle(), &tls_client::on_session);
 }
 
 tls_client::~tls_client() = default;
 
 int tls_client::on_session(SSL* ssl, SSL_SESSION* session) {
-  auto* self = static_cast<tls_client*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+  auto* self = static_cast<tls_client*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), own_index()));
   self->session_.reset(session);
   return 1;  // the session is ours now
 }

@@ -1,0 +1,117 @@
+// Small values: times, ids, tokens, URLs, secrets.
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <sstream>
+
+#include "common/id.hpp"
+#include "common/secret.hpp"
+#include "common/time.hpp"
+#include "common/token.hpp"
+#include "common/url.hpp"
+
+namespace relay {
+namespace {
+
+TEST(time, rfc_3339) {
+  const timestamp t{std::chrono::microseconds(1'732'715'456'313'494)};
+  EXPECT_EQ(to_iso(t, precision::microseconds), "2024-11-27T13:50:56.313494Z");
+  EXPECT_EQ(to_iso(t, precision::milliseconds), "2024-11-27T13:50:56.313Z");
+  EXPECT_EQ(to_unix(t), 1'732'715'456);
+  EXPECT_EQ(to_unix(never), 0);
+  EXPECT_EQ(to_iso(timestamp{std::chrono::microseconds(7)}, precision::microseconds),
+            "1970-01-01T00:00:00.000007Z");
+}
+
+TEST(id, is_a_uuid_of_version_7_that_begins_with_the_time) {
+  const timestamp t{std::chrono::milliseconds(0x0193'6e4f'a1b2)};
+  id_entropy random;
+  random.fill(0xff);
+  EXPECT_EQ(make_task_id(t, random), "01936e4f-a1b2-7fff-bfff-ffffffffffff");
+  random.fill(0);
+  EXPECT_EQ(make_task_id(t, random), "01936e4f-a1b2-7000-8000-000000000000");
+  EXPECT_LT(make_task_id(t, random), make_task_id(t + milliseconds(1), random));
+}
+
+TEST(id, forms) {
+  EXPECT_TRUE(is_uuid("9d4b7516-77e5-481a-b015-48313946f33b"));
+  EXPECT_TRUE(is_uuid("9D4B7516-77E5-481A-B015-48313946F33B"));
+  for (const char* no :
+       {"", "9d4b7516", "9d4b7516-77e5-481a-b015-48313946f33", "9d4b7516x77e5-481a-b015-48313946f33b",
+        "9d4b7516-77e5-481a-b015-48313946f33g", "9d4b7516-77e5-481a-b015-48313946f33bb"}) {
+    EXPECT_FALSE(is_uuid(no)) << no;
+  }
+  EXPECT_EQ(normalise_id("9D4B7516-77E5-481A-B015-48313946F33B"), "9d4b7516-77e5-481a-b015-48313946f33b");
+  EXPECT_EQ(normalise_id("Not-An-Id"), "Not-An-Id");
+}
+
+TEST(token, is_its_prefix_and_256_bits) {
+  std::array<unsigned char, 32> random;
+  random.fill(0);
+  EXPECT_EQ(make_token(random), "luma-relay-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+  for (std::size_t i = 0; i < random.size(); ++i) random[i] = static_cast<unsigned char>(0xff - i);
+  EXPECT_EQ(make_token(random), "luma-relay-__79_Pv6-fj39vX08_Lx8O_u7ezr6uno5-bl5OPi4eA");
+}
+
+TEST(token, digest_is_sha_256) {
+  const token_digest d = digest_token("abc");  // FIPS 180-2, appendix B.1
+  EXPECT_EQ(d[0], 0xba);
+  EXPECT_EQ(d[1], 0x78);
+  EXPECT_EQ(d[31], 0xad);
+  EXPECT_TRUE(same_digest(d, digest_token("abc")));
+  EXPECT_FALSE(same_digest(d, digest_token("abd")));
+}
+
+TEST(token, credential_of_a_header) {
+  struct {
+    const char* header;
+    const char* key;
+  } const table[] = {
+      {"Bearer k", "k"},      {"bearer k", "k"},  {"BEARER   k  ", "k"},  {"k", "k"},
+      {"  k ", "k"},          {"", ""},           {"Bearer", ""},         {"Bearer ", ""},
+      {"Bearerk", "Bearerk"}, {"Bearer\tk", "k"}, {"Basic x", "Basic x"},
+  };
+  for (const auto& row : table) EXPECT_EQ(credential(row.header), row.key) << '"' << row.header << '"';
+}
+
+TEST(token, names) {
+  for (const char* yes : {"a", "team-1", "A.b_c@d"}) EXPECT_TRUE(valid_token_name(yes)) << yes;
+  for (const std::string& no :
+       {std::string(), std::string("a b"), std::string("ä"), std::string(65, 'x'), std::string("a\nb")}) {
+    EXPECT_FALSE(valid_token_name(no)) << no;
+  }
+}
+
+TEST(secret, does_not_print) {
+  std::ostringstream out;
+  out << secret("luma-123");
+  EXPECT_EQ(out.str(), "[secret]");
+}
+
+TEST(url, base_addresses) {
+  const auto luma = parse_base_url("https://api.lumalabs.ai/dream-machine/v1/");
+  ASSERT_TRUE(luma);
+  EXPECT_EQ(*luma, (base_url{true, "api.lumalabs.ai", 443, "/dream-machine/v1"}));
+  EXPECT_EQ(luma->authority(), "api.lumalabs.ai");
+  const auto v6 = parse_base_url("http://[::1]:8080");
+  ASSERT_TRUE(v6);
+  EXPECT_EQ(v6->host, "::1");
+  EXPECT_EQ(v6->authority(), "[::1]:8080");
+  for (const char* no : {"", "api.lumalabs.ai", "ftp://x", "https://", "https://u:p@x", "https://x?a=b",
+                         "https://x#f", "https://x:99999", "https://x:0"}) {
+    EXPECT_FALSE(parse_base_url(no)) << no;
+  }
+}
+
+TEST(url, what_may_be_called_back) {
+  EXPECT_TRUE(is_web_url("https://example.com/hook?x=1"));
+  EXPECT_TRUE(is_web_url("http://10.0.0.1:8080/"));
+  for (const std::string& no : {std::string("xxx"), std::string("javascript:alert(1)"),
+                                std::string("https:///x"), "https://example.com/" + std::string(2048, 'a')}) {
+    EXPECT_FALSE(is_web_url(no)) << no.substr(0, 60);
+  }
+}
+
+}  // namespace
+}  // namespace relay

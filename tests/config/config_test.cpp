@@ -1,0 +1,177 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <map>
+
+#include "config/fields.hpp"
+#include "config/load.hpp"
+
+namespace relay {
+namespace {
+
+const std::string one_upstream =
+    "[[upstream]]\nname = \"a\"\nurl = \"https://api.lumalabs.ai\"\nkey = \"k\"\n";
+
+loaded_config load(const std::string& text, std::map<std::string, std::string> env = {}) {
+  return load_config(text, "relay.toml",
+                     [env = std::move(env)](const std::string& name) -> std::optional<std::string> {
+                       const auto found = env.find(name);
+                       if (found == env.end()) return std::nullopt;
+                       return found->second;
+                     });
+}
+
+std::string read(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(config, only_the_upstream_is_needed) {
+  const loaded_config c = load(one_upstream);
+  ASSERT_TRUE(c.problems.empty()) << to_string(c.problems[0]);
+  EXPECT_EQ(c.value.server.listen, "127.0.0.1:8080");
+  EXPECT_EQ(c.value.upstreams[0].base.host, "api.lumalabs.ai");
+  EXPECT_EQ(c.value.upstreams[0].base.path, "");
+}
+
+TEST(config, the_official_prefix_may_be_given_or_not) {
+  for (const char* url :
+       {"https://x.y", "https://x.y/", "https://x.y/dream-machine/v1", "https://x.y/dream-machine/v1/"}) {
+    const loaded_config c = load("[[upstream]]\nname=\"a\"\nkey=\"k\"\nurl=\"" + std::string(url) + "\"");
+    ASSERT_TRUE(c.problems.empty()) << url;
+    EXPECT_EQ(c.value.upstreams[0].base.path, "") << url;
+  }
+  EXPECT_EQ(load("[[upstream]]\nname=\"a\"\nkey=\"k\"\nurl=\"https://x.y/pro\"").value.upstreams[0].base.path,
+            "/pro");
+}
+
+TEST(config, each_problem_names_file_line_and_key) {
+  struct {
+    const char* what;
+    std::string text;
+    std::vector<std::string> problems;  // the beginning of each
+  } const table[] = {
+      {"not TOML", "listen = ", {"relay.toml:1: not valid TOML"}},
+      {"unknown section",
+       "[sever]\n" + one_upstream,
+       {"relay.toml:1: sever: no such section; there are [admin], [log]"}},
+      {"unknown key",
+       one_upstream + "[server]\nlissten = \"x\"",
+       {"relay.toml:6: server.lissten: no such key; [server] has listen,"}},
+      {"unknown upstream key",
+       one_upstream + "keey = \"x\"",
+       {"relay.toml:5: upstream.1.keey: no such key; [upstream] has name,"}},
+      {"wrong types",
+       one_upstream + "[server]\nlisten = 8080\nsubmit_wait_ms = \"1s\"\ncors_origins = \"*\"",
+       {"relay.toml:8: server.cors_origins: must be a list",
+        "relay.toml:6: server.listen: must be text in quotes",
+        "relay.toml:7: server.submit_wait_ms: must be a whole number from 0 to 55000 (milliseconds)"}},
+      {"ranges",
+       one_upstream + "[poll]\ninterval_ms = 1",
+       {"relay.toml:6: poll.interval_ms: must be a whole number from 10 to"}},
+      {"choices",
+       one_upstream + "[log]\nlevel = \"loud\"",
+       {"relay.toml:6: log.level: must be \"debug\", \"info\", \"warn\" or \"error\""}},
+      {"addresses",
+       one_upstream + "[server]\nlisten = \"8080\"",
+       {"relay.toml: server.listen: must be ADDRESS:PORT"}},
+      {"public url",
+       one_upstream + "[server]\npublic_url = \"relay.example\"",
+       {"relay.toml: server.public_url: must be an address"}},
+      {"no upstream", "", {"relay.toml: upstream: there is no [[upstream]]"}},
+      {"upstream as a section",
+       "[upstream]\nname = \"a\"",
+       {"relay.toml:1: upstream: each upstream is a section of its own",
+        "relay.toml: upstream: there is no"}},
+      {"empty upstream",
+       "[[upstream]]\n",
+       {"relay.toml: upstream.1.name: must be 1 to 64",
+        "relay.toml: upstream.1.url: is missing; the official one is https://api.lumalabs.ai",
+        "relay.toml: upstream.1.key: give exactly one of"}},
+      {"two keys", one_upstream + "key_env = \"X\"", {"relay.toml: upstream.1.key: give exactly one of"}},
+      {"same name",
+       one_upstream + one_upstream,
+       {"relay.toml: upstream.2.name: two upstreams have this name"}},
+      {"key file",
+       "[[upstream]]\nname=\"a\"\nurl=\"http://x\"\nkey_file=\"/nonexistent\"",
+       {"relay.toml: upstream.1.key_file: cannot read a key"}},
+      {"key env",
+       "[[upstream]]\nname=\"a\"\nurl=\"http://x\"\nkey_env=\"NOT_SET\"",
+       {"relay.toml: upstream.1.key_env: the environment variable NOT_SET"}},
+      {"key with a line break",
+       "[[upstream]]\nname=\"a\"\nurl=\"http://x\"\nkey=\"a\\nb\"",
+       {"relay.toml: upstream.1.key: the key must be printable"}},
+  };
+  for (const auto& row : table) {
+    const loaded_config c = load(row.text);
+    ASSERT_EQ(c.problems.size(), row.problems.size())
+        << row.what << ": " << (c.problems.empty() ? "" : to_string(c.problems[0]));
+    for (std::size_t i = 0; i < row.problems.size(); ++i) {
+      EXPECT_TRUE(to_string(c.problems[i]).starts_with(row.problems[i]))
+          << row.what << ": " << to_string(c.problems[i]);
+    }
+  }
+}
+
+TEST(config, the_environment_is_stronger_than_the_file) {
+  const loaded_config c = load(one_upstream + "[server]\nlisten = \"127.0.0.1:1\"\n",
+                               {{"LUMA_RELAY_SERVER_LISTEN", "0.0.0.0:2"},
+                                {"LUMA_RELAY_SERVER_CORS_ORIGINS", "https://a,https://b"},
+                                {"LUMA_RELAY_UPSTREAM_1_KEY", "k2"}});
+  ASSERT_TRUE(c.problems.empty());
+  EXPECT_EQ(c.value.server.listen, "0.0.0.0:2");
+  EXPECT_EQ(c.value.server.cors_origins, (std::vector<std::string>{"https://a", "https://b"}));
+  EXPECT_EQ(c.value.upstreams[0].key.reveal(), "k2");
+}
+
+TEST(config, the_environment_alone_is_enough) {
+  const loaded_config c = load("", {{"LUMA_RELAY_UPSTREAM_1_NAME", "luma"},
+                                    {"LUMA_RELAY_UPSTREAM_1_URL", "https://api.lumalabs.ai"},
+                                    {"LUMA_RELAY_UPSTREAM_1_KEY_ENV", "LUMAAI_API_KEY"},
+                                    {"LUMAAI_API_KEY", "luma-1\n"}});
+  ASSERT_TRUE(c.problems.empty()) << to_string(c.problems[0]);
+  EXPECT_EQ(c.value.upstreams[0].key.reveal(), "luma-1");
+}
+
+TEST(config, problems_of_the_environment_name_the_variable) {
+  const loaded_config c = load(one_upstream, {{"LUMA_RELAY_POLL_INTERVAL_MS", "soon"}});
+  ASSERT_EQ(c.problems.size(), 1u);
+  EXPECT_TRUE(to_string(c.problems[0])
+                  .starts_with("environment: LUMA_RELAY_POLL_INTERVAL_MS: must be a whole number"));
+}
+
+TEST(config, printed_without_secrets_and_readable_again) {
+  loaded_config c = load("[[upstream]]\nname=\"a\"\nurl=\"http://x\"\nkey=\"luma-very-secret\"");
+  const std::string text = print_config(c.value);
+  EXPECT_EQ(text.find("luma-very-secret"), std::string::npos);
+  EXPECT_NE(text.find("key = \"[secret]\""), std::string::npos);
+  EXPECT_TRUE(load(text).problems.empty()) << to_string(load(text).problems[0]);
+}
+
+TEST(config, the_example_file_is_the_defaults) {
+  const std::string text = read(std::string(CONFIG_DIR) + "/luma-relay.example.toml");
+  EXPECT_EQ(text, example_config())
+      << "regenerate it: luma-relay check-config --example > config/luma-relay.example.toml";
+  const loaded_config c = load(text, {{"LUMAAI_API_KEY", "k"}});
+  ASSERT_TRUE(c.problems.empty()) << to_string(c.problems[0]);
+  config given = c.value;
+  config defaults;
+  for (const field& f : fields())
+    EXPECT_EQ(to_toml(f.at(given)), to_toml(f.at(defaults))) << f.section << "." << f.key;
+}
+
+TEST(config, the_reference_page_is_the_table) {
+  EXPECT_NE(read(std::string(CONFIG_DIR) + "/README.md").find(reference_table()), std::string::npos)
+      << "paste the output of: luma-relay check-config --reference";
+}
+
+TEST(config, listen_addresses) {
+  EXPECT_EQ(parse_listen("[::1]:80")->host, "::1");
+  EXPECT_EQ(parse_listen("0.0.0.0:0")->port, 0);
+  for (const char* no : {"", ":80", "1.2.3.4", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:70000", "::1:80"})
+    EXPECT_FALSE(parse_listen(no)) << no;
+}
+
+}  // namespace
+}  // namespace relay

@@ -1,0 +1,199 @@
+// The session against raw bytes: split, pipelined, half-closed, oversized, answered early, slow.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/running.hpp"
+
+namespace relay::test {
+namespace {
+
+class raw : public ::testing::Test {
+ protected:
+  raw() : settings_(test_config(dir_, sim_.url())) {
+    settings_.server.max_body_bytes = 2'000;
+    settings_.server.header_timeout = milliseconds(300);
+    settings_.server.body_timeout = milliseconds(300);
+    settings_.server.idle_timeout = milliseconds(400);
+    relay_ = std::make_unique<running_relay>(settings_);
+    token_ = relay_->token("me");
+  }
+
+  std::string ping() const {
+    return "GET /dream-machine/v1/ping HTTP/1.1\r\nHost: a\r\nAuthorization: " + token_ + "\r\n\r\n";
+  }
+  std::string create(const std::string& framing_and_body) const {
+    return "POST /dream-machine/v1/generations HTTP/1.1\r\nHost: a\r\nAuthorization: " + token_ + "\r\n" +
+           framing_and_body;
+  }
+  std::int64_t created() const { return sim_.created(); }
+
+  temp_dir dir_;
+  running_simulator sim_;
+  config settings_;
+  std::unique_ptr<running_relay> relay_;
+  std::string token_;
+};
+
+TEST_F(raw, split_at_every_byte) {
+  const std::string body = R"({"prompt":"a"})";  // refused by the rules, so that nothing is created
+  const std::string bytes = create("Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+  connection c(relay_->port());
+  for (std::size_t split = 1; split < bytes.size(); ++split) {
+    c.send(bytes.substr(0, split));
+    c.send(bytes.substr(split));
+    const response r = c.receive();
+    ASSERT_EQ(r.status, 400) << split;
+    ASSERT_NE(r.body.find("Prompt is too short"), std::string::npos) << split << r.body;
+  }
+}
+
+TEST_F(raw, chunked_split_at_every_byte) {
+  const std::string bytes =
+      create("Transfer-Encoding: chunked\r\n\r\n5\r\n{\"pro\r\n9;x=y\r\nmpt\":\"a\"}\r\n0\r\n\r\n");
+  connection c(relay_->port());
+  for (std::size_t split = 1; split < bytes.size(); ++split) {
+    c.send(bytes.substr(0, split));
+    c.send(bytes.substr(split));
+    const response r = c.receive();
+    ASSERT_EQ(r.status, 400) << split;
+    ASSERT_NE(r.body.find("Prompt is too short"), std::string::npos) << split << r.body;
+  }
+}
+
+TEST_F(raw, pipelined_requests_are_answered_in_order) {
+  connection c(relay_->port());
+  std::string all;
+  for (int i = 0; i < 50; ++i) {
+    all += "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Request-Id: n" + std::to_string(i) + "\r\n\r\n";
+    if (i % 10 == 5) all += create("Content-Length: 2\r\nX-Request-Id: p" + std::to_string(i) + "\r\n\r\n{}");
+  }
+  c.send(all);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(c.receive().header("x-request-id"), "n" + std::to_string(i));
+    if (i % 10 == 5) {
+      const response r = c.receive();
+      EXPECT_EQ(r.header("x-request-id"), "p" + std::to_string(i));
+      EXPECT_EQ(r.status, 400);
+    }
+  }
+}
+
+TEST_F(raw, half_closed_after_the_request) {
+  connection c(relay_->port());
+  c.send(ping());
+  c.finish_sending();
+  EXPECT_EQ(c.receive().status, 200);
+  EXPECT_TRUE(c.ended());
+}
+
+TEST_F(raw, ended_within_a_request) {
+  for (const std::string& part : {std::string("GET /hea"), create("Content-Length: 20\r\n\r\n{\"pro")}) {
+    connection c(relay_->port());
+    c.send(part);
+    c.finish_sending();
+    EXPECT_EQ(c.receive_all(), "");
+  }
+  EXPECT_EQ(created(), 0);
+}
+
+TEST_F(raw, too_long_bodies) {
+  {
+    connection c(relay_->port());  // answered before the body is sent
+    c.send(create("Content-Length: 2001\r\n\r\n"));
+    const response r = c.receive();
+    EXPECT_EQ(r.status, 413);
+    EXPECT_EQ(r.header("connection"), "close");
+    EXPECT_TRUE(c.ended());
+  }
+  {
+    connection c(relay_->port());
+    c.send(create("Transfer-Encoding: chunked\r\n\r\n7d1\r\n" + std::string(2001, 'a') + "\r\n0\r\n\r\n"));
+    EXPECT_EQ(c.receive().status, 413);
+  }
+  {
+    connection c(relay_->port());  // no size is claimed up front
+    std::string chunks;
+    for (int i = 0; i < 300; ++i) chunks += "8\r\nabcdefgh\r\n";
+    c.send(create("Transfer-Encoding: chunked\r\n\r\n" + chunks));
+    EXPECT_EQ(c.receive().status, 413);
+  }
+}
+
+// The answer must arrive although the client is still sending: no reset may overtake it.
+TEST_F(raw, an_early_answer_is_not_lost) {
+  connection c(relay_->port());
+  c.send(create("Content-Length: 200000\r\n\r\n") + std::string(200'000, 'x'));
+  EXPECT_EQ(c.receive().status, 413);
+}
+
+TEST_F(raw, smuggling) {
+  const std::string hidden =
+      "GET /dream-machine/v1/ping HTTP/1.1\r\nHost: a\r\nAuthorization: " + token_ + "\r\n\r\n";
+  for (const std::string& bytes :
+       {create("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden),
+        create("Transfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n" + hidden),
+        create("Content-Length: 0\r\nContent-Length: 60\r\n\r\n" + hidden),
+        create("Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + hidden),
+        std::string("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n") + hidden,
+        std::string("GET / HTTP/1.1\nHost: a\n\n") + hidden}) {
+    connection c(relay_->port());
+    c.send(bytes);
+    const std::string all = c.receive_all();
+    EXPECT_TRUE(all.starts_with("HTTP/1.1 400 ")) << all;
+    EXPECT_EQ(all.find("pong"), std::string::npos) << "the hidden request was answered";
+  }
+}
+
+TEST_F(raw, bad_chunks) {
+  for (const char* chunks : {"zz\r\n", "5\nabcde\r\n0\r\n\r\n", "fffffffffffffffff\r\n"}) {
+    connection c(relay_->port());
+    c.send(create(std::string("Transfer-Encoding: chunked\r\n\r\n") + chunks));
+    const std::string all = c.receive_all();
+    EXPECT_TRUE(all.starts_with("HTTP/1.1 4")) << chunks << ": " << all;
+  }
+  EXPECT_EQ(created(), 0);
+}
+
+TEST_F(raw, expect_continue) {
+  connection c(relay_->port());
+  const std::string body = R"({"prompt":"a"})";
+  c.send(create("Expect: 100-continue\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n"));
+  EXPECT_EQ(c.receive().status, 100);
+  c.send(body);
+  EXPECT_EQ(c.receive().status, 400);
+}
+
+TEST_F(raw, http_1_0) {
+  connection c(relay_->port());
+  c.send("GET /healthz HTTP/1.0\r\n\r\n");
+  EXPECT_TRUE(c.receive_all().starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(raw, slow_clients_are_told_and_let_go) {
+  connection head(relay_->port());
+  head.send("GET /healthz HT");
+  EXPECT_EQ(head.receive().status, 408);
+  connection body(relay_->port());
+  body.send(create("Content-Length: 20\r\n\r\n{"));
+  EXPECT_EQ(body.receive().status, 408);
+  connection idle(relay_->port());
+  EXPECT_EQ(idle.receive_all(), "");
+  EXPECT_EQ(created(), 0);
+}
+
+TEST_F(raw, limits_on_connections) {
+  settings_.server.max_connections_per_address = 3;
+  settings_.storage.path = dir_.file("second.db");
+  running_relay strict(settings_);
+  std::vector<std::unique_ptr<connection>> open;
+  for (int i = 0; i < 3; ++i) {
+    open.push_back(std::make_unique<connection>(strict.port()));
+    open.back()->send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    EXPECT_EQ(open.back()->receive().status, 200);
+  }
+  connection one_more(strict.port());
+  EXPECT_TRUE(one_more.ended());
+}
+
+}  // namespace
+}  // namespace relay::test

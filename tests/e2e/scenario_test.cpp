@@ -1,0 +1,208 @@
+// Bad input of every kind, as a table: the status, what the body says, and what it must not say. No 500
+// anywhere, and nothing of it reaches the upstream.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/running.hpp"
+
+namespace relay::test {
+namespace {
+
+struct scenario {
+  const char* what;
+  std::string method;
+  std::string path;
+  std::string body;
+  int status;
+  std::string says;  // a part of the body
+  bool with_key = true;
+};
+
+const std::string generations = "/dream-machine/v1/generations";
+const std::string absent = "01936e4f-a1b2-7fff-bfff-ffffffffffff";
+
+const scenario table[] = {
+    {"not JSON", "POST", generations, "prompt=abc", 400, "not valid JSON at byte 0"},
+    {"empty body", "POST", generations, "", 400, "not valid JSON"},
+    {"cut JSON", "POST", generations, R"({"prompt":"abc")", 400, "ends too early"},
+    {"array", "POST", generations, "[]", 422, "JSON object"},
+    {"number", "POST", generations, "1", 422, "JSON object"},
+    {"key twice", "POST", generations, R"({"prompt":"abc","prompt":"abd"})", 400, "appears twice"},
+    {"infinite number", "POST", generations, R"({"prompt":"abc","x":1e999})", 400, "out of range"},
+    {"NUL", "POST", generations, R"({"prompt":"a\u0000bc"})", 400, "U+0000"},
+    {"invalid UTF-8", "POST", generations, "{\"prompt\":\"\xff\xfe abc\"}", 400, "not valid JSON"},
+    {"deep", "POST", generations, std::string(100, '[') + std::string(100, ']'), 400, "32 levels"},
+    {"wrong type", "POST", generations, R"({"prompt":["abc"]})", 422,
+     "prompt: Input should be a valid string"},
+    {"missing", "POST", generations, "{}", 400, "Prompt is required"},
+    {"short", "POST", generations, R"({"prompt":"a"})", 400, "minimum length is 3"},
+    {"long", "POST", generations, R"({"prompt":")" + std::string(5001, 'a') + R"("})", 400,
+     "maximum length is 5000"},
+    {"aspect ratio", "POST", generations, R"({"prompt":"abc","aspect_ratio":"5:4"})", 422,
+     "aspect_ratio: Input should be '1:1'"},
+    {"unknown generation", "POST", generations,
+     R"({"prompt":"abc","keyframes":{"frame0":{"type":"generation","id":")" + absent + R"("}}})", 400,
+     "there is no generation"},
+    {"over-long body", "POST", generations, R"({"prompt":")" + std::string(2'000'000, 'a') + R"("})", 413,
+     "body: longer than the 1048576 bytes"},
+    {"image, no prompt", "POST", generations + "/image", R"({"model":"photon-1"})", 400,
+     "Prompt is required"},
+    {"luma, no prompt", "POST", "/luma/generations", R"({"user_prompt":""})", 400,
+     "user_prompt: Prompt is required"},
+    {"luma, base64", "POST", "/luma/generations",
+     R"({"user_prompt":"abc","image_url":"data:image/png;base64,AA"})", 400, "base64"},
+    {"extend an unknown one", "POST", "/luma/generations/" + absent + "/extend", R"({"user_prompt":"abc"})",
+     404, "Generation not found"},
+    {"unknown id", "GET", generations + "/" + absent, "", 404, "Generation not found"},
+    {"id that is none", "GET", generations + "/x'%20OR%201=1--", "", 404, "Generation not found"},
+    {"long id", "GET", generations + "/" + std::string(4000, 'a'), "", 404, "Generation not found"},
+    {"luma, unknown id", "GET", "/luma/generations/" + absent, "", 404, "Generation not found"},
+    {"download, unknown id", "GET", "/luma/generations/" + absent + "/download_video_url", "", 404,
+     "Generation not found"},
+    {"limit", "GET", generations + "?limit=0", "", 422,
+     "limit: Input should be a whole number from 1 to 100"},
+    {"limit over", "GET", generations + "?limit=101", "", 422, "limit"},
+    {"limit no number", "GET", generations + "?limit=ten", "", 422, "limit"},
+    {"offset", "GET", generations + "?offset=-1", "", 422, "offset"},
+    {"batch, not JSON", "POST", "/luma/tasks", "x", 400, R"("data":null)"},
+    {"batch, no ids", "POST", "/luma/tasks", "{}", 422, "ids: Field required"},
+    {"batch, ids no list", "POST", "/luma/tasks", R"({"ids":"a"})", 422, "ids: Input should be a list"},
+    {"batch, numbers", "POST", "/luma/tasks", R"({"ids":[1,2]})", 422,
+     "ids.0: Input should be a valid string; ids.1"},
+    {"batch, too many", "POST", "/luma/tasks", R"({"ids":["a","b","c","d"]})", 400, "at most 3 ids, not 4"},
+    {"batch, none known", "POST", "/luma/tasks", R"({"ids":["a"]})", 200, R"("data":[])"},
+    {"batch, empty", "POST", "/luma/tasks", R"({"ids":[]})", 200, R"("data":[])"},
+    {"batch, wrong method", "GET", "/luma/tasks", "", 405, R"("data":null)"},
+    {"wrong method", "PUT", generations, "{}", 405, "allowed: POST, GET, HEAD, OPTIONS"},
+    {"wrong method on one", "POST", generations + "/" + absent, "{}", 405, "allowed: GET, HEAD, OPTIONS"},
+    {"wrong path", "GET", "/v1/chat/completions", "", 404, "There is no /v1/chat/completions here"},
+    {"root", "GET", "/", "", 404, "There is no / here"},
+    {"dots", "GET", "/dream-machine/v1/../../etc/passwd", "", 404, "There is no"},
+    {"bad encoding", "GET", "/dream-machine/%zz", "", 400, "percent-encoding"},
+    {"encoded NUL", "GET", "/dream-machine/%00", "", 400, "percent-encoding"},
+    {"method of our own", "BREW", generations, "", 405, "not allowed"},
+    {"no key", "GET", generations, "", 401, "no API key was given", false},
+    {"no key, create", "POST", generations, R"({"prompt":"abc"})", 401, "no API key was given", false},
+    {"no key, batch", "POST", "/luma/tasks", R"({"ids":[]})", 401, R"("data":null)", false},
+    {"no key, wrong path", "GET", "/nothing", "", 404, "There is no", false},
+};
+
+TEST(scenario, bad_input) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.server.max_batch_ids = 3;
+  running_relay relay(settings);
+  const client known = relay.as("me");
+  const client nobody = relay.as_nobody();
+  for (const scenario& s : table) {
+    const response r = (s.with_key ? known : nobody).request(s.method, s.path, s.body);
+    EXPECT_EQ(r.status, s.status) << s.what << ": " << r.body;
+    EXPECT_NE(r.body.find(s.says), std::string::npos) << s.what << ": " << r.body;
+    EXPECT_EQ(r.header("content-type"), "application/json") << s.what;
+    EXPECT_FALSE(r.header("x-request-id").empty()) << s.what;
+    EXPECT_EQ(r.body.find("luma-sim-key"), std::string::npos) << s.what;
+    if (s.status == 405) {
+      EXPECT_FALSE(r.header("allow").empty()) << s.what;
+    }
+    if (s.status == 401) {
+      EXPECT_EQ(r.header("www-authenticate"), "Bearer") << s.what;
+    }
+    if (s.status >= 400) {
+      const json::object body = r.json().as_object();
+      EXPECT_TRUE(body.at("error").as_object().at("message").is_string()) << s.what;
+      const bool envelope = s.path.starts_with("/luma/tasks");
+      EXPECT_EQ(body.contains("detail"), !envelope) << s.what;
+      EXPECT_EQ(body.contains("data"), envelope) << s.what;
+    }
+  }
+  EXPECT_EQ(sim.log().at("creates").as_array().size(), 0u) << "nothing of this may reach the upstream";
+  EXPECT_EQ(known.get(generations).json().as_object().at("count"), 0);
+}
+
+TEST(scenario, keys) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const std::string token = relay.token("me");
+  struct {
+    const char* what;
+    std::string header;
+    int status;
+  } const rows[] = {
+      {"bearer", "Bearer " + token, 200},
+      {"lower case", "bearer " + token, 200},
+      {"bare", token, 200},
+      {"spaces", "  Bearer   " + token + " ", 200},
+      {"cut", "Bearer " + token.substr(0, token.size() - 1), 401},
+      {"longer", "Bearer " + token + "x", 401},
+      {"basic", "Basic " + token, 401},
+      {"empty bearer", "Bearer ", 401},
+      {"the upstream's key", "Bearer luma-sim-key", 401},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(client(relay.port(), row.header).get("/dream-machine/v1/ping").status, row.status) << row.what;
+  }
+  EXPECT_EQ(client(relay.port()).get("/dream-machine/v1/ping?api_key=" + token).status, 401)
+      << "never in the query";
+}
+
+TEST(scenario, head_options_and_cors) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const response head = c.request("HEAD", "/dream-machine/v1/ping", "");
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.header("content-length"), "18");
+  EXPECT_TRUE(head.body.empty());
+
+  const response preflight =
+      relay.as_nobody().request("OPTIONS", generations, "",
+                                {"Origin: https://app.example", "Access-Control-Request-Method: POST",
+                                 "Access-Control-Request-Headers: authorization, x-foo"});
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_EQ(preflight.header("access-control-allow-origin"), "*");
+  EXPECT_EQ(preflight.header("access-control-allow-headers"), "authorization, x-foo");
+  EXPECT_EQ(preflight.header("allow"), "POST, GET, HEAD, OPTIONS");
+  EXPECT_EQ(c.request("GET", "/dream-machine/v1/ping", "", {"Origin: https://app.example"})
+                .header("access-control-allow-origin"),
+            "*");
+  EXPECT_EQ(relay.as_nobody()
+                .request("GET", generations, "", {"Origin: https://app.example"})
+                .header("access-control-allow-origin"),
+            "*")
+      << "a browser must be able to read errors too";
+}
+
+TEST(scenario, cors_can_be_narrowed) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.server.cors_origins = {"https://mine.example"};
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const response mine = c.request("GET", "/dream-machine/v1/ping", "", {"Origin: https://mine.example"});
+  EXPECT_EQ(mine.header("access-control-allow-origin"), "https://mine.example");
+  EXPECT_EQ(mine.header("vary"), "Origin");
+  EXPECT_EQ(c.request("GET", "/dream-machine/v1/ping", "", {"Origin: https://other.example"})
+                .header("access-control-allow-origin"),
+            "");
+}
+
+TEST(scenario, request_ids) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as_nobody();
+  EXPECT_EQ(c.request("GET", "/healthz", "", {"X-Request-Id: abc-1.2_3"}).header("x-request-id"),
+            "abc-1.2_3");
+  const std::string made =
+      c.request("GET", "/healthz", "", {"X-Request-Id: <script>"}).header("x-request-id");
+  EXPECT_EQ(made.find('<'), std::string::npos);
+  EXPECT_NE(made, c.get("/healthz").header("x-request-id"));
+}
+
+}  // namespace
+}  // namespace relay::test

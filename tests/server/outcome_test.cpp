@@ -1,0 +1,150 @@
+// The most expensive decision: what an answer to a create means (rule M2).
+
+#include "server/upstream/outcome.hpp"
+
+#include <gtest/gtest.h>
+
+#include "server/upstream/failover.hpp"
+
+namespace relay {
+namespace {
+
+using kind = submit_outcome::kind;
+
+exchange answered(int status, std::string body = {}, int retry_after = 0) {
+  exchange x;
+  x.bytes_left = x.answered = true;
+  x.status = status;
+  x.body = std::move(body);
+  x.retry_after_seconds = retry_after;
+  return x;
+}
+
+exchange cut_off(bool bytes_left) {
+  exchange x;
+  x.bytes_left = bytes_left;
+  x.problem = "cut off";
+  return x;
+}
+
+TEST(outcome, of_a_create) {
+  const std::string created = R"({"id":"u","state":"queued"})";
+  struct {
+    const char* what;
+    exchange x;
+    kind want;
+  } const table[] = {
+      {"created", answered(201, created), kind::accepted},
+      {"station's 200", answered(200, R"([{"id":"u","state":"pending"}])"), kind::accepted},
+      {"no name, no TCP, no TLS", cut_off(false), kind::unavailable},
+      {"reset after sending", cut_off(true), kind::unknown},
+      {"201 with garbage", answered(201, "<html>"), kind::unknown},
+      {"200 without an id", answered(200, R"({"state":"queued"})"), kind::unknown},
+      {"204", answered(204), kind::unknown},
+      {"redirect", answered(301), kind::unavailable},
+      {"bad request", answered(400, R"({"detail":"Prompt is required"})"), kind::rejected},
+      {"unprocessable", answered(422), kind::rejected},
+      {"too large", answered(413), kind::rejected},
+      {"bad key", answered(401), kind::unavailable},
+      {"no credits", answered(402), kind::unavailable},
+      {"forbidden", answered(403), kind::unavailable},
+      {"wrong url", answered(404), kind::unavailable},
+      {"rate limit", answered(429), kind::unavailable},
+      {"request timeout", answered(408), kind::unknown},
+      {"conflict", answered(409), kind::unknown},
+      {"too early", answered(425), kind::unknown},
+      {"server error", answered(500), kind::unknown},
+      {"bad gateway", answered(502), kind::unknown},
+      {"unavailable with Retry-After", answered(503, "", 5), kind::unknown},
+      {"gateway timeout", answered(504), kind::unknown},
+      {"cloudflare", answered(524), kind::unknown},
+  };
+  for (const auto& row : table) {
+    const submit_outcome o = classify_submit(row.x);
+    EXPECT_EQ(name_of(o.what), name_of(row.want)) << row.what;
+    // The event says the same as the name.
+    EXPECT_EQ(std::holds_alternative<event::accepted>(o.event), row.want == kind::accepted) << row.what;
+    EXPECT_EQ(std::holds_alternative<event::rejected>(o.event), row.want == kind::rejected) << row.what;
+    EXPECT_EQ(std::holds_alternative<event::unavailable>(o.event), row.want == kind::unavailable) << row.what;
+    EXPECT_EQ(std::holds_alternative<event::outcome_unknown>(o.event), row.want == kind::unknown) << row.what;
+    EXPECT_EQ(o.hold_off.count() > 0, row.want == kind::unavailable) << row.what;
+  }
+}
+
+TEST(outcome, retry_after_is_obeyed_within_reason) {
+  EXPECT_EQ(classify_submit(answered(429, "", 7)).hold_off, milliseconds(7'000));
+  EXPECT_EQ(classify_submit(answered(429, "", 1'000'000)).hold_off, milliseconds(300'000));
+}
+
+TEST(outcome, of_a_question) {
+  struct {
+    const char* what;
+    exchange x;
+    const char* name;
+    bool polled, not_found;
+  } const table[] = {
+      {"job", answered(200, R"({"id":"u","state":"dreaming"})"), "ok", true, false},
+      {"unknown word", answered(200, R"({"id":"u","state":"levitating"})"), "ok", true, false},
+      {"garbage", answered(200, "x"), "error", false, false},
+      {"gone", answered(404), "not_found", false, true},
+      {"bad gateway", answered(502), "error", false, false},
+      {"bad key", answered(401), "error", false, false},
+      {"cut off", cut_off(true), "error", false, false},
+  };
+  for (const auto& row : table) {
+    const poll_outcome o = classify_poll(row.x);
+    EXPECT_EQ(o.name, row.name) << row.what;
+    EXPECT_EQ(std::holds_alternative<event::polled>(o.event), row.polled) << row.what;
+    if (const auto* failed = std::get_if<event::poll_failed>(&o.event)) {
+      EXPECT_EQ(failed->not_found, row.not_found) << row.what;
+    }
+  }
+}
+
+TEST(outcome, the_upstreams_words_for_the_client) {
+  struct {
+    const char* body;
+    const char* text;
+  } const table[] = {
+      {R"({"detail":"Prompt is required"})", "Prompt is required"},
+      {R"({"detail":[{"loc":["body","loop"],"msg":"bad"},{"msg":"worse"}]})", "loop: bad; worse"},
+      {R"({"detail":{"reason":"no","code":1}})", "no"},
+      {R"({"error":{"message":"quota"}})", "quota"},
+      {R"({"code":"x","message":"user quota is not enough","data":null})", "user quota is not enough"},
+      {"<html>", "The upstream refused the request with status 400"},
+      {R"({"detail":"a\u000ab"})", "a\\x0ab"},
+  };
+  for (const auto& row : table) EXPECT_EQ(refusal_text(400, row.body), row.text);
+}
+
+TEST(failover, the_first_that_can) {
+  const timestamp now{std::chrono::hours(1)};
+  std::vector<lane> lanes(3);
+  lanes[0].name = "a";
+  lanes[1].name = "b";
+  lanes[2].name = "c";
+  task t;
+  t.request = "{}";
+  EXPECT_EQ(choose(lanes, t, now), 0u);
+  lanes[0].not_before = now + std::chrono::seconds(5);
+  EXPECT_EQ(choose(lanes, t, now), 1u);
+  lanes[1].max_open = 2;
+  lanes[1].open = 2;
+  EXPECT_EQ(choose(lanes, t, now), 2u);
+  lanes[2].in_flight = lanes[2].max_in_flight;
+  EXPECT_EQ(choose(lanes, t, now), std::nullopt);
+  EXPECT_EQ(next_opening(lanes, now), lanes[0].not_before);
+  EXPECT_EQ(choose(lanes, t, lanes[0].not_before), 0u);
+  t.pinned = true;
+  t.upstream = "b";
+  EXPECT_EQ(choose(lanes, t, lanes[0].not_before), std::nullopt);
+  lanes[1].open = 1;
+  EXPECT_EQ(choose(lanes, t, now), 1u);
+  t.pinned = false;
+  t.asked_at = endpoint::image;
+  lanes[1].speaks = protocol::station;
+  EXPECT_EQ(choose(lanes, t, now), std::nullopt);
+}
+
+}  // namespace
+}  // namespace relay

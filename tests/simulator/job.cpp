@@ -1,0 +1,81 @@
+#include "tests/simulator/job.hpp"
+
+namespace relay::sim {
+namespace {
+
+json::value member_or(const json::object& o, std::string_view key, json::value otherwise) {
+  const json::value* v = member(o, key);
+  return v != nullptr ? *v : otherwise;
+}
+
+std::string file(const job& j, const std::string& assets, const char* name) {
+  return assets + "/assets/" + j.id + "/" + name;
+}
+
+}  // namespace
+
+phase job::at(timestamp now) const {
+  const phase last = failure_reason.empty() ? phase::completed : phase::failed;
+  if (by_polls) return polls < 1 ? phase::queued : polls < 2 ? phase::dreaming : last;
+  if (now < created_at + queued_for) return phase::queued;
+  if (now < created_at + queued_for + dreams_for) return phase::dreaming;
+  return last;
+}
+
+json::object render_official(const job& j, timestamp now, const std::string& assets) {
+  static constexpr const char* words[] = {"queued", "dreaming", "completed", "failed"};
+  const phase p = j.at(now);
+  json::object request{{"generation_type", json::string(j.kind)},
+                       {"prompt", member_or(j.request, "prompt", nullptr)},
+                       {"aspect_ratio", member_or(j.request, "aspect_ratio", "16:9")},
+                       {"loop", member_or(j.request, "loop", false)},
+                       {"keyframes", member_or(j.request, "keyframes", nullptr)},
+                       {"callback_url", j.callback_url.empty() ? json::value(nullptr)
+                                                               : json::value(json::string(j.callback_url))},
+                       {"model", member_or(j.request, "model", nullptr)},
+                       {"resolution", member_or(j.request, "resolution", nullptr)},
+                       {"duration", member_or(j.request, "duration", nullptr)},
+                       {"concepts", member_or(j.request, "concepts", nullptr)}};
+  json::value files = nullptr;
+  if (p == phase::completed) {
+    files = json::object{{"video", j.kind == "video" ? json::value(json::string(file(j, assets, "video.mp4")))
+                                                     : json::value(nullptr)},
+                         {"image", json::string(file(j, assets, "thumb.jpg"))},
+                         {"progress_video", nullptr}};
+  }
+  return {{"id", json::string(j.id)},
+          {"generation_type", json::string(j.kind)},
+          {"state", words[static_cast<int>(p)]},
+          {"failure_reason",
+           p == phase::failed ? json::value(json::string(j.failure_reason)) : json::value(nullptr)},
+          {"created_at", json::string(to_iso(j.created_at, precision::microseconds))},
+          {"assets", std::move(files)},
+          {"model", member_or(j.request, "model", nullptr)},
+          {"request", std::move(request)}};
+}
+
+json::object render_web_app(const job& j, timestamp now, const std::string& assets) {
+  static constexpr const char* words[] = {"pending", "processing", "completed", "failed"};
+  const phase p = j.at(now);
+  const auto picture = [&](const char* name) -> json::value {
+    if (p != phase::completed) return nullptr;
+    return json::object{{"url", json::string(file(j, assets, name))}, {"width", 1360}, {"height", 752}};
+  };
+  json::value video = picture("watermarked.mp4");
+  if (json::object* v = video.if_object()) (*v)["download_url"] = file(j, assets, "video.mp4");
+  return {{"id", json::string(j.id)},
+          {"liked", nullptr},
+          {"state", words[static_cast<int>(p)]},
+          {"video", std::move(video)},
+          {"prompt", member_or(j.request, "user_prompt", "")},
+          {"thumbnail", picture("thumb.jpg")},
+          {"video_raw", picture("video.mp4")},
+          {"created_at", json::string(to_iso(j.created_at, precision::milliseconds))},
+          {"last_frame", picture("last_frame.jpg")},
+          {"failure_reason",
+           p == phase::failed ? json::value(json::string(j.failure_reason)) : json::value(nullptr)},
+          {"queue_state", nullptr},
+          {"estimate_wait_seconds", nullptr}};
+}
+
+}  // namespace relay::sim

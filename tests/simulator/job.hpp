@@ -1,0 +1,35 @@
+#pragma once
+
+// A job of the simulated upstream, and how it looks in either protocol. Pure: time is an argument.
+
+#include <string>
+
+#include "common/json.hpp"
+#include "common/time.hpp"
+
+namespace relay::sim {
+
+enum class phase : std::uint8_t { queued, dreaming, completed, failed };
+
+struct job {
+  std::string id;
+  std::string kind;  // "video" or "image"
+  json::object request;
+  std::string callback_url;
+  timestamp created_at;
+  int polls = 0;
+  milliseconds queued_for{0};
+  milliseconds dreams_for{0};
+  bool by_polls = false;       // moves on with each question instead of with time
+  std::string failure_reason;  // not empty: ends in failed
+
+  phase at(timestamp now) const;
+};
+
+/// The official shape, optional members as explicit nulls. `assets` is the address its files are served at.
+json::object render_official(const job& j, timestamp now, const std::string& assets);
+
+/// The web app's shape, as a station answers.
+json::object render_web_app(const job& j, timestamp now, const std::string& assets);
+
+}  // namespace relay::sim

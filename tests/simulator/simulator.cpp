@@ -1,0 +1,295 @@
+#include "tests/simulator/simulator.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <charconv>
+
+#include "common/token.hpp"
+#include "common/url.hpp"
+#include "server/entropy.hpp"
+#include "tests/simulator/assets.hpp"
+
+namespace relay::sim {
+namespace {
+
+int number_after(std::string_view prompt, std::string_view tag) {
+  const auto at = prompt.find(tag);
+  if (at == std::string_view::npos) return 0;
+  int value = 0;
+  const char* from = prompt.data() + at + tag.size();
+  std::from_chars(from, prompt.data() + prompt.size(), value);
+  return value >= 100 && value <= 599 ? value : 0;
+}
+
+std::string random_uuid() {
+  return make_task_id(wall_now(), random_for_id());
+}
+
+}  // namespace
+
+simulator::simulator(options o) : options_(std::move(o)) {
+  http::service service;
+  service.handle = [this](http::request& r) { return handle(r); };
+  service.refuse = [this](const error& e, std::string_view) {
+    return detail(e.http_status(), e.message.text);
+  };
+  listener_ = std::make_unique<http::listener>(loop_, *parse_listen(options_.listen), std::move(service),
+                                               http::session_limits{}, http::listener_limits{}, shared_);
+  auto sweeping = deadlines_.run();
+  asio::co_spawn(loop_.get_executor(), std::move(sweeping), asio::detached);
+  auto accepting = listener_->run();
+  asio::co_spawn(loop_.get_executor(), std::move(accepting), asio::detached);
+  stop_signal_.expires_at(steady_clock::time_point::max());
+}
+
+simulator::~simulator() = default;
+
+void simulator::run() {
+  loop_.run();
+}
+
+void simulator::stop() {
+  asio::post(loop_.get_executor(), [this] {
+    stop_signal_.cancel();  // wakes who hangs or waits to call back
+    listener_->abort();
+    deadlines_.expire_all();
+    deadlines_.stop();
+  });
+}
+
+http::reply simulator::detail(int status, std::string_view text) const {
+  return http::json_reply(status, {{"detail", json::string(text)}});
+}
+
+bool simulator::authorised(const http::request& r) const {
+  return credential(r.header(boost::beast::http::field::authorization)) == options_.key;
+}
+
+json::object simulator::render(const job& j) const {
+  const std::string assets = url();
+  return options_.protocol == "station" ? render_web_app(j, wall_now(), assets)
+                                        : render_official(j, wall_now(), assets);
+}
+
+awaitable<http::reply> simulator::handle(http::request& r) {
+  if (r.path.starts_with("/assets/")) co_return asset(r.path);
+  if (r.path.starts_with("/_sim/")) co_return log(r.path);
+  if (!authorised(r)) co_return detail(401, "Invalid API key is provided");
+
+  const bool station = options_.protocol == "station";
+  const std::string base = station ? "/luma/generations" : "/dream-machine/v1/generations";
+  if (!r.path.starts_with(base)) {
+    if (!station && r.path == "/dream-machine/v1/ping")
+      co_return http::json_reply(200, {{"message", "pong"}});
+    co_return detail(404, "Not Found");
+  }
+  const std::string_view rest = r.path.substr(base.size());
+  if (r.method == http::verb::post) {
+    std::string extends;
+    std::string kind;
+    if (rest.empty() || (!station && rest == "/video")) kind = "video";
+    if (!station && rest == "/image") kind = "image";
+    if (station && rest.ends_with("/extend")) {
+      extends = rest.substr(1, rest.size() - 8);
+      if (!jobs_.contains(extends)) co_return detail(404, "Generation not found");
+      kind = "video";
+    }
+    if (kind.empty()) co_return detail(404, "Not Found");
+    bool hang = false;
+    http::reply out = create(r, hang, kind, extends);
+    if (hang) co_await stop_signal_.async_wait(as_result);
+    co_return out;
+  }
+  if (r.method != http::verb::get) co_return detail(405, "Method Not Allowed");
+  if (rest.empty() && !station) co_return list(r);
+  if (rest.starts_with('/')) co_return fetch(rest.substr(1));
+  co_return detail(404, "Not Found");
+}
+
+bool simulator::over_limit(timestamp now, std::string& why) {
+  if (!options_.limits) return false;
+  while (!recent_creates_.empty() && recent_creates_.front() < now - std::chrono::minutes(1))
+    recent_creates_.pop_front();
+  if (recent_creates_.size() >= 20) {
+    why = "Rate limit exceeded: 20 create requests per minute";
+    return true;
+  }
+  int open = 0;
+  for (const auto& [id, j] : jobs_) {
+    const phase p = j.at(now);
+    open += p == phase::queued || p == phase::dreaming;
+  }
+  if (open < 10) return false;
+  why = "Concurrency limit exceeded: 10 generations";
+  return true;
+}
+
+http::reply simulator::create(const http::request& r, bool& hang, const std::string& kind,
+                              const std::string& extends) {
+  const timestamp now = wall_now();
+  json::object entry{{"at", json::string(to_iso(now, precision::milliseconds))},
+                     {"path", json::string(r.target)},
+                     {"id", nullptr},
+                     {"body", nullptr}};
+  const auto record = [&](http::reply out) {
+    entry["status"] = out.status;
+    if (out.status >= 300) ++refused_;
+    creates_.push_back(std::move(entry));
+    if (creates_.size() > options_.max_log) creates_.pop_front();
+    return out;
+  };
+  auto body = parse_lenient(r.body);
+  if (!body || !body->is_object()) return record(detail(422, "Input should be a JSON object"));
+  json::object& o = body->get_object();
+  entry["body"] = o;
+  const std::string prompt(first_text(o, {"prompt", "user_prompt"}));
+
+  std::string why;
+  if (over_limit(now, why)) {
+    http::reply out = detail(429, why);
+    out.add_header("Retry-After", "1");
+    return record(std::move(out));
+  }
+  if (const int status = number_after(prompt, "#refuse-"))
+    return record(detail(status, "refused as the prompt asked"));
+  if (prompt.size() < 3 && o.if_contains("keyframes") == nullptr && o.if_contains("image_url") == nullptr &&
+      extends.empty()) {
+    return record(detail(
+        400, prompt.empty() ? "Prompt is required" : "Prompt is too short, minimum length is 3 characters"));
+  }
+
+  job j;
+  j.id = random_uuid();
+  j.kind = kind;
+  j.callback_url = first_text(o, {"callback_url", "notify_hook"});
+  j.created_at = now;
+  j.queued_for = options_.queued_for;
+  j.dreams_for = options_.dreams_for;
+  j.by_polls = options_.by_polls;
+  if (prompt.find("#fail") != std::string::npos) j.failure_reason = "Job failed";
+  if (prompt.find("#moderated") != std::string::npos) j.failure_reason = "Advanced prompt moderation failed";
+  j.request = std::move(o);
+  entry["id"] = json::string(j.id);
+  recent_creates_.push_back(now);
+  order_.push_back(j.id);
+  const std::string id = j.id;
+  const bool calls_back = is_web_url(j.callback_url);
+  http::reply out = http::json_reply(201, render(j));
+  jobs_.emplace(id, std::move(j));
+  if (calls_back) {
+    auto calling = call_back(id);
+    asio::co_spawn(loop_.get_executor(), std::move(calling), asio::detached);
+  }
+  hang = prompt.find("#hang") != std::string::npos;
+  if (const int status = number_after(prompt, "#answer-"))
+    out = detail(status, "answered as the prompt asked");
+  return record(std::move(out));
+}
+
+http::reply simulator::fetch(std::string_view id) {
+  const auto found = jobs_.find(std::string(id));
+  ++polls_[std::string(id)];
+  if (found == jobs_.end()) return detail(404, "Generation not found");
+  ++found->second.polls;
+  return http::json_reply(200, render(found->second));
+}
+
+http::reply simulator::list(const http::request& r) {
+  const auto number = [&r](std::string_view name, std::size_t otherwise) {
+    const auto text = http::query_value(r.query, name);
+    std::size_t value = otherwise;
+    if (text) std::from_chars(text->data(), text->data() + text->size(), value);
+    return value;
+  };
+  const std::size_t limit = std::min<std::size_t>(number("limit", 100), 100);
+  const std::size_t offset = number("offset", 0);
+  json::array page;
+  for (std::size_t i = offset; i < order_.size() && page.size() < limit; ++i) {
+    page.emplace_back(render(jobs_.at(order_[order_.size() - 1 - i])));
+  }
+  const bool more = offset + page.size() < order_.size();
+  const std::size_t count = page.size();
+  return http::json_reply(200, {{"has_more", more},
+                                {"count", count},
+                                {"limit", limit},
+                                {"offset", offset},
+                                {"generations", std::move(page)}});
+}
+
+http::reply simulator::asset(std::string_view path) {
+  http::reply out;
+  const bool video = path.ends_with(".mp4");
+  if (!video && !path.ends_with(".jpg")) return detail(404, "Not Found");
+  out.content_type = video ? "video/mp4" : "image/jpeg";
+  out.body = video ? video_bytes() : image_bytes();
+  return out;
+}
+
+http::reply simulator::log(std::string_view path) const {
+  if (path != "/_sim/log") return detail(404, "Not Found");
+  json::array creates;
+  for (const json::object& c : creates_) creates.emplace_back(c);
+  json::object polls;
+  for (const auto& [id, n] : polls_) polls[id] = n;
+  return http::json_reply(200, {{"created", static_cast<std::int64_t>(jobs_.size())},
+                                {"refused", refused_},
+                                {"callbacks", callbacks_},
+                                {"creates", std::move(creates)},
+                                {"polls", std::move(polls)}});
+}
+
+// POST on dreaming and at the end; three more tries 100 ms apart, as the official API does.
+awaitable<> simulator::call_back(std::string id) {
+  phase told = phase::queued;
+  steady_timer wait(loop_.get_executor());
+  while (told != phase::completed && told != phase::failed) {
+    wait.expires_after(std::chrono::milliseconds(20));
+    co_await wait.async_wait(as_result);
+    if (deadlines_.stopped()) co_return;
+    const job& j = jobs_.at(id);
+    const phase now = j.at(wall_now());
+    if (now == told) continue;
+    told = now;
+    const std::string body = json::serialize(render(j));
+    const std::string url = j.callback_url;
+    for (int attempt = 0; attempt < 4; ++attempt) {
+      ++callbacks_;
+      if (co_await post_once(url, body)) break;
+      wait.expires_after(std::chrono::milliseconds(100));
+      co_await wait.async_wait(as_result);
+    }
+  }
+}
+
+awaitable<bool> simulator::post_once(std::string url, std::string body) {
+  const auto to = parse_base_url(url);
+  if (!to || to->tls) co_return false;
+  boost::system::error_code ec;
+  const auto address = asio::ip::make_address(to->host == "localhost" ? "127.0.0.1" : to->host, ec);
+  if (ec || !address.is_loopback()) co_return false;  // a sandbox calls nobody else
+  const auto s = std::make_shared<tcp_socket>(loop_.get_executor());
+  const asio::ip::tcp::endpoint endpoint(address, to->port);
+  steady_timer late(loop_.get_executor());
+  late.expires_after(std::chrono::seconds(5));
+  auto on_late = [s](boost::system::error_code e) {
+    boost::system::error_code ignored;
+    if (!e) s->close(ignored);
+  };
+  late.async_wait(std::move(on_late));
+  auto [failed] = co_await s->async_connect(endpoint, as_result);
+  if (failed) co_return false;
+  const std::string request = "POST " + (to->path.empty() ? "/" : to->path) +
+                              " HTTP/1.1\r\nHost: " + to->authority() +
+                              "\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+                              std::to_string(body.size()) + "\r\n\r\n" + body;
+  auto [cut_off, sent] = co_await asio::async_write(*s, asio::buffer(request), as_result);
+  if (cut_off) co_return false;
+  std::string answer;
+  auto buffer = asio::dynamic_buffer(answer, 64 * 1024);
+  auto [gone, n] = co_await asio::async_read_until(*s, buffer, "\r\n", as_result);
+  co_return !gone && answer.starts_with("HTTP/1.1 200");
+}
+
+}  // namespace relay::sim

@@ -1,0 +1,75 @@
+#pragma once
+
+// A believable Luma upstream on loopback: the sandbox of the demo and the upstream of the tests. It keeps a
+// log of what it was asked, which tests use as the oracle. One loop; run() may be a thread of its own,
+// everything public is then safe from other threads.
+//
+// What a prompt can ask for:
+//   #fail         ends in failed, "Job failed"
+//   #moderated    ends in failed, "Advanced prompt moderation failed"
+//   #answer-NNN   the job is created, but the answer to the create is status NNN
+//   #refuse-NNN   nothing is created, the answer is status NNN
+//   #hang         the job is created, and the create is never answered
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "server/http/listener.hpp"
+#include "tests/simulator/job.hpp"
+
+namespace relay::sim {
+
+struct options {
+  std::string listen = "127.0.0.1:0";
+  std::string key = "luma-sim-key";
+  std::string protocol = "luma";  // or "station"
+  milliseconds queued_for{1'000};
+  milliseconds dreams_for{4'000};
+  bool by_polls = false;          // jobs move on with each question, not with time: for tests
+  bool limits = false;            // the Build tier's: 10 jobs at once, 20 creates a minute
+  std::size_t max_log = 100'000;  // entries kept of each kind
+};
+
+class simulator {
+ public:
+  explicit simulator(options o);
+  ~simulator();
+
+  void run();
+  void stop();
+  std::uint16_t port() const { return listener_->port(); }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(port()); }
+
+ private:
+  awaitable<http::reply> handle(http::request& r);
+  http::reply create(const http::request& r, bool& hang, const std::string& kind, const std::string& extends);
+  http::reply fetch(std::string_view id);
+  http::reply list(const http::request& r);
+  http::reply asset(std::string_view path);
+  http::reply log(std::string_view path) const;
+  http::reply detail(int status, std::string_view text) const;
+  json::object render(const job& j) const;
+  bool authorised(const http::request& r) const;
+  bool over_limit(timestamp now, std::string& why);
+  awaitable<> call_back(std::string id);
+  awaitable<bool> post_once(std::string url, std::string body);
+
+  const options options_;
+  asio::io_context loop_{1};
+  deadlines deadlines_{loop_};
+  http::session_shared shared_{deadlines_};
+  std::unique_ptr<http::listener> listener_;
+  steady_timer stop_signal_{loop_.get_executor()};
+  std::unordered_map<std::string, job> jobs_;
+  std::deque<std::string> order_;         // ids, oldest first
+  std::deque<timestamp> recent_creates_;  // within the last minute
+  std::deque<json::object> creates_;      // what was asked, oldest first
+  std::unordered_map<std::string, std::int64_t> polls_;
+  std::int64_t refused_ = 0;
+  std::int64_t callbacks_ = 0;
+};
+
+}  // namespace relay::sim

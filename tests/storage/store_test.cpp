@@ -1,0 +1,424 @@
+// The contract of store.hpp, on the SQLite engine; and what the engine promises beside it.
+
+#include "storage/store.hpp"
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <condition_variable>
+#include <deque>
+#include <fstream>
+#include <latch>
+#include <mutex>
+
+#include "common/id.hpp"
+#include "storage/sqlite/db.hpp"
+#include "storage/sqlite/sqlite_store.hpp"
+#include "storage/sqlite/task_cache.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace relay {
+namespace {
+
+// The loop thread's queue, without a loop: this thread runs what the store posts.
+class inbox {
+ public:
+  void post(std::move_only_function<void()> f) {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(f));
+    wake_.notify_one();
+  }
+  void run_one() {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return !queue_.empty(); });
+    auto f = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    f();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::move_only_function<void()>> queue_;
+};
+
+class store_test : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  store_test() { open(); }
+
+  void open() {
+    store_hooks hooks;
+    hooks.post = [this](std::move_only_function<void()> f) { inbox_.post(std::move(f)); };
+    hooks.saved = [this](const task& t) { saved_.push_back(t); };
+    hooks.warn = [this](const log_text& text) { warned_.push_back(text.text); };
+    sqlite_options options;
+    options.path = dir_.file("a.db");
+    options.cache_tasks = GetParam();
+    options.queue_limit = queue_limit_;
+    auto opened = open_sqlite_store(options, std::move(hooks));
+    ASSERT_TRUE(opened) << opened.error().log.text;
+    store_ = std::move(*opened);
+  }
+
+  template <class T, class Start>
+  result<T> wait(Start start) {
+    std::optional<result<T>> out;
+    start(written<T>([&out](result<T> r) { out = std::move(r); }));
+    while (!out) inbox_.run_one();
+    return std::move(*out);
+  }
+  result<task> insert(task t) {
+    return wait<task>([&](written<task> done) { store_->insert(std::move(t), std::move(done)); });
+  }
+  result<task> save(task t) {
+    return wait<task>([&](written<task> done) { store_->save(std::move(t), std::move(done)); });
+  }
+  token add_token(const std::string& name) {
+    token t;
+    t.name = name;
+    t.digest = digest_token(name);
+    t.hint = "hint";
+    t.created_at = at(1);
+    auto made = wait<token>([&](written<token> done) { store_->insert_token(t, std::move(done)); });
+    EXPECT_TRUE(made) << made.error().log.text;
+    return made ? *made : token{};
+  }
+  static timestamp at(int seconds) {
+    return timestamp(std::chrono::hours(1000) + std::chrono::seconds(seconds));
+  }
+
+  task fresh(std::int64_t owner) {
+    task t;
+    id_entropy random{};
+    random[9] = static_cast<unsigned char>(++made_);
+    t.id = make_task_id(at(made_), random);
+    t.owner = owner;
+    t.request = R"({"prompt":"abc"})";
+    t.created_at = t.updated_at = at(made_);
+    t.next_submit_at = at(made_);
+    t.deadline = at(made_ + 600);
+    return t;
+  }
+
+  test::temp_dir dir_;
+  inbox inbox_;
+  std::vector<task> saved_;
+  std::vector<std::string> warned_;
+  std::size_t queue_limit_ = 1000;
+  int made_ = 0;
+  std::unique_ptr<store> store_;
+};
+
+INSTANTIATE_TEST_SUITE_P(with_and_without_cache, store_test, ::testing::Values(0, 3),
+                         [](const auto& i) { return i.param == 0 ? "no_cache" : "cache_of_3"; });
+
+TEST_P(store_test, every_field_comes_back) {
+  const token owner = add_token("a");
+  task t = fresh(owner.id);
+  t.dialect = dialect_id::luma;
+  t.asked_at = endpoint::image;
+  t.request = "{\"prompt\":\"quote ' \\\" and \xe4\xb8\xad\"}";
+  t.callback_url = "https://e.x/";
+  t.pinned = true;
+  t.upstream = "up";
+  auto inserted = insert(t);
+  ASSERT_TRUE(inserted) << inserted.error().log.text;
+  EXPECT_EQ(inserted->row, 1);
+  EXPECT_EQ(inserted->revision, 1);
+
+  task u = *inserted;
+  u.state = task_state::dreaming;
+  u.progress = 42;
+  u.upstream_id = "u-1";
+  u.reply = R"({"id":"u-1"})";
+  u.fail_reason = "no";
+  u.fail_status = 400;
+  u.attempts = 1;
+  u.misses = 2;
+  u.not_found = 3;
+  u.next_submit_at = never;
+  u.next_poll_at = at(7);
+  u.next_callback_at = at(8);
+  u.deadline = at(9);
+  u.started_at = at(10);
+  u.finished_at = at(11);
+  u.updated_at = at(12);
+  const auto saved = save(u);
+  ASSERT_TRUE(saved) << saved.error().log.text;
+  u.revision = 2;
+  EXPECT_EQ(*saved, u);
+  EXPECT_EQ(store_->find(owner.id, t.id)->value(), u);
+
+  store_.reset();
+  open();
+  EXPECT_EQ(store_->find(owner.id, t.id)->value(), u) << "after a restart";
+}
+
+TEST_P(store_test, a_foreign_task_is_as_absent_as_an_absent_one) {
+  const token a = add_token("a");
+  const token b = add_token("b");
+  const task t = insert(fresh(a.id)).value();
+  EXPECT_TRUE(store_->find(a.id, t.id)->has_value());
+  EXPECT_FALSE(store_->find(b.id, t.id)->has_value());
+  EXPECT_FALSE(store_->find(a.id, "nope")->has_value());
+  EXPECT_TRUE(store_->find_many(b.id, {t.id})->empty());
+  EXPECT_TRUE(store_->list(b.id, 10, 0)->tasks.empty());
+}
+
+TEST_P(store_test, save_is_compare_and_set) {
+  const token owner = add_token("a");
+  const task t = insert(fresh(owner.id)).value();
+  task first = t;
+  first.state = task_state::queued;
+  task second = t;
+  second.state = task_state::failed;
+  ASSERT_TRUE(save(first));
+  const auto late = save(second);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, errc::conflict);
+  EXPECT_EQ(store_->find(owner.id, t.id)->value().state, task_state::queued);
+}
+
+TEST_P(store_test, what_was_asked_cannot_be_changed_by_a_save) {
+  const token owner = add_token("a");
+  task t = insert(fresh(owner.id)).value();
+  t.request = "{}";
+  t.owner = 99;
+  ASSERT_TRUE(save(t));
+  store_.reset();
+  open();
+  EXPECT_EQ(store_->find(owner.id, t.id)->value().request, R"({"prompt":"abc"})");
+}
+
+TEST_P(store_test, a_bad_write_does_not_fail_its_neighbours) {
+  const token owner = add_token("a");
+  const task taken = insert(fresh(owner.id)).value();
+  task twin = fresh(owner.id);
+  twin.id = taken.id;  // breaks UNIQUE
+  // All in the queue at once: most likely one transaction.
+  std::vector<int> ends;
+  for (const task& t : {fresh(owner.id), twin, fresh(owner.id)}) {
+    store_->insert(t, [&ends](result<task> r) { ends.push_back(r ? 0 : static_cast<int>(r.error().code)); });
+  }
+  while (ends.size() < 3) inbox_.run_one();
+  EXPECT_EQ(ends, (std::vector<int>{0, static_cast<int>(errc::conflict), 0}));
+  EXPECT_EQ(store_->list(owner.id, 10, 0)->tasks.size(), 3u);
+}
+
+TEST_P(store_test, a_task_of_no_token_is_refused) {
+  EXPECT_FALSE(insert(fresh(4711)));
+}
+
+TEST_P(store_test, many_in_the_order_asked_for) {
+  const token owner = add_token("a");
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
+  const auto found = store_->find_many(owner.id, {ids[3], "nope", ids[0], ids[4]});
+  ASSERT_EQ(found->size(), 3u);
+  EXPECT_EQ((*found)[0].id, ids[3]);
+  EXPECT_EQ((*found)[1].id, ids[0]);
+  EXPECT_EQ((*found)[2].id, ids[4]);
+}
+
+TEST_P(store_test, pages_are_newest_first) {
+  const token owner = add_token("a");
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
+  const auto first = store_->list(owner.id, 2, 0);
+  EXPECT_TRUE(first->has_more);
+  EXPECT_EQ(first->tasks[0].id, ids[4]);
+  EXPECT_EQ(first->tasks[1].id, ids[3]);
+  const auto last = store_->list(owner.id, 2, 4);
+  EXPECT_FALSE(last->has_more);
+  ASSERT_EQ(last->tasks.size(), 1u);
+  EXPECT_EQ(last->tasks[0].id, ids[0]);
+  EXPECT_TRUE(store_->list(owner.id, 2, 5)->tasks.empty());
+}
+
+TEST_P(store_test, schedules) {
+  const token owner = add_token("a");
+  task a = insert(fresh(owner.id)).value();
+  task b = insert(fresh(owner.id)).value();
+  EXPECT_EQ(store_->next_due(schedule::submit).value(), a.next_submit_at);
+  EXPECT_EQ(store_->next_due(schedule::poll).value(), never);
+  EXPECT_EQ(store_->due(schedule::submit, a.next_submit_at, 10)->size(), 1u);
+  EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 10)->size(), 2u);
+  EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 1)->at(0).id, a.id);
+  a.state = task_state::queued;
+  a.upstream = "up";
+  a.next_submit_at = never;
+  a.next_poll_at = at(100);
+  ASSERT_TRUE(save(a));
+  EXPECT_EQ(store_->next_due(schedule::submit).value(), b.next_submit_at);
+  EXPECT_EQ(store_->next_due(schedule::poll).value(), at(100));
+  EXPECT_TRUE(store_->due(schedule::poll, at(99), 10)->empty());
+  EXPECT_EQ(store_->due(schedule::poll, at(100), 10)->size(), 1u);
+  EXPECT_EQ(store_->in_state(task_state::queued, 10)->size(), 1u);
+  EXPECT_EQ(store_->count_open("up").value(), 1);
+  EXPECT_EQ(store_->count_open("other").value(), 0);
+  std::int64_t total = 0;
+  const auto counts = store_->count_by_state();
+  for (const state_count& n : *counts) total += n.tasks;
+  EXPECT_EQ(total, 2);
+}
+
+TEST_P(store_test, the_loop_hears_of_every_save) {
+  const token owner = add_token("a");
+  task t = insert(fresh(owner.id)).value();
+  t.state = task_state::queued;
+  ASSERT_TRUE(save(t));
+  ASSERT_EQ(saved_.size(), 2u);
+  EXPECT_EQ(saved_[0].revision, 1);
+  EXPECT_EQ(saved_[1].revision, 2);
+  EXPECT_EQ(saved_[1].state, task_state::queued);
+}
+
+TEST_P(store_test, tokens) {
+  const token a = add_token("a");
+  EXPECT_EQ(store_->tokens()->at(0), a);
+  token again = a;
+  again.digest = digest_token("other");
+  const auto twice = wait<token>([&](written<token> done) { store_->insert_token(again, std::move(done)); });
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code, errc::conflict);
+  EXPECT_NE(twice.error().log.text.find("already"), std::string::npos);
+
+  const auto gone =
+      wait<token>([&](written<token> done) { store_->revoke_token("a", at(5), std::move(done)); });
+  ASSERT_TRUE(gone);
+  EXPECT_EQ(gone->revoked_at, at(5));
+  const auto twice_gone =
+      wait<token>([&](written<token> done) { store_->revoke_token("a", at(6), std::move(done)); });
+  ASSERT_FALSE(twice_gone);
+  EXPECT_NE(twice_gone.error().log.text.find("token list"), std::string::npos);
+  EXPECT_TRUE(wait<token>([&](written<token> done) { store_->insert_token(again, std::move(done)); }))
+      << "the name is free again";
+}
+
+TEST_P(store_test, a_second_process_is_refused) {
+  store_hooks hooks;
+  hooks.post = [](std::move_only_function<void()>) {};
+  sqlite_options options;
+  options.path = dir_.file("a.db");
+  const auto second = open_sqlite_store(options, std::move(hooks));
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, errc::conflict);
+  EXPECT_NE(second.error().log.text.find("another luma-relay"), std::string::npos);
+}
+
+TEST_P(store_test, after_close_writes_are_refused_and_nothing_is_lost) {
+  const token owner = add_token("a");
+  store_->insert(fresh(owner.id), [](result<task>) {});
+  store_->close();
+  std::optional<result<task>> end;
+  store_->insert(fresh(owner.id), [&end](result<task> r) { end = std::move(r); });
+  while (!end) inbox_.run_one();
+  ASSERT_FALSE(*end);
+  EXPECT_EQ(end->error().code, errc::overloaded);
+  store_.reset();
+  open();
+  EXPECT_EQ(store_->list(owner.id, 10, 0)->tasks.size(), 1u) << "what was queued before close() was written";
+}
+
+TEST_P(store_test, a_full_queue_refuses_at_once) {
+  const token owner = add_token("a");
+  store_.reset();
+  queue_limit_ = 16;
+  open();
+  // A transaction of ours holds the database: the store's own writes wait behind it.
+  auto other = sqlite::db::open(dir_.file("a.db"), sqlite::role::writer);
+  ASSERT_TRUE(other);
+  ASSERT_TRUE(other->run("BEGIN IMMEDIATE"));
+  int refused = 0;
+  int ended = 0;
+  for (int i = 0; i < 200; ++i) {
+    store_->insert(fresh(owner.id), [&](result<task> r) {
+      ++ended;
+      if (!r) {
+        EXPECT_EQ(r.error().code, errc::overloaded);
+        EXPECT_GT(r.error().retry_after_seconds, 0);
+        ++refused;
+      }
+    });
+  }
+  ASSERT_TRUE(other->run("ROLLBACK"));
+  while (ended < 200) inbox_.run_one();
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(store_->list(owner.id, 1000, 0)->tasks.size(), static_cast<std::size_t>(200 - refused));
+}
+
+TEST_P(store_test, a_newer_schema_is_not_touched) {
+  store_.reset();
+  sqlite3* raw = nullptr;
+  ASSERT_EQ(sqlite3_open(dir_.file("a.db").c_str(), &raw), SQLITE_OK);
+  sqlite3_exec(raw, "PRAGMA user_version=999", nullptr, nullptr, nullptr);
+  sqlite3_close(raw);
+  store_hooks hooks;
+  hooks.post = [](std::move_only_function<void()>) {};
+  sqlite_options options;
+  options.path = dir_.file("a.db");
+  const auto opened = open_sqlite_store(options, std::move(hooks));
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().log.text.find("newer luma-relay"), std::string::npos) << opened.error().log.text;
+}
+
+TEST_P(store_test, a_damaged_database_is_not_served) {
+  const token owner = add_token("a");
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(insert(fresh(owner.id)));
+  store_.reset();
+  {
+    std::fstream f(dir_.file("a.db"), std::ios::in | std::ios::out | std::ios::binary);
+    f.seekp(4096 * 4);
+    const std::string noise(4096 * 2, '\x5a');
+    f.write(noise.data(), static_cast<std::streamsize>(noise.size()));
+  }
+  store_hooks hooks;
+  hooks.post = [](std::move_only_function<void()>) {};
+  sqlite_options options;
+  options.path = dir_.file("a.db");
+  const auto opened = open_sqlite_store(options, std::move(hooks));
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().log.text.find("restore a backup"), std::string::npos) << opened.error().log.text;
+}
+
+TEST(store_pragmas, a_commit_survives_a_power_cut) {
+  test::temp_dir dir;
+  auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
+  ASSERT_TRUE(d);
+  const auto value = [&](const char* sql) {
+    auto s = d->prepare(sql);
+    EXPECT_TRUE(s.step());
+    return std::string(s.text(0));
+  };
+  EXPECT_EQ(value("PRAGMA journal_mode"), "wal");
+  EXPECT_EQ(value("PRAGMA synchronous"), "2");  // FULL
+  EXPECT_EQ(value("PRAGMA trusted_schema"), "0");
+  EXPECT_EQ(value("PRAGMA wal_autocheckpoint"), "0");
+}
+
+TEST(task_cache, keeps_the_newest_and_throws_out_the_oldest) {
+  sqlite::task_cache cache(2);
+  task a;
+  a.id = "a";
+  a.revision = 2;
+  task b = a;
+  b.id = "b";
+  task c = a;
+  c.id = "c";
+  cache.put(a);
+  cache.put(b);
+  EXPECT_NE(cache.find("a"), nullptr);  // now b is the oldest
+  cache.put(c);
+  EXPECT_EQ(cache.find("b"), nullptr);
+  task old = a;
+  old.revision = 1;
+  cache.put(old);
+  EXPECT_EQ(cache.find("a")->revision, 2);
+  a.revision = 3;
+  cache.put(a);
+  EXPECT_EQ(cache.find("a")->revision, 3);
+}
+
+}  // namespace
+}  // namespace relay

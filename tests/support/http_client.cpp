@@ -1,0 +1,104 @@
+#include "tests/support/http_client.hpp"
+
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <boost/asio/write.hpp>
+#include <stdexcept>
+
+namespace relay::test {
+namespace asio = boost::asio;
+
+json::value response::json() const {
+  auto v = parse_lenient(body);
+  if (!v) throw std::runtime_error("not JSON: " + body);
+  return *v;
+}
+
+std::string response::header(const std::string& lower_name) const {
+  const auto found = headers.find(lower_name);
+  return found == headers.end() ? "" : found->second;
+}
+
+connection::connection(std::uint16_t port) : socket_(loop_) {
+  socket_.connect({asio::ip::make_address("127.0.0.1"), port});
+  socket_.set_option(asio::ip::tcp::no_delay(true));
+  const timeval limit{20, 0};
+  ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+}
+
+void connection::send(std::string_view bytes) {
+  boost::system::error_code ec;  // the peer may have ended it: what it said is what the test looks at
+  asio::write(socket_, asio::buffer(bytes.data(), bytes.size()), ec);
+}
+
+void connection::finish_sending() {
+  boost::system::error_code ec;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ec);
+}
+
+// Straight to the system: Asio would wait without the time limit.
+std::size_t connection::read_some() {
+  char bytes[16 * 1024];
+  const auto n = ::recv(socket_.native_handle(), bytes, sizeof bytes, 0);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    throw std::runtime_error("no answer within 20 s; so far: " + buffer_);
+  if (n <= 0) return 0;
+  buffer_.append(bytes, static_cast<std::size_t>(n));
+  return static_cast<std::size_t>(n);
+}
+
+response connection::receive(bool to_head) {
+  std::size_t head_end = 0;
+  while ((head_end = buffer_.find("\r\n\r\n")) == std::string::npos) {
+    if (read_some() == 0)
+      throw std::runtime_error("the connection ended before an answer; so far: " + buffer_);
+  }
+  response out;
+  const std::string head = buffer_.substr(0, head_end + 2);
+  buffer_.erase(0, head_end + 4);
+  out.status = std::stoi(head.substr(9, 3));
+  for (std::size_t at = head.find("\r\n") + 2; at < head.size();) {
+    const std::size_t end = head.find("\r\n", at);
+    const std::string line = head.substr(at, end - at);
+    const std::size_t colon = line.find(':');
+    std::string name = line.substr(0, colon);
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    out.headers[name] = line.substr(std::min(line.size(), colon + 2));
+    at = end + 2;
+  }
+  const std::string length = out.header("content-length");
+  const std::size_t want = to_head || length.empty() ? 0 : std::stoul(length);
+  while (buffer_.size() < want) {
+    if (read_some() == 0) throw std::runtime_error("the connection ended within a body");
+  }
+  out.body = buffer_.substr(0, want);
+  buffer_.erase(0, want);
+  return out;
+}
+
+std::string connection::receive_all() {
+  while (read_some() != 0) {
+  }
+  return std::move(buffer_);
+}
+
+bool connection::ended() {
+  return buffer_.empty() && read_some() == 0;
+}
+
+response client::request(const std::string& method, const std::string& target, const std::string& body,
+                         const std::vector<std::string>& extra_headers) const {
+  connection c(port_);
+  std::string text = method + " " + target + " HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n";
+  if (!authorization_.empty()) text += "Authorization: " + authorization_ + "\r\n";
+  for (const std::string& h : extra_headers) text += h + "\r\n";
+  if (!body.empty() || method == "POST") {
+    text += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  }
+  c.send(text + "\r\n" + body);
+  return c.receive(method == "HEAD");
+}
+
+}  // namespace relay::test

@@ -1,0 +1,92 @@
+#include "tests/support/running.hpp"
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <stdexcept>
+
+#include "server/log.hpp"
+
+namespace relay::test {
+
+sim::options running_simulator::stepping() {
+  sim::options o;
+  o.by_polls = true;
+  return o;
+}
+
+running_simulator::running_simulator(sim::options o)
+    : sim_(std::make_unique<sim::simulator>(std::move(o))), thread_([this] { sim_->run(); }) {}
+
+running_simulator::~running_simulator() {
+  sim_->stop();
+  thread_.join();
+}
+
+json::object running_simulator::log() const {
+  return client(port()).get("/_sim/log").json().as_object();
+}
+
+config test_config(const temp_dir& dir, const std::string& upstream_url) {
+  config c;
+  c.server.listen = "127.0.0.1:0";
+  c.admin.listen = "127.0.0.1:0";
+  c.storage.path = dir.file("relay.db");
+  c.poll.interval = milliseconds(20);
+  c.poll.retry_max = milliseconds(100);
+  c.submit.retry = milliseconds(20);
+  c.submit.retry_max = milliseconds(100);
+  c.server.shutdown_grace = milliseconds(5'000);
+  upstream_config u;
+  u.name = "sim";
+  u.url = upstream_url;
+  u.key = secret("luma-sim-key");
+  u.base = *parse_base_url(upstream_url);
+  c.upstreams.push_back(std::move(u));
+  return c;
+}
+
+running_relay::running_relay(config c) : database_(c.storage.path) {
+  const char* level = std::getenv("RELAY_TEST_LOG");  // "info" shows what the relay says
+  log_config log;
+  if (level != nullptr) log.level = level;
+  app_ = std::make_unique<app>(std::move(c), level != nullptr ? make_logger(log) : silent_logger());
+  if (auto started = app_->start(); !started) throw std::runtime_error(started.error().log.text);
+  thread_ = std::thread([this] { app_->run(); });
+}
+
+void running_relay::stop() {
+  if (!thread_.joinable()) return;
+  app_->stop();
+  thread_.join();
+  app_.reset();
+}
+
+json::object running_relay::admin(const json::object& request) {
+  boost::asio::io_context loop;
+  boost::asio::local::stream_protocol::socket s(loop);
+  s.connect(boost::asio::local::stream_protocol::endpoint(admin_socket_path(database_)));
+  boost::asio::write(s, boost::asio::buffer(json::serialize(request) + "\n"));
+  std::string line;
+  boost::asio::read_until(s, boost::asio::dynamic_buffer(line), '\n');
+  return parse_lenient(line).value().as_object();
+}
+
+std::string running_relay::token(const std::string& name) {
+  const json::object answer = admin({{"command", "token-create"}, {"name", json::string(name)}});
+  if (!answer.at("ok").as_bool()) throw std::runtime_error(json::serialize(answer));
+  return std::string(text_of(answer, "token"));
+}
+
+response wait_for_state(const client& c, const std::string& path, const std::string& state) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (;;) {
+    response r = c.get(path);
+    if (r.status != 200) throw std::runtime_error("status " + std::to_string(r.status) + ": " + r.body);
+    if (text_of(r.json().as_object(), "state") == state) return r;
+    if (std::chrono::steady_clock::now() > give_up)
+      throw std::runtime_error("still not " + state + ": " + r.body);
+  }
+}
+
+}  // namespace relay::test

@@ -1,0 +1,64 @@
+#pragma once
+
+// The relay and the simulator as running programs in threads of this one, on ports of the system's choice.
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "server/app.hpp"
+#include "tests/simulator/simulator.hpp"
+#include "tests/support/http_client.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace relay::test {
+
+class running_simulator {
+ public:
+  /// Jobs move on with each question unless `o` says otherwise.
+  explicit running_simulator(sim::options o = stepping());
+  ~running_simulator();
+  static sim::options stepping();
+
+  std::string url() const { return sim_->url(); }
+  std::uint16_t port() const { return sim_->port(); }
+  /// What it was asked.
+  json::object log() const;
+  std::int64_t created() const { return log().at("created").as_int64(); }
+
+ private:
+  std::unique_ptr<sim::simulator> sim_;
+  std::thread thread_;
+};
+
+/// A configuration for tests: port 0, quick polls, a database in `dir`, one upstream.
+config test_config(const temp_dir& dir, const std::string& upstream_url);
+
+class running_relay {
+ public:
+  explicit running_relay(config c);
+  ~running_relay() { stop(); }
+
+  std::uint16_t port() const { return app_->port(); }
+  std::uint16_t admin_port() const { return app_->admin_port(); }
+  void stop();
+  /// Without waiting for the end.
+  void begin_to_stop() { app_->stop(); }
+
+  /// A new token, made through the admin socket as the command line does.
+  std::string token(const std::string& name);
+  json::object admin(const json::object& request);
+  /// Speaks with a new token of that name.
+  client as(const std::string& name) { return client(port(), "Bearer " + token(name)); }
+  client as_nobody() const { return client(port()); }
+
+ private:
+  std::string database_;
+  std::unique_ptr<app> app_;
+  std::thread thread_;
+};
+
+/// Asks until the task has this `state`; the last answer. Gives up after 20 s.
+response wait_for_state(const client& c, const std::string& path, const std::string& state);
+
+}  // namespace relay::test
