@@ -54,7 +54,8 @@ json::object render(const error& e, error_shape shape) {
             {"data", nullptr},
             {"error", std::move(inner)}};
   }
-  return {{"detail", detail_of(e)}, {"error", std::move(inner)}};
+  // `message` beside the two: the official Node SDK makes its exception's text of it.
+  return {{"detail", detail_of(e)}, {"message", json::string(e.message.text)}, {"error", std::move(inner)}};
 }
 
 namespace shared {

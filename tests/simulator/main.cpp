@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
     relay::asio::signal_set signals(signals_loop, SIGINT, SIGTERM);
     signals.async_wait([&sim](boost::system::error_code, int) { sim.stop(); });
     std::thread signals_thread([&signals_loop] { signals_loop.run(); });
-    std::cout << "luma-sim: a simulated Luma upstream at " << o.listen << ", key " << o.key
+    std::cout << "luma-sim: a simulated Luma upstream at " << sim.url() << ", key " << o.key
               << "\nWhat it was asked: GET /_sim/log\n"
               << std::flush;
     sim.run();

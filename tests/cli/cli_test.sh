@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The command line as a person uses it: what is printed where, and the exit status. cli_test.sh BIN
+set -euo pipefail
+relay=$1/luma-relay
+dir=$(mktemp -d)
+server=
+cleanup() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$dir"
+}
+trap cleanup EXIT
+cd "$dir"
+checks=0
+
+fail() { echo "FAILED: $*"; echo "--- stdout"; cat out; echo "--- stderr"; cat err; exit 1; }
+
+# run STATUS COMMAND…: leaves its output in the files out and err
+run() {
+  local want=$1 got=0
+  shift
+  "$@" >out 2>err </dev/null || got=$?
+  [ "$got" = "$want" ] || fail "$*: status $got, not $want"
+  checks=$((checks + 1))
+}
+has() { grep -qF -- "$2" "$1" || fail "no \"$2\" in $1"; checks=$((checks + 1)); }
+hasnt() { ! grep -qF -- "$2" "$1" || fail "\"$2\" in $1"; checks=$((checks + 1)); }
+empty() { [ ! -s "$1" ] || fail "$1 is not empty"; checks=$((checks + 1)); }
+
+cat >good.toml <<TOML
+[server]
+listen = "127.0.0.1:0"
+[storage]
+path = "$dir/relay.db"
+[admin]
+listen = ""
+[[upstream]]
+name = "nobody"
+url = "http://127.0.0.1:1"
+key = "luma-very-secret"
+TOML
+printf '[server]\nlissten = "x"\nsubmit_wait_ms = -1\n[[upstream]]\nname = "a"\n' >bad.toml
+
+run 0 "$relay" --help; has out "check-config"; has out "serve"
+for sub in serve check-config token "token create" "token list" "token revoke"; do
+  # shellcheck disable=SC2086
+  run 0 "$relay" $sub --help; has out "Usage"
+done
+run 0 "$relay" version; has out "luma-relay 0."
+run 2 "$relay"; has err "--help"
+run 2 "$relay" dance; has err "--help"
+run 2 "$relay" token create --config good.toml; has err "--name"
+
+run 0 "$relay" check-config --config good.toml; has out 'key = "[secret]"'; hasnt out luma-very-secret; empty err
+run 2 "$relay" check-config --config bad.toml
+has err "bad.toml:2: server.lissten: no such key"; has err "bad.toml:3: server.submit_wait_ms"; has err "upstream.1.url: is missing"; empty out
+run 2 "$relay" check-config --config missing.toml; has err "cannot read missing.toml"; has err "example"
+run 2 "$relay" serve --config bad.toml; has err "4 problem(s)"
+LUMA_RELAY_SERVER_LISTEN=0.0.0.0:99 run 0 "$relay" check-config --config good.toml; has out "0.0.0.0:99"
+run 0 "$relay" check-config --example; has out "[[upstream]]"
+
+# Tokens without a server.
+run 0 "$relay" token list --config good.toml; has err "There is no token yet"
+run 0 "$relay" token create --config good.toml --name one
+[ "$(wc -l <out)" = 1 ] || fail "the token is not alone on stdout"
+has out luma-relay-; has err "shown this once"; one=$(cat out)
+run 1 "$relay" token create --config good.toml --name one; has err "already"
+run 2 "$relay" token create --config bad.toml --name x; has err "bad.toml:2"
+run 0 "$relay" token list --config good.toml; has out one; hasnt out "$one"
+run 1 "$relay" token revoke --config good.toml nobody; has err "no token named"
+
+# And with one, through its admin socket.
+"$relay" serve --config good.toml >server.log 2>&1 &
+server=$!
+for _ in $(seq 200); do grep -q "listening on" server.log && break; kill -0 $server; sleep 0.05; done
+port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' server.log)
+status() { curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "http://127.0.0.1:$port/dream-machine/v1/ping"; }
+[ "$(status "$one")" = 200 ] || fail "the first token is refused"
+run 0 "$relay" token create --config good.toml --name two; two=$(cat out)
+[ "$(status "$two")" = 200 ] || fail "a token made while it runs is refused"
+run 0 "$relay" token revoke --config good.toml two; has err "refused from now on"
+[ "$(status "$two")" = 401 ] || fail "a revoked token is accepted"
+run 1 "$relay" serve --config good.toml; has err "another luma-relay uses this database"
+[ "$(stat -c %a relay.db)" = 600 ] || fail "the database is readable by others"
+[ "$(stat -c %a relay.db.sock)" = 700 ] || fail "the admin socket is open to others"
+kill -TERM $server
+wait $server || fail "SIGTERM did not end in status 0"
+server=
+grep -q "stopped" server.log || fail "no word of the stop in the log"
+! grep -q luma-very-secret server.log || fail "the upstream's key is in the log"
+! grep -q "$one" server.log || fail "a token is in the log"
+run 0 "$relay" token list --config good.toml; has out two
+
+# An occupied port.
+"$relay" serve --config good.toml >server.log 2>&1 &
+server=$!
+for _ in $(seq 200); do grep -q "listening on" server.log && break; kill -0 $server; sleep 0.05; done
+port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' server.log)
+LUMA_RELAY_STORAGE_PATH=$dir/other.db LUMA_RELAY_SERVER_LISTEN=127.0.0.1:$port run 1 "$relay" serve --config good.toml
+has err "cannot listen on 127.0.0.1:$port"
+echo "$checks checks passed"
