@@ -36,8 +36,8 @@ json::object render_item(const task& t, timestamp now);
 /// `ids` of POST /luma/tasks: at most `most` strings. Errors: invalid_request, invalid_fields.
 result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t most);
 
-/// `{"code":"success","message":"","data":[…]}`
-json::object render_batch(const std::vector<task>& tasks, timestamp now);
+/// `{"code":"success","message":"","data":[…]}` around items that are rendered already.
+std::string render_batch(const std::vector<std::string>& items);
 
 /// Which of the two error bodies a route answers with.
 enum class error_shape : std::uint8_t { official, envelope };

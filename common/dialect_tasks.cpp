@@ -32,8 +32,10 @@ std::string_view envelope_status(task_state s) {
 json::object render_item(const task& t, timestamp now) {
   const task_view v(t);
   json::object data = shared::web_app_object(v, precision::microseconds);
-  // The inner object is what the upstream says of its job, so its time is the upstream's own once there is one.
-  if (const auto theirs = text_of(v.said, "created_at"); !theirs.empty()) data["created_at"] = json::string(theirs);
+  // The inner object is what the upstream says of its job, so its time is the upstream's own once there is
+  // one.
+  if (const auto theirs = text_of(v.said, "created_at"); !theirs.empty())
+    data["created_at"] = json::string(theirs);
   return {{"id", t.row},
           {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
           {"updated_at", json::string(to_iso(t.updated_at, precision::milliseconds))},
@@ -49,11 +51,13 @@ json::object render_item(const task& t, timestamp now) {
           {"data", std::move(data)}};
 }
 
-json::object render_batch(const std::vector<task>& tasks, timestamp now) {
-  json::array data;
-  data.reserve(tasks.size());
-  for (const task& t : tasks) data.emplace_back(render_item(t, now));
-  return {{"code", "success"}, {"message", ""}, {"data", std::move(data)}};
+std::string render_batch(const std::vector<std::string>& items) {
+  std::string out = R"({"code":"success","message":"","data":[)";
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i > 0) out += ',';
+    out += items[i];
+  }
+  return out + "]}";
 }
 
 result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t most) {

@@ -126,8 +126,10 @@ awaitable<> admin_socket::serve(socket s) {
   try {
     json::value request = parse_lenient(std::string_view(line).substr(0, n)).value_or(nullptr);
     const json::object* fields = request.if_object();
-    const std::string command = fields == nullptr ? "?" : for_log(std::string(text_of(*fields, "command")) + " " +
-                                                                   std::string(text_of(*fields, "name")));
+    const std::string command =
+        fields == nullptr
+            ? "?"
+            : for_log(std::string(text_of(*fields, "command")) + " " + std::string(text_of(*fields, "name")));
     answer = co_await run_admin_command(store_, registry_, std::move(request));
     const bool done = answer["ok"].is_bool() && answer["ok"].get_bool();
     log_.info("admin socket: {}: {}", command, done ? "done" : "refused");

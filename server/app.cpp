@@ -37,7 +37,10 @@ http::session_limits limits_of(const server_config& c) {
 
 }  // namespace
 
-app::app(config c, std::shared_ptr<spdlog::logger> log) : config_(std::move(c)), log_(std::move(log)) {}
+app::app(config c, std::shared_ptr<spdlog::logger> log)
+    : config_(std::move(c)),
+      log_(std::move(log)),
+      rendered_(static_cast<std::size_t>(config_.storage.cache_tasks)) {}
 
 app::~app() {
   if (store_) store_->close();
@@ -87,8 +90,9 @@ result<void> app::start() {
     poller_ =
         std::make_unique<poller>(loop_, *store_, upstreams_, p, config_.poll.concurrency, metrics_, *log_);
 
-    const services parts{config_, *store_,  tokens_, *dispatcher_,
-                         watch_,  metrics_, *log_,   [this] { return !stopping_; }};
+    const services parts{config_,      *store_, tokens_,
+                         *dispatcher_, watch_,  rendered_,
+                         metrics_,     *log_,   [this] { return !stopping_; }};
     public_front_ = std::make_unique<front>(parts, public_routes());
     admin_front_ = std::make_unique<front>(parts, admin_routes());
     shared_.emplace(deadlines_);
@@ -101,9 +105,9 @@ result<void> app::start() {
     serve_public.problem = [this](const log_text& text) { log_->error("{}", text.text); };
     serve_public.log = [this](const http::access_record& a) {
       metrics_.request_done(a.of.route, a.status, std::chrono::duration<double>(a.took).count());
-      log_->info("{} {} {} {}B {:.1f}ms id={} token={} from={}", a.of.method_name, for_log(a.of.target, 200),
-                 a.status, a.bytes, static_cast<double>(a.took.count()) / 1000.0, a.of.id,
-                 a.of.token_name.empty() ? "-" : a.of.token_name, a.of.peer);
+      log_->info("{} {} {} {}B {}us id={} token={} from={}", a.of.method_name, for_log(a.of.target, 200),
+                 a.status, a.bytes, a.took.count(), a.of.id, a.of.token_name.empty() ? "-" : a.of.token_name,
+                 a.of.peer);
     };
     http::service serve_admin;
     serve_admin.handle = [this](http::request& r) { return admin_front_->handle(r); };

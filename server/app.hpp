@@ -15,6 +15,7 @@
 #include "server/front.hpp"
 #include "server/http/listener.hpp"
 #include "server/metrics.hpp"
+#include "server/rendered.hpp"
 #include "server/upstream/upstream.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
@@ -48,6 +49,7 @@ class app {
   deadlines deadlines_{loop_};
   metrics metrics_;
   watch watch_{loop_};
+  rendered_tasks rendered_;
   token_registry tokens_;
   std::unique_ptr<store> store_;
   std::vector<std::unique_ptr<upstream>> upstreams_;

@@ -15,6 +15,7 @@
 #include "server/http/router.hpp"
 #include "server/http/session.hpp"
 #include "server/metrics.hpp"
+#include "server/rendered.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
 
@@ -26,6 +27,7 @@ struct services {
   token_registry& tokens;
   dispatcher& submit;
   watch& changes;
+  rendered_tasks& rendered;
   metrics& figures;
   spdlog::logger& log;
   std::function<bool()> ready;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,9 @@ namespace relay {
 /// storage_unavailable (the disk refused; nothing of this write is there).
 template <class T>
 using written = std::move_only_function<void(result<T>)>;
+
+/// A task as it was at one revision; shared, never changed.
+using task_ptr = std::shared_ptr<const task>;
 
 struct task_page {
   std::vector<task> tasks;
@@ -41,10 +45,11 @@ class store {
 
   // Reads. Errors of all: storage_unavailable.
 
-  /// Only the owner's own task: a foreign id and an absent one are both nullopt.
-  virtual result<std::optional<task>> find(std::int64_t owner, const std::string& id) = 0;
+  /// Only the owner's own task: a foreign id and an absent one are both null.
+  virtual result<task_ptr> find(std::int64_t owner, const std::string& id) = 0;
   /// In the order of `ids`; unknown and foreign ones are left out.
-  virtual result<std::vector<task>> find_many(std::int64_t owner, const std::vector<std::string>& ids) = 0;
+  virtual result<std::vector<task_ptr>> find_many(std::int64_t owner,
+                                                  const std::vector<std::string>& ids) = 0;
   /// The owner's tasks, newest first.
   virtual result<task_page> list(std::int64_t owner, std::int64_t limit, std::int64_t offset) = 0;
   /// Tasks whose time has come, the most overdue first.

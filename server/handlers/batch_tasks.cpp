@@ -12,7 +12,13 @@ awaitable<http::reply> batch_tasks(call& c) {
   if (!ids) co_return error_reply(ids.error(), c.on.errors);
   const auto tasks = c.in.tasks.find_many(c.who.id, *ids);
   if (!tasks) co_return error_reply(tasks.error(), c.on.errors);
-  co_return http::json_reply(200, render_batch(*tasks, wall_now()));
+  const timestamp now = wall_now();
+  std::vector<std::string> items;
+  items.reserve(tasks->size());
+  for (const task_ptr& t : *tasks) items.push_back(c.in.rendered.get(rendering::item, *t, now));
+  http::reply out;
+  out.body = render_batch(items);
+  co_return out;
 }
 
 }  // namespace relay::handlers

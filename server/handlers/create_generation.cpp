@@ -106,7 +106,7 @@ awaitable<http::reply> extend_generation(call& c) {
   if (body->is_object()) {
     json::value& keyframes = body->get_object()["keyframes"];
     if (!keyframes.is_object()) keyframes = json::object{};
-    keyframes.get_object()["frame0"] = {{"type", "generation"}, {"id", json::string(base->id)}};
+    keyframes.get_object()["frame0"] = {{"type", "generation"}, {"id", json::string((*base)->id)}};
     body->get_object().erase("image_url");
   }
   auto asked = dialect_of(c.on.speaks).parse_create(*body, c.on.asks_for);

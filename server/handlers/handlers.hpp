@@ -19,6 +19,6 @@ awaitable<http::reply> readyz(call& c);
 awaitable<http::reply> show_metrics(call& c);
 
 /// The caller's task, or the error whose bytes are the same for a foreign id and an absent one.
-result<task> find_own(call& c, std::string_view id);
+result<task_ptr> find_own(call& c, std::string_view id);
 
 }  // namespace relay::handlers

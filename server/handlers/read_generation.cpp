@@ -33,29 +33,32 @@ std::int64_t whole_number(const call& c, std::string_view name, std::int64_t oth
 
 }  // namespace
 
-result<task> find_own(call& c, std::string_view id) {
+result<task_ptr> find_own(call& c, std::string_view id) {
   auto found = c.in.tasks.find(c.who.id, normalise_id(id));
   if (!found) return std::unexpected(std::move(found.error()));
   if (!*found) return fail(errc::task_not_found, "Generation not found: no such id for this API key");
-  return std::move(**found);
+  return std::move(*found);
 }
 
 awaitable<http::reply> get_generation(call& c) {
   const auto t = find_own(c, c.id);
   if (!t) co_return error_reply(t.error(), c.on.errors);
-  co_return http::json_reply(200, dialect_of(c.on.speaks).render(*t, wall_now()));
+  const rendering how = c.on.speaks == dialect_id::luma ? rendering::web_app : rendering::official;
+  http::reply out;
+  out.body = c.in.rendered.get(how, **t, wall_now());
+  co_return out;
 }
 
 awaitable<http::reply> download_url(call& c) {
   const auto t = find_own(c, c.id);
   if (!t) co_return error_reply(t.error(), c.on.errors);
-  const task_view seen(*t);
+  const task_view seen(**t);
   const json::object* video = seen.video.if_object();
   if (video == nullptr) {
     error e;
     e.code = errc::invalid_request;
     e.message.text =
-        "The video is not there: the generation is " + std::string(shared::web_app_state(t->state));
+        "The video is not there: the generation is " + std::string(shared::web_app_state((*t)->state));
     co_return error_reply(e, c.on.errors);
   }
   co_return http::json_reply(200, {{"url", video->at("download_url")}});

@@ -110,7 +110,8 @@ void group_commit::commit(batch work) {
   if (lost_a_sync && !broken_) {
     // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.
     broken_ = whole;
-    hooks_.warn({"the disk failed to sync the database; no more writes until a restart: " + whole.error().log.text});
+    hooks_.warn(
+        {"the disk failed to sync the database; no more writes until a restart: " + whole.error().log.text});
   }
   if (!whole) {
     hooks_.warn({"a transaction of " + std::to_string(work.size()) +

@@ -2,11 +2,11 @@
 
 #include <utility>
 
+#include "common/lru.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
 #include "storage/sqlite/lock_file.hpp"
 #include "storage/sqlite/rows.hpp"
-#include "storage/sqlite/task_cache.hpp"
 
 namespace relay {
 namespace sqlite {
@@ -222,28 +222,23 @@ class sqlite_store final : public store {
         commits_(writer_, hooks_, options.queue_limit) {}
   ~sqlite_store() override { close(); }
 
-  result<std::optional<task>> find(std::int64_t owner, const std::string& id) override {
-    if (const task* t = cache_.find(id)) {
-      if (t->owner != owner) return std::nullopt;
-      return *t;
-    }
+  result<task_ptr> find(std::int64_t owner, const std::string& id) override {
+    if (const task_ptr* kept = cache_.find(id)) return (*kept)->owner == owner ? *kept : nullptr;
     const use guard(read_.find);
     read_.find.bind(1, id).bind(2, owner);
     auto row = read_.find.step();
     if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return std::nullopt;
-    task t = read_task(read_.find);
-    cache_.put(t);
-    return t;
+    if (!*row) return nullptr;
+    return keep(read_task(read_.find));
   }
 
-  result<std::vector<task>> find_many(std::int64_t owner, const std::vector<std::string>& ids) override {
-    std::vector<task> out;
+  result<std::vector<task_ptr>> find_many(std::int64_t owner, const std::vector<std::string>& ids) override {
+    std::vector<task_ptr> out;
     out.reserve(ids.size());
     for (const std::string& id : ids) {
       auto t = find(owner, id);
       if (!t) return std::unexpected(std::move(t.error()));
-      if (*t) out.push_back(std::move(**t));
+      if (*t) out.push_back(std::move(*t));
     }
     return out;
   }
@@ -331,9 +326,18 @@ class sqlite_store final : public store {
   // Into the cache before anybody is told, so that whoever is told reads the new revision.
   std::function<void(const task&)> saved() {
     return [this](const task& t) {
-      cache_.put(t);
+      keep(t);
       hooks_.saved(t);
     };
+  }
+
+  // A read may see a commit before its end was told here: what is newer stays.
+  task_ptr keep(task t) {
+    if (const task_ptr* kept = cache_.find(t.id); kept != nullptr && (*kept)->revision > t.revision)
+      return *kept;
+    auto fresh = std::make_shared<const task>(std::move(t));
+    cache_.put(fresh->id, fresh);
+    return fresh;
   }
 
   lock_file lock_;
@@ -342,7 +346,7 @@ class sqlite_store final : public store {
   db reader_;               // loop thread
   write_statements write_;  // store thread
   read_statements read_;    // loop thread
-  task_cache cache_;        // loop thread
+  lru<task_ptr> cache_;     // loop thread; never older than what a client was told
   group_commit commits_;    // last: its thread uses the above
 };
 

@@ -56,7 +56,8 @@ TEST(job, failure_reason_and_progress) {
   EXPECT_EQ(parse_job_text(R"({"id":"u","state":"dreaming","progress":35})")->progress, 35);
   EXPECT_EQ(parse_job_text(R"({"id":"u","state":"dreaming","progress":0.35})")->progress, 35);
   for (const char* odd : {R"("abc")", "-5", "500", "null", "{}"}) {
-    EXPECT_FALSE(parse_job_text(std::string(R"({"id":"u","state":"dreaming","progress":)") + odd + "}")->progress)
+    EXPECT_FALSE(
+        parse_job_text(std::string(R"({"id":"u","state":"dreaming","progress":)") + odd + "}")->progress)
         << odd;
   }
 }

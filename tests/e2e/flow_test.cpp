@@ -25,7 +25,9 @@ std::string web_app(const std::string& id) {
   return "/luma/generations/" + id;
 }
 
-json::value js(const std::string& text) { return json::string(text); }
+json::value js(const std::string& text) {
+  return json::string(text);
+}
 
 json::object item(const client& c, const std::string& id) {
   const response r = c.post("/luma/tasks", R"({"ids":[")" + id + R"("]})");

@@ -12,9 +12,9 @@
 #include <mutex>
 
 #include "common/id.hpp"
+#include "common/lru.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
-#include "storage/sqlite/task_cache.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace relay {
@@ -148,20 +148,20 @@ TEST_P(store_test, every_field_comes_back) {
   ASSERT_TRUE(saved) << saved.error().log.text;
   u.revision = 2;
   EXPECT_EQ(*saved, u);
-  EXPECT_EQ(store_->find(owner.id, t.id)->value(), u);
+  EXPECT_EQ(*store_->find(owner.id, t.id).value(), u);
 
   store_.reset();
   open();
-  EXPECT_EQ(store_->find(owner.id, t.id)->value(), u) << "after a restart";
+  EXPECT_EQ(*store_->find(owner.id, t.id).value(), u) << "after a restart";
 }
 
 TEST_P(store_test, a_foreign_task_is_as_absent_as_an_absent_one) {
   const token a = add_token("a");
   const token b = add_token("b");
   const task t = insert(fresh(a.id)).value();
-  EXPECT_TRUE(store_->find(a.id, t.id)->has_value());
-  EXPECT_FALSE(store_->find(b.id, t.id)->has_value());
-  EXPECT_FALSE(store_->find(a.id, "nope")->has_value());
+  EXPECT_TRUE(store_->find(a.id, t.id).value());
+  EXPECT_FALSE(store_->find(b.id, t.id).value());
+  EXPECT_FALSE(store_->find(a.id, "nope").value());
   EXPECT_TRUE(store_->find_many(b.id, {t.id})->empty());
   EXPECT_TRUE(store_->list(b.id, 10, 0)->tasks.empty());
 }
@@ -177,7 +177,7 @@ TEST_P(store_test, save_is_compare_and_set) {
   const auto late = save(second);
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, errc::conflict);
-  EXPECT_EQ(store_->find(owner.id, t.id)->value().state, task_state::queued);
+  EXPECT_EQ(store_->find(owner.id, t.id).value()->state, task_state::queued);
 }
 
 TEST_P(store_test, what_was_asked_cannot_be_changed_by_a_save) {
@@ -188,7 +188,7 @@ TEST_P(store_test, what_was_asked_cannot_be_changed_by_a_save) {
   ASSERT_TRUE(save(t));
   store_.reset();
   open();
-  EXPECT_EQ(store_->find(owner.id, t.id)->value().request, R"({"prompt":"abc"})");
+  EXPECT_EQ(store_->find(owner.id, t.id).value()->request, R"({"prompt":"abc"})");
 }
 
 TEST_P(store_test, a_bad_write_does_not_fail_its_neighbours) {
@@ -216,9 +216,9 @@ TEST_P(store_test, many_in_the_order_asked_for) {
   for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
   const auto found = store_->find_many(owner.id, {ids[3], "nope", ids[0], ids[4]});
   ASSERT_EQ(found->size(), 3u);
-  EXPECT_EQ((*found)[0].id, ids[3]);
-  EXPECT_EQ((*found)[1].id, ids[0]);
-  EXPECT_EQ((*found)[2].id, ids[4]);
+  EXPECT_EQ((*found)[0]->id, ids[3]);
+  EXPECT_EQ((*found)[1]->id, ids[0]);
+  EXPECT_EQ((*found)[2]->id, ids[4]);
 }
 
 TEST_P(store_test, pages_are_newest_first) {
@@ -397,27 +397,19 @@ TEST(store_pragmas, a_commit_survives_a_power_cut) {
   EXPECT_EQ(value("PRAGMA wal_autocheckpoint"), "0");
 }
 
-TEST(task_cache, keeps_the_newest_and_throws_out_the_oldest) {
-  sqlite::task_cache cache(2);
-  task a;
-  a.id = "a";
-  a.revision = 2;
-  task b = a;
-  b.id = "b";
-  task c = a;
-  c.id = "c";
-  cache.put(a);
-  cache.put(b);
+TEST(lru, keeps_the_newest_and_throws_out_the_oldest) {
+  lru<int> cache(2);
+  cache.put("a", 1);
+  cache.put("b", 2);
   EXPECT_NE(cache.find("a"), nullptr);  // now b is the oldest
-  cache.put(c);
+  cache.put("c", 3);
   EXPECT_EQ(cache.find("b"), nullptr);
-  task old = a;
-  old.revision = 1;
-  cache.put(old);
-  EXPECT_EQ(cache.find("a")->revision, 2);
-  a.revision = 3;
-  cache.put(a);
-  EXPECT_EQ(cache.find("a")->revision, 3);
+  cache.put("a", 4);
+  EXPECT_EQ(*cache.find("a"), 4);
+  EXPECT_EQ(*cache.find("c"), 3);
+  lru<int> nothing(0);
+  nothing.put("a", 1);
+  EXPECT_EQ(nothing.find("a"), nullptr);
 }
 
 }  // namespace
