@@ -56,92 +56,107 @@ void follow(task& t, const job& said, const std::string& reply, timestamp now, c
   t.next_poll_at = now + backoff(0, p.poll_interval, p.poll_interval, jitter);
 }
 
+// Each says whether the event meant anything in the task's state.
 struct step {
   task& t;
   timestamp now;
   const policy& p;
   double jitter;
 
-  void operator()(const event::submit_started& e) const {
-    if (t.state != task_state::pending) return;
+  bool operator()(const event::submit_started& e) const {
+    if (t.state != task_state::pending) return false;
     t.state = task_state::submitting;
     t.upstream = e.upstream;
     t.next_submit_at = never;
     ++t.attempts;
+    return true;
   }
 
-  void operator()(const event::accepted& e) const {
-    if (t.state != task_state::submitting) return;
+  bool operator()(const event::accepted& e) const {
+    if (t.state != task_state::submitting) return false;
     t.state = task_state::queued;
     t.upstream_id = e.said.id;
     t.started_at = now;
     t.deadline = now + p.job_deadline;
     follow(t, e.said, e.reply, now, p, jitter);
+    return true;
   }
 
-  void operator()(const event::rejected& e) const {
-    if (t.state != task_state::submitting) return;
+  bool operator()(const event::rejected& e) const {
+    if (t.state != task_state::submitting) return false;
     fail_task(t, e.message, now);
     t.fail_status = e.status;
+    return true;
   }
 
-  void operator()(const event::unavailable& e) const {
-    if (t.state != task_state::submitting && t.state != task_state::pending) return;
+  bool operator()(const event::unavailable& e) const {
+    if (t.state != task_state::submitting && t.state != task_state::pending) return false;
     if (now >= t.deadline) return (*this)(event::submit_expired{});
     t.state = task_state::pending;
     if (!t.pinned) t.upstream.clear();
     const milliseconds delay = std::max(
         e.retry_after, backoff(std::max(0, t.attempts - 1), p.submit_retry, p.submit_retry_max, jitter));
     t.next_submit_at = std::min(now + delay, t.deadline);
+    return true;
   }
 
-  void operator()(const event::outcome_unknown&) const {
-    if (t.state != task_state::submitting) return;
+  bool operator()(const event::outcome_unknown&) const {
+    if (t.state != task_state::submitting) return false;
     fail_task(t,
               "The upstream's answer to the submission was lost. It may have created the job, so it was not "
               "submitted again",
               now);
+    return true;
   }
 
-  void operator()(const event::interrupted&) const {
-    if (t.state != task_state::submitting) return;
+  bool operator()(const event::interrupted&) const {
+    if (t.state != task_state::submitting) return false;
     fail_task(
         t,
         "The relay stopped while it was submitting the job. The upstream may have created it, so it was not "
         "submitted again",
         now);
+    return true;
   }
 
-  void operator()(const event::submit_expired&) const {
-    if (t.state != task_state::pending && t.state != task_state::submitting) return;
+  bool operator()(const event::submit_expired&) const {
+    if (t.state != task_state::pending && t.state != task_state::submitting) return false;
     fail_task(t, "No upstream could take the job within the time allowed", now);
+    return true;
   }
 
-  void operator()(const event::polled& e) const {
+  bool operator()(const event::polled& e) const {
     const bool late_success =
         t.state == task_state::failed && !t.upstream_id.empty() && e.said.state == job_state::completed;
-    if (!at_upstream(t) && !late_success) return;
+    if (!at_upstream(t) && !late_success) return false;
     follow(t, e.said, e.reply, now, p, jitter);
+    return true;
   }
 
-  void operator()(const event::poll_failed& e) const {
-    if (!at_upstream(t)) return;
+  bool operator()(const event::poll_failed& e) const {
+    if (!at_upstream(t)) return false;
     ++t.misses;
     t.not_found = e.not_found ? t.not_found + 1 : 0;
-    if (t.not_found >= p.not_found_limit) return fail_task(t, "The upstream no longer knows the job", now);
-    if (now >= t.deadline) return fail_task(t, "The job did not end within the time allowed", now);
+    if (t.not_found >= p.not_found_limit) {
+      fail_task(t, "The upstream no longer knows the job", now);
+      return true;
+    }
+    if (now >= t.deadline) {
+      fail_task(t, "The job did not end within the time allowed", now);
+      return true;
+    }
     const milliseconds delay =
         std::max(e.retry_after, backoff(t.misses, p.poll_interval, p.poll_retry_max, jitter));
     t.next_poll_at = std::min(now + delay, std::max(t.deadline, now + p.poll_interval));
+    return true;
   }
 };
 
 }  // namespace
 
 task advance(task t, const task_event& e, timestamp now, const policy& p, double jitter) {
-  const task before = t;
-  std::visit(step{t, now, p, jitter}, e);
-  if (t != before) t.updated_at = now;
+  const bool changed = std::visit(step{t, now, p, jitter}, e);
+  if (changed) t.updated_at = now;
   return t;
 }
 

@@ -62,10 +62,10 @@ void app::spawn(awaitable<> work) {
 result<void> app::start() {
   store_hooks hooks;
   hooks.post = [this](std::move_only_function<void()> f) { asio::post(loop_.get_executor(), std::move(f)); };
-  hooks.saved = [this](const task& t) {
+  hooks.saved = [this](const task_ptr& t) {
     watch_.notify(t);
-    dispatcher_->saved(t);
-    poller_->saved(t);
+    dispatcher_->saved(*t);
+    poller_->saved(*t);
   };
   hooks.committed = [this](std::size_t writes, double seconds) { metrics_.committed(writes, seconds); };
   hooks.warn = [log = log_](const log_text& text) { log->error("database: {}", text.text); };

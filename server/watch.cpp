@@ -3,7 +3,7 @@
 namespace relay {
 namespace {
 
-bool is_settled(const std::optional<task>& t) {
+bool is_settled(const task_ptr& t) {
   return t && t->state != task_state::submitting && t->state != task_state::pending;
 }
 
@@ -20,7 +20,7 @@ watch::waiter::~waiter() {
   if (it != end) watch_.waiting_.erase(it);
 }
 
-awaitable<std::optional<task>> watch::waiter::submitted(steady_clock::duration at_most) {
+awaitable<task_ptr> watch::waiter::submitted(steady_clock::duration at_most) {
   const auto until = steady_clock::now() + at_most;
   while (!is_settled(newest_) && steady_clock::now() < until) {
     // A task that went back to pending was refused by every upstream for now: that is all there is to say.
@@ -31,8 +31,8 @@ awaitable<std::optional<task>> watch::waiter::submitted(steady_clock::duration a
   co_return newest_;
 }
 
-void watch::notify(const task& t) {
-  auto [it, end] = waiting_.equal_range(t.id);
+void watch::notify(const task_ptr& t) {
+  auto [it, end] = waiting_.equal_range(t->id);
   for (; it != end; ++it) {
     it->second->newest_ = t;
     it->second->wake_.cancel();

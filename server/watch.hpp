@@ -2,12 +2,11 @@
 
 // Waiting for a task to change: whoever saves one wakes those who wait for its id. Loop thread.
 
-#include <optional>
 #include <string>
 #include <unordered_map>
 
-#include "common/task.hpp"
 #include "server/asio.hpp"
+#include "storage/store.hpp"
 
 namespace relay {
 
@@ -24,18 +23,18 @@ class watch {
     waiter& operator=(const waiter&) = delete;
 
     /// The newest state after the waiter was made that is not `submitting` nor `pending`, or whatever is
-    /// known when the time is over; nullopt: no change was seen.
-    awaitable<std::optional<task>> submitted(steady_clock::duration at_most);
+    /// known when the time is over; null: no change was seen.
+    awaitable<task_ptr> submitted(steady_clock::duration at_most);
 
    private:
     friend class watch;
     watch& watch_;
     std::string id_;
     steady_timer wake_;
-    std::optional<task> newest_;
+    task_ptr newest_;
   };
 
-  void notify(const task& t);
+  void notify(const task_ptr& t);
 
  private:
   asio::io_context& loop_;

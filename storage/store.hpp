@@ -85,7 +85,7 @@ struct store_hooks {
   /// Runs a function on the loop thread; called from the store thread.
   std::function<void(std::move_only_function<void()>)> post;
   /// Loop thread: a task is on disk in a new revision.
-  std::function<void(const task&)> saved = [](const task&) {};
+  std::function<void(const task_ptr&)> saved = [](const task_ptr&) {};
   /// Loop thread: a transaction of so many writes was committed in so many seconds.
   std::function<void(std::size_t writes, double seconds)> committed = [](std::size_t, double) {};
   /// Any thread: something an operator should know.

@@ -69,8 +69,8 @@ task dispatcher::assign(task t) {
   return advance(std::move(t), event::submit_started{lanes_[*i].name}, now, policy_, 0);
 }
 
-void dispatcher::release(const task& t) {
-  const std::size_t i = lane_of(t.upstream);
+void dispatcher::release(const std::string& upstream_name) {
+  const std::size_t i = lane_of(upstream_name);
   if (i == lanes_.size()) return;
   --lanes_[i].in_flight;
   --lanes_[i].open;

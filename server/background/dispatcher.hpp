@@ -42,7 +42,7 @@ class dispatcher {
   /// Sends a task that assign() gave a slot, after it was inserted. Goes on by itself.
   void launch(task t);
   /// Gives the slot back: the insert failed.
-  void release(const task& t);
+  void release(const std::string& upstream_name);
 
   /// A task was saved: keeps count of open jobs, wakes run() when it is due.
   void saved(const task& t);

@@ -60,31 +60,32 @@ awaitable<http::reply> submit(call& c, new_task asked) {
     co_return error_reply(busy, c.on.errors);
   }
 
-  const task as_assigned = t;
+  const std::string lane = t.upstream;
   watch::waiter change(c.in.changes, t.id);
   auto recorded = co_await insert(c.in.tasks, std::move(t));
   if (!recorded) {
-    if (sent_now) c.in.submit.release(as_assigned);
+    if (sent_now) c.in.submit.release(lane);
     c.in.log.error("request {}: the job was not recorded and not submitted: {}", c.http.id,
                    recorded.error().log.text);
     co_return error_reply(recorded.error(), c.on.errors);
   }
-  task known = std::move(*recorded);
+  task_ptr known;
   if (sent_now) {
-    c.in.submit.launch(known);
-    auto settled = co_await change.submitted(c.in.settings.server.submit_wait);
-    if (settled) known = std::move(*settled);
+    c.in.submit.launch(std::move(*recorded));
+    known = co_await change.submitted(c.in.settings.server.submit_wait);
+  } else {
+    known = std::make_shared<const task>(std::move(*recorded));
   }
 
-  if (known.state == task_state::failed && known.fail_status != 0) {
+  if (known->state == task_state::failed && known->fail_status != 0) {
     error refused;
     refused.code = errc::upstream_rejected;
-    refused.status = known.fail_status;
-    refused.message.text = known.fail_reason;
+    refused.status = known->fail_status;
+    refused.message.text = known->fail_reason;
     refused.may_retry = false;
     co_return error_reply(refused, c.on.errors);
   }
-  co_return http::json_reply(201, dialect_of(c.on.speaks).render_created(known, wall_now()));
+  co_return http::json_reply(201, dialect_of(c.on.speaks).render_created(*known, wall_now()));
 }
 
 }  // namespace

@@ -14,6 +14,11 @@ constexpr std::size_t read_step = 4 * 1024;
 constexpr std::size_t kept_capacity = 8 * 1024;  // an idle connection holds no more
 constexpr std::size_t linger_bytes = 256 * 1024;
 
+// More room at the end, not filled with zeros.
+void grow(std::string& text, std::size_t by) {
+  text.resize_and_overwrite(text.size() + by, [](char*, std::size_t size) { return size; });
+}
+
 bool valid_request_id(std::string_view id) {
   return !id.empty() && id.size() <= 128 && std::ranges::all_of(id, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -87,7 +92,7 @@ awaitable<> session::run() {
 
 awaitable<bool> session::read_more() {
   const std::size_t have = in_.size();
-  in_.resize(have + read_step);
+  grow(in_, read_step);
   auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data() + have, read_step), as_result);
   in_.resize(have + (ec ? 0 : n));
   if (ec) co_return false;

@@ -110,14 +110,15 @@ awaitable<exchange> upstream::run(connection& c, const std::string& request, boo
     co_return out;
   }
 
-  std::string in;
+  std::string& in = c.buffer;
+  in.clear();
   auto parser = std::make_unique<beast_http::response_parser<beast_http::string_body>>();
   parser->eager(true);
   parser->body_limit(max_answer_bytes);
   bool first = true;
   for (;;) {
     const std::size_t have = in.size();
-    in.resize(have + read_step);
+    in.resize_and_overwrite(have + read_step, [](char*, std::size_t size) { return size; });
     const auto got = co_await c.read_some(asio::buffer(in.data() + have, read_step));
     in.resize(have + (got.first ? 0 : got.second));
     boost::system::error_code ec;

@@ -43,10 +43,13 @@ result<void> run(statement& s) {
   return {};
 }
 
+// Loop thread: keeps the new revision for reading and tells who waits for it.
+using saved_function = std::function<void(const task&)>;
+
 class task_insert final : public write {
  public:
-  task_insert(write_statements& s, std::function<void(const task&)> saved, task t, written<task> done)
-      : s_(s), saved_(std::move(saved)), task_(std::move(t)), done_(std::move(done)) {
+  task_insert(write_statements& s, const saved_function& saved, task t, written<task> done)
+      : s_(s), saved_(saved), task_(std::move(t)), done_(std::move(done)) {
     task_.revision = 1;
   }
   result<void> apply() override {
@@ -64,15 +67,15 @@ class task_insert final : public write {
 
  private:
   write_statements& s_;
-  std::function<void(const task&)> saved_;
+  const saved_function& saved_;
   task task_;
   written<task> done_;
 };
 
 class task_save final : public write {
  public:
-  task_save(write_statements& s, std::function<void(const task&)> saved, task t, written<task> done)
-      : s_(s), saved_(std::move(saved)), task_(std::move(t)), done_(std::move(done)) {}
+  task_save(write_statements& s, const saved_function& saved, task t, written<task> done)
+      : s_(s), saved_(saved), task_(std::move(t)), done_(std::move(done)) {}
   result<void> apply() override {
     const task& t = task_;
     statement& s = s_.save_task;
@@ -109,7 +112,7 @@ class task_save final : public write {
 
  private:
   write_statements& s_;
-  std::function<void(const task&)> saved_;
+  const saved_function& saved_;
   task task_;
   written<task> done_;
 };
@@ -219,6 +222,8 @@ class sqlite_store final : public store {
         write_(writer_),
         read_(reader_),
         cache_(options.cache_tasks),
+        // Into the cache before anybody is told, so that whoever is told reads the new revision.
+        saved_([this](const task& t) { hooks_.saved(keep(t)); }),
         commits_(writer_, hooks_, options.queue_limit) {}
   ~sqlite_store() override { close(); }
 
@@ -307,10 +312,10 @@ class sqlite_store final : public store {
   }
 
   void insert(task t, written<task> done) override {
-    commits_.push(std::make_unique<task_insert>(write_, saved(), std::move(t), std::move(done)));
+    commits_.push(std::make_unique<task_insert>(write_, saved_, std::move(t), std::move(done)));
   }
   void save(task t, written<task> done) override {
-    commits_.push(std::make_unique<task_save>(write_, saved(), std::move(t), std::move(done)));
+    commits_.push(std::make_unique<task_save>(write_, saved_, std::move(t), std::move(done)));
   }
   void insert_token(token t, written<token> done) override {
     commits_.push(std::make_unique<token_insert>(write_, std::move(t), std::move(done)));
@@ -323,14 +328,6 @@ class sqlite_store final : public store {
   void close() override { commits_.stop(); }
 
  private:
-  // Into the cache before anybody is told, so that whoever is told reads the new revision.
-  std::function<void(const task&)> saved() {
-    return [this](const task& t) {
-      keep(t);
-      hooks_.saved(t);
-    };
-  }
-
   // A read may see a commit before its end was told here: what is newer stays.
   task_ptr keep(task t) {
     if (const task_ptr* kept = cache_.find(t.id); kept != nullptr && (*kept)->revision > t.revision)
@@ -347,6 +344,7 @@ class sqlite_store final : public store {
   write_statements write_;  // store thread
   read_statements read_;    // loop thread
   lru<task_ptr> cache_;     // loop thread; never older than what a client was told
+  const saved_function saved_;
   group_commit commits_;    // last: its thread uses the above
 };
 

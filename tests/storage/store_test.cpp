@@ -50,7 +50,7 @@ class store_test : public ::testing::TestWithParam<std::size_t> {
   void open() {
     store_hooks hooks;
     hooks.post = [this](std::move_only_function<void()> f) { inbox_.post(std::move(f)); };
-    hooks.saved = [this](const task& t) { saved_.push_back(t); };
+    hooks.saved = [this](const task_ptr& t) { saved_.push_back(*t); };
     hooks.warn = [this](const log_text& text) { warned_.push_back(text.text); };
     sqlite_options options;
     options.path = dir_.file("a.db");
