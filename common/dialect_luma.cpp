@@ -67,6 +67,18 @@ result<new_task> parse_create(const json::value& body, endpoint asked_at) {
   }
   if (put_frame(request, "frame0", "image_url", wrong)) names.frame0_url = "image_url";
   if (put_frame(request, "frame1", "image_end_url", wrong)) names.frame1_url = "image_end_url";
+  // One front end (moyin-creator) puts its images and options elsewhere.
+  if (const json::value* image = member(request, "image"); image != nullptr && image->is_string()) {
+    if (put_frame(request, "frame0", "image", wrong)) names.frame0_url = "image";
+  }
+  if (json::value metadata = take(request, "metadata"); metadata.is_object()) {
+    for (const auto& m : metadata.get_object()) {
+      const bool fits = !m.value().is_null() && !is_empty_text(m.value());
+      const json::string_view key = m.key() == "image_end" ? json::string_view("image_end_url") : m.key();
+      if (fits && !request.contains(key)) request.emplace(key, m.value());
+    }
+    if (put_frame(request, "frame1", "image_end_url", wrong)) names.frame1_url = "image_end_url";
+  }
   if (json::value model = take(request, "model_name"); !model.is_null() && !request.contains("model")) {
     request["model"] = std::move(model);
   }
@@ -97,9 +109,13 @@ result<new_task> parse_create(const json::value& body, endpoint asked_at) {
 json::object render_luma(const task& t, timestamp) {
   const task_view v(t);
   json::object out = shared::web_app_object(v, precision::milliseconds);
-  out["request"] = v.request;
+  json::value& request = out["request"] = v.request;
+  if (request.at("prompt").is_null()) request.get_object()["prompt"] = "";  // text in this dialect
   out["artifact"] = v.artifact;
   out["assets"] = v.assets;
+  // Where some of the stations' clients look for the link.
+  const json::object* video = v.video.if_object();
+  out["video_url"] = video != nullptr ? video->at("download_url") : json::value(nullptr);
   return out;
 }
 

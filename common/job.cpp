@@ -38,15 +38,36 @@ const json::object* unwrap(const json::value& v, int layers = 4) {
   }
   const json::object* o = v.if_object();
   if (o == nullptr) return nullptr;
-  const json::value* data = member(*o, "data");
-  const bool enveloped = data != nullptr && (o->contains("code") || o->contains("task_id"));
-  if (enveloped) {
-    if (const json::object* inner = unwrap(*data, layers - 1); inner != nullptr && looks_like_job(*inner)) {
-      return inner;
-    }
-  }
   if (const json::value* inner = member(*o, "gen_api_response")) return unwrap(*inner, layers - 1);
-  return o;
+  const json::value* data = member(*o, "data");
+  if (data == nullptr || !text_of(*o, "state").empty()) return o;
+  // A task row that has ended says so itself: its inner object may be what the upstream said before.
+  const job_state row = job_state_from(text_of(*o, "status"));
+  if (row == job_state::failed && !text_of(*o, "task_id").empty()) return o;
+  const json::object* inner = unwrap(*data, layers - 1);
+  return inner != nullptr && looks_like_job(*inner) ? inner : o;
+}
+
+bool has_link(const json::object& o) {
+  if (!first_text(o, {"video_url"}).empty()) return true;
+  for (const std::string_view key : {"assets", "video", "video_raw", "artifact", "image"}) {
+    const json::value* v = member(o, key);
+    if (v == nullptr) continue;
+    if (v->is_string()) return true;
+    if (v->is_array()) return !v->get_array().empty();
+    if (!v->is_object()) continue;
+    if (!first_text(v->get_object(), {"video", "image", "url", "download_url"}).empty()) return true;
+    if (key == "artifact" && has_link(v->get_object())) return true;
+  }
+  return false;
+}
+
+// It goes into a request line and into log lines.
+bool usable_id(std::string_view id) {
+  return id.size() <= 200 && std::ranges::all_of(id, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  std::string_view("-._~:").find(c) != std::string_view::npos;
+         });
 }
 
 std::optional<int> progress_of(const json::object& o) {
@@ -91,16 +112,28 @@ job_state job_state_from(std::string_view text) {
 }
 
 result<job> parse_job(const json::value& reply) {
+  // new-api answers a create with the id alone: {"code":"success","data":"<id>"}.
+  if (const json::object* o = reply.if_object(); o != nullptr && text_of(*o, "code") == "success" &&
+                                                 usable_id(text_of(*o, "data")) &&
+                                                 !text_of(*o, "data").empty()) {
+    job created;
+    created.id = text_of(*o, "data");
+    created.state = job_state::queued;
+    created.body["id"] = json::string(created.id);
+    return created;
+  }
   const json::object* o = unwrap(reply);
   if (o == nullptr || !looks_like_job(*o)) {
     return fail(errc::upstream_unavailable, "the upstream's reply holds no job");
   }
   job out;
   out.id = first_text(*o, {"id", "task_id"});
+  if (!usable_id(out.id)) out.id.clear();
   out.state = job_state_from(first_text(*o, {"state", "status"}));
   out.failure_reason = failure_of(*o);
   out.progress = progress_of(*o);
   out.body = *o;
+  out.has_link = has_link(*o);
   return out;
 }
 

@@ -16,10 +16,11 @@ namespace relay {
 enum class job_state : std::uint8_t { queued, dreaming, completed, failed, unknown };
 
 struct job {
-  std::string id;
+  std::string id;  // letters, digits and -._~: only, at most 200; empty when there is no such id
   job_state state = job_state::unknown;
   std::string failure_reason;
   std::optional<int> progress;  // percent, 0 to 100
+  bool has_link = true;         // something of the result can be fetched
   json::object body;            // the flat object inside whatever wrapped it
 };
 

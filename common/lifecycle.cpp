@@ -20,6 +20,13 @@ void fail_task(task& t, std::string reason, timestamp now) {
   t.fail_reason = std::move(reason);
 }
 
+// The job may still end well: it is asked about for a while, slowly.
+void fail_at_deadline(task& t, timestamp now, const policy& p) {
+  fail_task(t, "The job did not end within the time allowed", now);
+  t.deadline = now + p.late_for;
+  t.next_poll_at = now + p.late_interval;
+}
+
 bool at_upstream(const task& t) {
   return t.state == task_state::queued || t.state == task_state::dreaming;
 }
@@ -30,7 +37,10 @@ void follow(task& t, const job& said, const std::string& reply, timestamp now, c
   t.reply = reply;
   t.misses = t.not_found = 0;
   if (said.progress) t.progress = *said.progress;
-  switch (said.state) {
+  // Stations say "completed" before there is a link, and clients read that as the end: not before the
+  // deadline.
+  const bool too_early = said.state == job_state::completed && !said.has_link && now < t.deadline;
+  switch (too_early ? job_state::dreaming : said.state) {
     case job_state::completed:
       finish(t, task_state::completed, now);
       t.fail_reason.clear();
@@ -50,7 +60,7 @@ void follow(task& t, const job& said, const std::string& reply, timestamp now, c
       break;
   }
   if (now >= t.deadline) {
-    fail_task(t, "The job did not end within the time allowed", now);
+    fail_at_deadline(t, now, p);
     return;
   }
   t.next_poll_at = now + backoff(0, p.poll_interval, p.poll_interval, jitter);
@@ -62,6 +72,12 @@ struct step {
   timestamp now;
   const policy& p;
   double jitter;
+
+  bool awaits_late_success() const { return t.state == task_state::failed && is_set(t.next_poll_at); }
+  bool ask_later() const {
+    t.next_poll_at = now < t.deadline ? now + p.late_interval : never;
+    return true;
+  }
 
   bool operator()(const event::submit_started& e) const {
     if (t.state != task_state::pending) return false;
@@ -93,7 +109,6 @@ struct step {
     if (t.state != task_state::submitting && t.state != task_state::pending) return false;
     if (now >= t.deadline) return (*this)(event::submit_expired{});
     t.state = task_state::pending;
-    if (!t.pinned) t.upstream.clear();
     const milliseconds delay = std::max(
         e.retry_after, backoff(std::max(0, t.attempts - 1), p.submit_retry, p.submit_retry_max, jitter));
     t.next_submit_at = std::min(now + delay, t.deadline);
@@ -126,14 +141,14 @@ struct step {
   }
 
   bool operator()(const event::polled& e) const {
-    const bool late_success =
-        t.state == task_state::failed && !t.upstream_id.empty() && e.said.state == job_state::completed;
-    if (!at_upstream(t) && !late_success) return false;
+    if (awaits_late_success() && e.said.state != job_state::completed) return ask_later();
+    if (!at_upstream(t) && !awaits_late_success()) return false;
     follow(t, e.said, e.reply, now, p, jitter);
     return true;
   }
 
   bool operator()(const event::poll_failed& e) const {
+    if (awaits_late_success()) return ask_later();
     if (!at_upstream(t)) return false;
     ++t.misses;
     t.not_found = e.not_found ? t.not_found + 1 : 0;
@@ -142,7 +157,7 @@ struct step {
       return true;
     }
     if (now >= t.deadline) {
-      fail_task(t, "The job did not end within the time allowed", now);
+      fail_at_deadline(t, now, p);
       return true;
     }
     const milliseconds delay =

@@ -19,6 +19,8 @@ struct policy {
   milliseconds poll_interval{3'000};
   milliseconds poll_retry_max{60'000};   // longest delay after polls without an answer
   milliseconds job_deadline{3'600'000};  // an accepted job that has not ended by then fails
+  milliseconds late_interval{600'000};   // how often a job that missed its deadline is asked about,
+  milliseconds late_for{86'400'000};     // and how long: a late success is still recorded
   int not_found_limit = 5;               // 404s in a row before the job counts as gone
 };
 

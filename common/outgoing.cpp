@@ -7,9 +7,18 @@ namespace relay {
 namespace {
 
 // Spellings of the stations and of the web app, for the official API. The client sees its own in the echo.
-std::string_view official_model(std::string_view name) {
+std::string_view official_model(std::string_view name, const std::string& default_model) {
   if (name == "ray-v1" || name == "ray-1.6" || name == "ray-1") return "ray-1-6";
   if (name == "ray-v2") return "ray-2";
+  // What stations bill Luma videos under; no model of its own.
+  if ((name.starts_with("luma_video") || name == "dream-machine") && !default_model.empty())
+    return default_model;
+  return name;
+}
+
+std::string_view station_model(std::string_view name) {
+  if (name == "ray-2") return "ray-v2";
+  if (name == "ray-1-6") return "ray-v1";
   return name;
 }
 
@@ -36,8 +45,10 @@ result<void> translate_references(json::object& request, const id_translation& t
 
 outgoing for_luma(const task& t, json::object request, const std::string& default_model) {
   request.erase("expand_prompt");  // the web app's own; the official API has no such field
+  request.erase("sync");           // served by the relay: a create must be answered soon
+  request.erase("sync_timeout");
   if (const json::value* model = member(request, "model"); model != nullptr && model->is_string()) {
-    request["model"] = json::string(official_model(view(model->get_string())));
+    request["model"] = json::string(official_model(view(model->get_string()), default_model));
   } else if (model == nullptr && !default_model.empty() && t.asked_at != endpoint::image) {
     request["model"] = json::string(default_model);
   }
@@ -57,6 +68,9 @@ outgoing for_station(json::object request) {
   out.path = "/luma/generations";
   move_member(request, "prompt", "user_prompt");
   move_member(request, "model", "model_name");
+  if (const auto model = text_of(request, "model_name"); !model.empty())
+    request["model_name"] = json::string(station_model(model));
+  if (!request.contains("aspect_ratio")) request["aspect_ratio"] = "16:9";  // required by some
   if (!request.contains("user_prompt")) request["user_prompt"] = "";
   for (const auto& [frame_name, field] :
        {std::pair{"frame0", "image_url"}, std::pair{"frame1", "image_end_url"}}) {
@@ -98,7 +112,8 @@ result<outgoing> make_outgoing(const task& t, protocol p, const std::string& def
 }
 
 std::string fetch_path(protocol p, const std::string& upstream_id) {
-  return (p == protocol::station ? "/luma/generations/" : "/generations/") + upstream_id;
+  return (p == protocol::station ? "/luma/generations/" : "/generations/") +
+         upstream_id;  // see job::id: fit for a path
 }
 
 }  // namespace relay

@@ -10,6 +10,9 @@
 namespace relay {
 namespace {
 
+constexpr std::size_t most_reported =
+    20;  // of each kind: a million wrong items are not worth a million lines
+
 constexpr std::array<std::string_view, 7> aspect_ratios = {"1:1", "16:9", "9:16", "4:3",
                                                            "3:4", "21:9", "9:21"};
 
@@ -104,7 +107,9 @@ std::string_view loop_problem(frame first, frame last) {
   return {};
 }
 
-void check_prompt(const json::object& request, bool has_image, const field_names& names, problems& out) {
+// The shortest length is a rule for videos only.
+void check_prompt(const json::object& request, bool has_image, std::size_t shortest, const field_names& names,
+                  problems& out) {
   const auto loc = body(names.prompt);
   const json::value* v = want_string(request, "prompt", loc, out);
   if (v == nullptr && member(request, "prompt") != nullptr) return;
@@ -112,7 +117,7 @@ void check_prompt(const json::object& request, bool has_image, const field_names
   const std::size_t length = code_points(text);
   if (length == 0) {
     if (!has_image) out.broken_rule(loc, "missing", "Prompt is required", v);
-  } else if (length < min_prompt) {
+  } else if (length < shortest) {
     out.broken_rule(loc, "string_too_short", "Prompt is too short, minimum length is 3 characters", v);
   } else if (length > max_prompt) {
     out.broken_rule(loc, "string_too_long", "Prompt is too long, maximum length is 5000 characters", v);
@@ -143,7 +148,7 @@ void check_video(const json::object& request, const field_names& names, problems
       if (keyframes.empty()) out.broken_rule(body("keyframes"), "missing", "No keyframes provided", v);
     }
   }
-  check_prompt(request, first == frame::image || last == frame::image, names, out);
+  check_prompt(request, first == frame::image || last == frame::image, min_prompt, names, out);
   const json::value* loop = member(request, "loop");
   if (loop != nullptr && loop->is_bool() && loop->get_bool()) {
     if (const auto problem = loop_problem(first, last); !problem.empty()) {
@@ -186,19 +191,21 @@ void check_image(const json::object& request, const field_names& names, problems
     has_image = true;
     if (!v->is_object()) out.wrong_type(body(key), "model_attributes_type", "Input should be an object", v);
   }
-  check_prompt(request, has_image, names, out);
+  check_prompt(request, has_image, 1, names, out);
 }
 
 }  // namespace
 
 void problems::wrong_type(std::vector<std::string> loc, std::string type, std::string msg,
                           const json::value* input) {
-  shape_.push_back({std::move(type), std::move(loc), std::move(msg), shown(input)});
+  if (shape_.size() < most_reported)
+    shape_.push_back({std::move(type), std::move(loc), std::move(msg), shown(input)});
 }
 
 void problems::broken_rule(std::vector<std::string> loc, std::string type, std::string msg,
                            const json::value* input) {
-  rule_.push_back({std::move(type), std::move(loc), std::move(msg), shown(input)});
+  if (rule_.size() < most_reported)
+    rule_.push_back({std::move(type), std::move(loc), std::move(msg), shown(input)});
 }
 
 error problems::to_error() && {

@@ -108,12 +108,15 @@ task_view::task_view(const task& t) : of(t), request(echo(t)) {
   }
   if (video_raw.is_null()) video_raw = picture(raw_url, size);
   if (thumbnail.is_null()) thumbnail = picture(image_url, size);
-  if (assets.is_null() && (!raw_url.empty() || !image_url.empty())) {
-    const auto or_null = [](const std::string& url) {
-      return url.empty() ? json::value(nullptr) : json::value(json::string(url));
+  if (!raw_url.empty() || !image_url.empty()) {
+    json::object& files = assets.is_object() ? assets.get_object() : assets.emplace_object();
+    const auto fill = [&files](const char* key, const std::string& url) {
+      if (member(files, key) == nullptr)
+        files[key] = url.empty() ? json::value(nullptr) : json::value(json::string(url));
     };
-    assets =
-        json::object{{"video", or_null(raw_url)}, {"image", or_null(image_url)}, {"progress_video", nullptr}};
+    fill("video", raw_url);
+    fill("image", image_url);
+    fill("progress_video", {});
   }
   if (artifact.is_null()) {
     artifact = json::object{{"video", video},

@@ -39,7 +39,7 @@ struct server_config {
   std::int64_t max_connections_per_address = 2'000;
   std::int64_t max_header_bytes = 16 * 1024;
   std::int64_t max_body_bytes = 1024 * 1024;
-  std::int64_t max_batch_ids = 100;
+  std::int64_t max_batch_ids = 1'000;
 };
 
 struct storage_config {

@@ -53,6 +53,7 @@ void app::spawn(awaitable<> work) {
       std::rethrow_exception(e);
     } catch (const std::exception& x) {
       log_->critical("a background task ended by an exception, stopping: {}", x.what());
+      failed_ = true;
       stop();
     }
   };
@@ -138,6 +139,7 @@ result<void> app::start() {
     auto recovered = co_await self.dispatcher_->recover();
     if (!recovered) {
       self.log_->critical("cannot read the database at start: {}", recovered.error().log.text);
+      self.failed_ = true;
       self.stop();
     }
     if (self.stopping_) co_return;
@@ -164,7 +166,7 @@ bool app::run() {
   if (store_) store_->close();
   log_->info("stopped");
   log_->flush();
-  return loop_.stopped();
+  return !failed_;
 }
 
 void app::stop() {
@@ -195,12 +197,19 @@ awaitable<> app::drain() {
   poller_->stop();
   const auto until = steady_clock::now() + config_.server.shutdown_grace;
   steady_timer pause(loop_.get_executor());
-  while (!ended_ && steady_clock::now() < until &&
-         public_->connections() + dispatcher_->in_flight() + poller_->in_flight() > 0) {
+  const auto busy = [this] {
+    return public_->connections() + dispatcher_->in_flight() + poller_->in_flight() > 0;
+  };
+  while (!ended_ && steady_clock::now() < until && busy()) {
     pause.expires_after(std::chrono::milliseconds(10));
     co_await pause.async_wait(as_result);
   }
   end_now();
+  while (busy()) {  // whatever still begins to wait for a peer gives up at the next sweep
+    pause.expires_after(std::chrono::milliseconds(10));
+    co_await pause.async_wait(as_result);
+  }
+  deadlines_.stop();
 }
 
 void app::end_now() {
@@ -208,8 +217,9 @@ void app::end_now() {
   ended_ = true;
   public_->abort();
   if (admin_) admin_->abort();
+  dispatcher_->abandon();
+  watch_.close();
   deadlines_.expire_all();
-  deadlines_.stop();
   housekeeping_timer_.cancel();
 }
 

@@ -29,7 +29,7 @@ class app {
 
   /// Opens the database, recovers, listens. Errors: what cannot be opened, as log text.
   result<void> start();
-  /// Serves until stop() and the drain after it. True: everything ended within the grace.
+  /// Serves until stop() and the drain after it. False: a part of it failed, the log says which.
   bool run();
   /// Any thread: begin to stop; a second call ends everything now.
   void stop();
@@ -62,6 +62,7 @@ class app {
   steady_timer housekeeping_timer_{loop_.get_executor()};
   bool stopping_ = false;
   bool ended_ = false;
+  bool failed_ = false;
 };
 
 }  // namespace relay

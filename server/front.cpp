@@ -46,7 +46,30 @@ awaitable<http::reply> front::handle(http::request& r) {
   co_return out;
 }
 
+// Prefixes that some clients have built in: /v1/luma/…, /luma/v1/…, the same with pro and vip,
+// /luma/dream-machine/….
+std::string_view front::canonical(std::string_view path, std::string& changed) {
+  const auto has_segment = [](std::string_view p, std::string_view segment) {
+    return p.starts_with(segment) && p.size() > segment.size() && p[segment.size()] == '/';
+  };
+  constexpr std::string_view luma = "/luma";
+  constexpr std::string_view tiers[] = {"/v1", "/pro", "/vip"};
+  for (const std::string_view tier : tiers) {
+    if (has_segment(path, tier) && has_segment(path.substr(tier.size()), luma))
+      path.remove_prefix(tier.size());
+  }
+  if (!has_segment(path, luma)) return path;
+  const std::string_view rest = path.substr(luma.size());
+  if (has_segment(rest, "/dream-machine")) return rest;
+  for (const std::string_view tier : tiers) {
+    if (has_segment(rest, tier)) return changed = std::string(luma) + std::string(rest.substr(tier.size()));
+  }
+  return path;
+}
+
 awaitable<http::reply> front::answer(http::request& r) {
+  std::string changed;
+  r.path = canonical(r.path, changed);
   const http::route_match found = http::find_route(patterns_, r.method, r.path);
   if (found.what == http::route_match::kind::no_path) {
     error e;

@@ -72,6 +72,7 @@ class front {
   awaitable<http::reply> answer(http::request& r);
   void add_cors(const http::request& r, http::reply& out) const;
   error_shape shape_for(std::string_view path) const;
+  static std::string_view canonical(std::string_view path, std::string& changed);
 
   services in_;
   std::span<const route> table_;

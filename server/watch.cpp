@@ -1,14 +1,6 @@
 #include "server/watch.hpp"
 
 namespace relay {
-namespace {
-
-bool is_settled(const task_ptr& t) {
-  return t && t->state != task_state::submitting && t->state != task_state::pending;
-}
-
-}  // namespace
-
 watch::waiter::waiter(watch& w, std::string id)
     : watch_(w), id_(std::move(id)), wake_(w.loop_.get_executor()) {
   watch_.waiting_.emplace(id_, this);
@@ -20,15 +12,18 @@ watch::waiter::~waiter() {
   if (it != end) watch_.waiting_.erase(it);
 }
 
-awaitable<task_ptr> watch::waiter::submitted(steady_clock::duration at_most) {
-  const auto until = steady_clock::now() + at_most;
-  while (!is_settled(newest_) && steady_clock::now() < until) {
-    // A task that went back to pending was refused by every upstream for now: that is all there is to say.
-    if (newest_ && newest_->state == task_state::pending) break;
-    wake_.expires_at(until);
+awaitable<task_ptr> watch::waiter::until(bool (*enough)(const task&), steady_clock::duration at_most) {
+  const auto end = steady_clock::now() + at_most;
+  while (!watch_.closed_ && !(newest_ && enough(*newest_)) && steady_clock::now() < end) {
+    wake_.expires_at(end);
     co_await wake_.async_wait(as_result);
   }
   co_return newest_;
+}
+
+void watch::close() {
+  closed_ = true;
+  for (const auto& [id, w] : waiting_) w->wake_.cancel();
 }
 
 void watch::notify(const task_ptr& t) {

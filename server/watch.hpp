@@ -22,9 +22,9 @@ class watch {
     waiter(const waiter&) = delete;
     waiter& operator=(const waiter&) = delete;
 
-    /// The newest state after the waiter was made that is not `submitting` nor `pending`, or whatever is
-    /// known when the time is over; null: no change was seen.
-    awaitable<task_ptr> submitted(steady_clock::duration at_most);
+    /// The newest revision since the waiter was made, as soon as it is one that `enough` accepts, or when the
+    /// time is over, or at close(); null: no change was seen.
+    awaitable<task_ptr> until(bool (*enough)(const task&), steady_clock::duration at_most);
 
    private:
     friend class watch;
@@ -35,9 +35,12 @@ class watch {
   };
 
   void notify(const task_ptr& t);
+  /// Nobody waits any longer.
+  void close();
 
  private:
   asio::io_context& loop_;
+  bool closed_ = false;
   std::unordered_multimap<std::string, waiter*> waiting_;
 };
 

@@ -52,7 +52,7 @@ CREATE INDEX task_owner ON task(owner, id);
 CREATE INDEX task_submit ON task(next_submit_at) WHERE next_submit_at > 0;
 CREATE INDEX task_poll ON task(next_poll_at) WHERE next_poll_at > 0;
 CREATE INDEX task_callback ON task(next_callback_at) WHERE next_callback_at > 0;
-CREATE INDEX task_open ON task(status, upstream) WHERE status IN ('pending','submitting','queued','dreaming');
+CREATE INDEX task_status ON task(status, upstream);
 )sql"}};
 
 }  // namespace

@@ -52,8 +52,9 @@ class store {
                                                   const std::vector<std::string>& ids) = 0;
   /// The owner's tasks, newest first.
   virtual result<task_page> list(std::int64_t owner, std::int64_t limit, std::int64_t offset) = 0;
-  /// Tasks whose time has come, the most overdue first.
-  virtual result<std::vector<task>> due(schedule s, timestamp now, std::int64_t limit) = 0;
+  /// Tasks whose time has come, the most overdue first, after skipping `offset` of them.
+  virtual result<std::vector<task>> due(schedule s, timestamp now, std::int64_t limit,
+                                        std::int64_t offset) = 0;
   /// The earliest time in a schedule; `never` when it is empty.
   virtual result<timestamp> next_due(schedule s) = 0;
   /// All tasks in a state, oldest first; for start-up.

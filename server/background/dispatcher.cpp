@@ -2,6 +2,8 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
+
 #include "server/await_store.hpp"
 #include "server/entropy.hpp"
 #include "server/upstream/outcome.hpp"
@@ -9,7 +11,8 @@
 namespace relay {
 namespace {
 
-constexpr std::int64_t batch = 64;  // pending tasks looked at in one turn
+constexpr std::int64_t batch = 64;              // pending tasks read at once
+constexpr std::int64_t most_looked_at = 1'024;  // in one turn
 
 double seconds_since(steady_clock::time_point t) {
   return std::chrono::duration<double>(steady_clock::now() - t).count();
@@ -60,11 +63,20 @@ void dispatcher::reserve(std::size_t i) {
   ++lanes_[i].open;
 }
 
+void dispatcher::free(std::size_t i) {
+  --lanes_[i].in_flight;
+  --lanes_[i].open;
+}
+
+bool dispatcher::any_wanted() const {
+  return std::ranges::any_of(lanes_, [](const lane& l) { return l.wanted; });
+}
+
 task dispatcher::assign(task t) {
   const timestamp now = wall_now();
-  if (backlog_ || stopped_) return t;
+  if (stopped_) return t;
   const auto i = choose(lanes_, t, now);
-  if (!i) return t;
+  if (!i || lanes_[*i].wanted) return t;  // who waits for it came first
   reserve(*i);
   return advance(std::move(t), event::submit_started{lanes_[*i].name}, now, policy_, 0);
 }
@@ -72,8 +84,7 @@ task dispatcher::assign(task t) {
 void dispatcher::release(const std::string& upstream_name) {
   const std::size_t i = lane_of(upstream_name);
   if (i == lanes_.size()) return;
-  --lanes_[i].in_flight;
-  --lanes_[i].open;
+  free(i);
   alarm_.nudge();
 }
 
@@ -84,13 +95,12 @@ void dispatcher::launch(task t) {
 }
 
 void dispatcher::saved(const task& t) {
-  if (t.state == task_state::pending) backlog_ = true;
   if (is_set(t.next_submit_at)) alarm_.consider(t.next_submit_at);
   if (is_terminal(t.state) && is_set(t.started_at) && t.finished_at == t.updated_at) {
     const std::size_t i = lane_of(t.upstream);
     if (i < lanes_.size() && lanes_[i].open > 0) {
       --lanes_[i].open;
-      if (lanes_[i].max_open > 0) alarm_.nudge();
+      if (lanes_[i].wanted) alarm_.nudge();
     }
   }
 }
@@ -101,68 +111,94 @@ awaitable<> dispatcher::run() {
     hand_out(now);
     auto due = store_.next_due(schedule::submit);
     timestamp at = due ? *due : never;
-    if (due && !is_set(*due)) backlog_ = false;
     // Due, and nobody can take it: a slot that is freed nudges, else an upstream's hold-off ends.
     if (is_set(at) && at <= now) at = next_opening(lanes_, now);
     co_await alarm_.wait(wall_now(), at);
   }
 }
 
+// Looks past tasks that nobody can take now: they must not hold up those that somebody can.
 void dispatcher::hand_out(timestamp now) {
-  auto due = store_.due(schedule::submit, now, batch);
-  if (!due) {
-    log_.error("cannot read pending tasks, will try again: {}", due.error().log.text);
-    return;
-  }
-  for (task& t : *due) {
-    if (sending_.contains(t.id)) continue;
-    const auto i = choose(lanes_, t, now);
-    if (!i && now < t.deadline) continue;
-    sending_.insert(t.id);
-    if (i) reserve(*i);
-    auto work = submit_pending(std::move(t), i.value_or(lanes_.size()));
-    asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
+  for (lane& l : lanes_) l.wanted = false;
+  for (std::int64_t offset = 0; offset < most_looked_at; offset += batch) {
+    auto due = store_.due(schedule::submit, now, batch, offset);
+    if (!due) {
+      log_.error("cannot read pending tasks, will try again: {}", due.error().log.text);
+      return;
+    }
+    const bool last_page = std::ssize(*due) < batch;
+    for (task& t : *due) {
+      if (sending_.contains(t.id)) continue;
+      const auto i = choose(lanes_, t, now);
+      if (!i) {
+        for (lane& l : lanes_) l.wanted = l.wanted || serves(l, t);
+        if (now < t.deadline) continue;
+      }
+      sending_.insert(t.id);
+      if (i) reserve(*i);
+      auto work = submit_pending(std::move(t), i);
+      asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
+    }
+    const bool any_open = std::ranges::any_of(lanes_, [now](const lane& l) { return l.can_take(now); });
+    if (last_page || !any_open) return;
   }
 }
 
-awaitable<> dispatcher::submit_pending(task t, std::size_t lane_index) {
-  const std::string id = t.id;
-  const timestamp now = wall_now();
-  const bool expired = now >= t.deadline;
-  const task_event e = expired ? task_event(event::submit_expired{})
-                               : task_event(event::submit_started{lanes_[lane_index].name});
-  task next = advance(t, e, now, policy_, 0);
+// The attempt, or the end of waiting, goes on disk first. False: nothing may be sent.
+awaitable<bool> dispatcher::record_start(task& t, std::optional<std::size_t> lane_index) {
+  task_event e = event::submit_expired{};
+  if (lane_index) e = event::submit_started{lanes_[*lane_index].name};
+  task next = advance(t, e, wall_now(), policy_, 0);
   auto written = co_await save(store_, std::move(next));
-  if (!written || expired) {
-    if (lane_index < lanes_.size()) {
-      --lanes_[lane_index].in_flight;
-      --lanes_[lane_index].open;
-    }
-    sending_.erase(id);
-    if (!written)
-      log_.error("task {}: cannot record the attempt, nothing was sent: {}", id, written.error().log.text);
-    if (written) log_.warn("task {}: no upstream could take it in time; it failed", id);
-    alarm_.nudge();
+  if (!written) {
+    log_.error("task {}: cannot record the attempt, nothing was sent, trying again in 1 s: {}", t.id,
+               written.error().log.text);
+    steady_timer pause(loop_.get_executor());
+    pause.expires_after(std::chrono::seconds(1));
+    co_await pause.async_wait(as_result);
+    co_return false;
+  }
+  t = std::move(*written);
+  if (!lane_index) log_.warn("task {}: no upstream could take it in time; it failed", t.id);
+  co_return lane_index.has_value();
+}
+
+awaitable<> dispatcher::submit_pending(task t, std::optional<std::size_t> lane_index) {
+  bool recorded = false;
+  try {
+    recorded = co_await record_start(t, lane_index);
+  } catch (const std::exception& e) {
+    log_.error("task {}: nothing was sent: {}", t.id, e.what());
+  }
+  if (recorded) {
+    co_await send(std::move(t));
     co_return;
   }
-  co_await send(std::move(*written));
+  if (lane_index) free(*lane_index);
+  sending_.erase(t.id);
+  alarm_.nudge();
 }
 
 awaitable<> dispatcher::send(task t) {
-  const std::string id = t.id;
   const std::size_t i = lane_of(t.upstream);
+  std::string thrown;
   try {
-    co_await send_and_save(std::move(t));
+    co_await send_and_save(t);
   } catch (const std::exception& e) {
-    log_.error("task {}: the submission ended by an exception, the task stays in submitting: {}", id,
-               e.what());
+    thrown = e.what();
+  }
+  if (!thrown.empty()) {
+    log_.error("task {}: the submission ended by an exception; what {} made of it is not known: {}", t.id,
+               t.upstream, thrown);
+    --lanes_[i].open;
+    co_await save_surely(advance(t, event::outcome_unknown{}, wall_now(), policy_, 0));
   }
   --lanes_[i].in_flight;
-  sending_.erase(id);
-  if (backlog_) alarm_.nudge();
+  sending_.erase(t.id);
+  if (any_wanted()) alarm_.nudge();
 }
 
-awaitable<> dispatcher::send_and_save(task t) {
+awaitable<> dispatcher::send_and_save(const task& t) {
   const std::size_t i = lane_of(t.upstream);
   upstream& to = *upstreams_[i];
   const auto translate = [&](const std::string& id) -> std::optional<std::string> {
@@ -179,18 +215,19 @@ awaitable<> dispatcher::send_and_save(task t) {
     co_return;
   }
 
+  lane& l = lanes_[i];
+  const timestamp held_before = l.not_before;
   const auto started = steady_clock::now();
   const exchange x = co_await to.create(*what);
   const submit_outcome outcome = classify_submit(x);
   metrics_.upstream_call(to.name(), "create", name_of(outcome.what), seconds_since(started));
 
-  lane& l = lanes_[i];
   const timestamp now = wall_now();
   using kind = submit_outcome::kind;
   switch (outcome.what) {
     case kind::accepted:
       log_.info("task {}: {} accepted it {}", t.id, to.name(), outcome.note);
-      l.not_before = never;
+      if (l.not_before == held_before) l.not_before = never;  // not one that came meanwhile
       break;
     case kind::rejected:
       log_.info("task {}: {} refused it: {}", t.id, to.name(), outcome.note);
@@ -200,7 +237,7 @@ awaitable<> dispatcher::send_and_save(task t) {
           "task {}: {} could not take it ({}); no more jobs go there for {} s, this one waits for its next "
           "turn",
           t.id, to.name(), outcome.note, outcome.hold_off.count() / 1000);
-      l.not_before = std::max(l.not_before, now + outcome.hold_off);
+      if (outcome.hold_off.count() > 0) l.not_before = std::max(l.not_before, now + outcome.hold_off);
       break;
     case kind::unknown:
       log_.error("task {}: {} may or may not have created it ({}); it is not submitted again and fails", t.id,
@@ -223,7 +260,7 @@ awaitable<> dispatcher::save_surely(task t) {
                  written.error().log.text);
       co_return;
     }
-    if (stopped_) {
+    if (abandoned_) {
       log_.critical("task {}: stopping without a record of the outcome ({}, upstream id {}): {}", t.id,
                     name_of(t.state), t.upstream_id, written.error().log.text);
       co_return;

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -35,6 +36,8 @@ class dispatcher {
   /// Hands out pending tasks until stop().
   awaitable<> run();
   void stop();
+  /// The grace is over: outcomes that the disk will not take are given up.
+  void abandon() { abandoned_ = true; }
 
   /// For a new task: `submitting` on an upstream that has a slot for it, reserved; else `pending`, as it
   /// came.
@@ -49,12 +52,15 @@ class dispatcher {
   std::size_t in_flight() const { return sending_.size(); }
 
  private:
-  awaitable<> submit_pending(task t, std::size_t lane_index);
+  awaitable<> submit_pending(task t, std::optional<std::size_t> lane_index);
+  awaitable<bool> record_start(task& t, std::optional<std::size_t> lane_index);
   awaitable<> send(task t);
-  awaitable<> send_and_save(task t);
+  awaitable<> send_and_save(const task& t);
   awaitable<> save_surely(task t);
   void hand_out(timestamp now);
   void reserve(std::size_t lane_index);
+  void free(std::size_t lane_index);
+  bool any_wanted() const;
   std::size_t lane_of(const std::string& name) const;
 
   asio::io_context& loop_;
@@ -66,8 +72,8 @@ class dispatcher {
   std::vector<lane> lanes_;  // same order as upstreams_
   std::unordered_set<std::string> sending_;
   alarm alarm_;
-  bool backlog_ = true;  // pending tasks may be on disk: new ones queue behind them
   bool stopped_ = false;
+  bool abandoned_ = false;
 };
 
 }  // namespace relay

@@ -34,7 +34,7 @@ awaitable<> poller::run() {
   while (!stopped_) {
     const timestamp now = wall_now();
     // Those in flight are still due on disk: read enough to see past them.
-    auto due = store_.due(schedule::poll, now, static_cast<std::int64_t>(2 * concurrency_));
+    auto due = store_.due(schedule::poll, now, static_cast<std::int64_t>(2 * concurrency_), 0);
     if (!due) log_.error("cannot read the tasks to poll, will try again: {}", due.error().log.text);
     bool more = false;
     std::vector<task> list = due ? std::move(*due) : std::vector<task>{};

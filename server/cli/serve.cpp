@@ -50,10 +50,10 @@ int serve(const std::string& config_file) {
   signals.async_wait(on_signal);
   std::thread signals_thread([&] { signals_loop.run(); });
 
-  relay.run();
+  const bool well = relay.run();
   signals_loop.stop();
   signals_thread.join();
-  return 0;
+  return well ? 0 : 1;
 }
 
 int check_config(const std::string& config_file) {

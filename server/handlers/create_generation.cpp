@@ -3,6 +3,8 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
+
 #include "common/url.hpp"
 #include "common/validation.hpp"
 #include "server/await_store.hpp"
@@ -32,6 +34,25 @@ result<void> pin(call& c, const std::vector<std::string>& references, task& t) {
     t.upstream = (*other)->upstream;
   }
   return {};
+}
+
+// The upstream has said something; or it is certain that it could not take the job now, which goes on waiting
+// by itself.
+bool answered(const task& t) {
+  return t.state != task_state::submitting;
+}
+bool ended(const task& t) {
+  return is_terminal(t.state);
+}
+
+// `sync` of the image API is served by the relay: the upstream is asked without it, and asked again until it
+// is done.
+std::optional<milliseconds> sync_wait(const json::object& request) {
+  const json::value* sync = member(request, "sync");
+  if (sync == nullptr || !sync->is_bool() || !sync->get_bool()) return std::nullopt;
+  const json::value* limit = member(request, "sync_timeout");
+  const double seconds = limit != nullptr && limit->is_number() ? limit->to_number<double>() : 60;
+  return milliseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 55.0) * 1000));
 }
 
 awaitable<http::reply> submit(call& c, new_task asked) {
@@ -72,7 +93,8 @@ awaitable<http::reply> submit(call& c, new_task asked) {
   task_ptr known;
   if (sent_now) {
     c.in.submit.launch(std::move(*recorded));
-    known = co_await change.submitted(c.in.settings.server.submit_wait);
+    known = co_await change.until(answered, c.in.settings.server.submit_wait);
+    if (const auto wait = sync_wait(asked.request)) known = co_await change.until(ended, *wait);
   } else {
     known = std::make_shared<const task>(std::move(*recorded));
   }
@@ -83,6 +105,9 @@ awaitable<http::reply> submit(call& c, new_task asked) {
     refused.status = known->fail_status;
     refused.message.text = known->fail_reason;
     refused.may_retry = false;
+    // @ai-sdk/luma shows the text of the array form only.
+    if (refused.status == 422)
+      refused.violations.push_back({"upstream_rejected", {"body"}, known->fail_reason, ""});
     co_return error_reply(refused, c.on.errors);
   }
   co_return http::json_reply(201, dialect_of(c.on.speaks).render_created(*known, wall_now()));

@@ -18,7 +18,7 @@ awaitable<> deadlines::run() {
   while (!stopped_) {
     timer_.expires_after(std::chrono::milliseconds(100));
     co_await timer_.async_wait(as_result);
-    sweep(steady_clock::now());
+    sweep();
   }
 }
 
@@ -27,12 +27,15 @@ void deadlines::stop() {
   timer_.cancel();
 }
 
-// max() means "not armed"; everything else lies before it.
 void deadlines::expire_all() {
-  sweep(steady_clock::time_point::max() - steady_clock::duration(1));
+  expiring_ = true;
+  sweep();
 }
 
-void deadlines::sweep(steady_clock::time_point now) {
+void deadlines::sweep() {
+  // max() means "not armed"; everything else lies before it.
+  const auto now =
+      expiring_ ? steady_clock::time_point::max() - steady_clock::duration(1) : steady_clock::now();
   for (entry* e = first_; e != nullptr; e = cursor_) {
     cursor_ = e->next_;
     if (e->at_ > now) continue;

@@ -36,16 +36,18 @@ class deadlines {
   /// Runs until stop().
   awaitable<> run();
   void stop();
-  /// Treats every armed deadline as passed: whoever waits for a peer gives up now.
+  /// From now on every armed deadline has passed: whoever waits for a peer, or begins to, gives up at the
+  /// next sweep.
   void expire_all();
-  bool stopped() const { return stopped_; }
+  bool expiring() const { return expiring_; }
 
  private:
-  void sweep(steady_clock::time_point now);
+  void sweep();
 
   steady_timer timer_;
   entry* first_ = nullptr;
   entry* cursor_ = nullptr;  // the next entry of a sweep in progress; an entry that goes away moves it on
+  bool expiring_ = false;
   bool stopped_ = false;
 };
 

@@ -182,6 +182,7 @@ result<head> check_head(std::string_view bytes, const gate_limits& limits) {
     return bad("Transfer-Encoding and Content-Length exclude each other");
   if (out.chunked && out.minor_version == 0) return bad("HTTP/1.0 has no Transfer-Encoding");
   out.keep_alive = !f.close && (out.minor_version == 1 || f.keep_alive);
+  out.fields = count;
   if (out.minor_version == 0) out.expects_continue = false;
   return out;
 }

@@ -28,6 +28,7 @@ struct head {
   bool chunked = false;
   bool keep_alive = true;
   bool expects_continue = false;
+  std::size_t fields = 0;  // header fields counted
 
   bool has_body() const { return chunked || content_length > 0; }
 };

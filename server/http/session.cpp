@@ -95,7 +95,9 @@ awaitable<bool> session::read_more() {
   grow(in_, read_step);
   auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data() + have, read_step), as_result);
   in_.resize(have + (ec ? 0 : n));
-  if (ec) co_return false;
+  // A read that was done before its deadline's cancel still counts as late; one that was done before a drain
+  // found the connection idle is not served any more.
+  if (ec || timed_out_ || (draining_ && idle_)) co_return false;
   if (idle_) {  // the first byte of a request: its head has its own time
     idle_ = false;
     deadline_.arm(limits_.header);
@@ -133,6 +135,7 @@ awaitable<session::verdict> session::one_request() {
   const auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.gate);
   if (!checked) co_return co_await refuse(checked.error(), {});
   const bool keep_alive = checked->keep_alive;
+  const std::size_t fields_in_head = checked->fields;
   const bool http_1_0 = checked->minor_version == 0;
   const bool wants_continue = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
 
@@ -167,6 +170,13 @@ awaitable<session::verdict> session::one_request() {
       }
       co_return co_await refuse(e, {});
     }
+    // What the parser leaves is a part of a chunk's head or of the trailer, for which it has no limit.
+    if (in_.size() > limits_.gate.head_bytes) {
+      error e;
+      e.code = errc::invalid_request;
+      e.message.text = "body: a chunk's head is too long";
+      co_return co_await refuse(e, {});
+    }
     if (co_await read_more()) continue;
     if (!timed_out_) co_return verdict::end;
     timed_out_ = false;
@@ -178,6 +188,12 @@ awaitable<session::verdict> session::one_request() {
   deadline_.disarm();
 
   const auto& message = parser.get();
+  if (static_cast<std::size_t>(std::distance(message.begin(), message.end())) > fields_in_head) {
+    error e;  // they would stand among the header fields, past the gate
+    e.code = errc::invalid_request;
+    e.message.text = "body: trailer fields are not accepted";
+    co_return co_await refuse(e, {});
+  }
   request r;
   r.method = message.method();
   r.method_name = {message.method_string().data(), message.method_string().size()};

@@ -32,7 +32,7 @@ class connection {
 
   steady_clock::time_point idle_since;
   bool reused = false;
-  std::string buffer;  // kept from exchange to exchange
+  std::string read_buffer;  // kept from exchange to exchange
 
  private:
   tcp_socket socket_;

@@ -2,12 +2,18 @@
 
 namespace relay {
 
+bool serves(const lane& l, const task& t) {
+  return (!t.pinned || t.upstream == l.name) && can_serve(l.speaks, t);
+}
+
 std::optional<std::size_t> choose(std::span<const lane> lanes, const task& t, timestamp now) {
+  std::optional<std::size_t> again;
   for (std::size_t i = 0; i < lanes.size(); ++i) {
-    if (t.pinned && t.upstream != lanes[i].name) continue;
-    if (lanes[i].can_take(now) && can_serve(lanes[i].speaks, t)) return i;
+    if (!lanes[i].can_take(now) || !serves(lanes[i], t)) continue;
+    if (t.pinned || t.upstream != lanes[i].name) return i;
+    again = i;  // it could not take the task the last time
   }
-  return std::nullopt;
+  return again;
 }
 
 timestamp next_opening(std::span<const lane> lanes, timestamp now) {

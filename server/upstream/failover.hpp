@@ -21,13 +21,18 @@ struct lane {
   std::int64_t in_flight = 0;
   std::int64_t open = 0;  // jobs it has, those in flight included
   timestamp not_before;   // it asked to be left alone until then
+  bool wanted = false;    // a task that is due waits for it: new ones queue behind
 
   bool can_take(timestamp now) const {
     return in_flight < max_in_flight && (max_open == 0 || open < max_open) && now >= not_before;
   }
 };
 
-/// The first, in the order of the configuration, that can take the task now; for a pinned task only its own.
+/// True if the lane could take the task at some time: its protocol can, and the task is not pinned elsewhere.
+bool serves(const lane& l, const task& t);
+
+/// The first, in the order of the configuration, that can take the task now; the one that could not take it
+/// the last time comes last; for a pinned task only its own.
 std::optional<std::size_t> choose(std::span<const lane> lanes, const task& t, timestamp now);
 
 /// When it is worth asking again: the earliest `not_before` in the future; `never` when only a free slot

@@ -84,13 +84,17 @@ submit_outcome classify_submit(const exchange& x) {
   }
   const std::string refusal = status + ": " + refusal_text(x.status, x.body);
   switch (x.status) {
-    // The account, the key, the address: nothing was created, and the request is not to blame.
+    // The key or the account: nothing was created, and no other request would fare better.
     case 401:
     case 402:
+      return unavailable(refusal + "; check this upstream's key and credits", account_hold_off);
+    // Nothing was created; it may be this request's model or rights, or the address: others may still pass.
     case 403:
     case 404:
     case 405:
-      return unavailable(refusal + "; check this upstream's url, key and credits", account_hold_off);
+    case 307:
+    case 308:
+      return unavailable(refusal + "; check this upstream's url and what its key may do", {});
     case 429:
       return unavailable(refusal, retry_after(x, default_hold_off));
     // Somebody gave up waiting, or is at work on the same thing.
@@ -101,14 +105,11 @@ submit_outcome classify_submit(const exchange& x) {
     default:
       break;
   }
-  if (x.status >= 300 && x.status < 400) {
-    return unavailable(status + ": redirects are not followed; check this upstream's url", account_hold_off);
-  }
   if (x.status >= 400 && x.status < 500) {
     return {kind::rejected, event::rejected{x.status, refusal_text(x.status, x.body)}, refusal, {}};
   }
-  // 5xx: the gateway in front of the upstream may answer after the job was created, a 503 with Retry-After
-  // too.
+  // 3xx: it may be the address of what was created; redirects are never followed. 5xx: the gateway in front
+  // of the upstream may answer after the job was created, a 503 with Retry-After too.
   return unknown(refusal);
 }
 

@@ -57,17 +57,18 @@ awaitable<std::vector<asio::ip::tcp::endpoint>> host_addresses::get(steady_clock
     auto question = ask(s);
     asio::co_spawn(s->answered.get_executor(), std::move(question), asio::detached);
   }
-  if (s->known.empty() && s->asking) {
-    // Each who waits has a timer of its own for the deadline; the shared one is only cancelled.
+  const auto until = steady_clock::now() + at_most;
+  while (s->known.empty() && s->asking && steady_clock::now() < until) {
+    // Each who waits has a timer of its own for the deadline; it wakes all, and the others wait on.
     steady_timer late(s->answered.get_executor());
-    late.expires_after(at_most);
+    late.expires_at(until);
     auto on_late = [s](boost::system::error_code ec) {
       if (!ec) s->answered.cancel();
     };
     late.async_wait(std::move(on_late));
     co_await s->answered.async_wait(as_result);
-    if (s->asking && s->known.empty()) s->problem = "no answer from the name service in time";
   }
+  if (s->known.empty() && s->asking) s->problem = "no answer from the name service in time";
   co_return s->known;
 }
 

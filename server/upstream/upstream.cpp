@@ -9,7 +9,9 @@ namespace beast_http = boost::beast::http;
 namespace {
 
 constexpr std::uint64_t max_answer_bytes = 1024 * 1024;
+constexpr std::size_t max_answer_head = 64 * 1024;  // a head, or what stands between two chunks
 constexpr std::size_t read_step = 8 * 1024;
+constexpr std::size_t addresses_tried = 4;
 constexpr std::size_t kept_connections = 64;
 // A create must not meet a connection that the upstream is just closing: such an end looks like a lost
 // answer.
@@ -77,19 +79,27 @@ awaitable<upstream::leased> upstream::lease(steady_clock::duration freshness) {
     out.problem = "cannot resolve " + config_.base.host + ": " + addresses_.problem();
     co_return out;
   }
-  auto fresh = std::make_unique<connection>(loop_, deadlines_, tls_.get());
-  fresh->arm(config_.connect_timeout);
+  // The time is shared by the addresses, so that one that does not answer leaves some for the next.
+  const std::size_t tries = std::min(endpoints.size(), addresses_tried);
+  std::unique_ptr<connection> fresh;
   boost::system::error_code ec;
-  for (const auto& endpoint : endpoints) {
-    ec = co_await fresh->connect(endpoint);
-    if (!ec || fresh->timed_out()) break;
+  for (std::size_t i = 0; i < tries; ++i) {
+    fresh = std::make_unique<connection>(loop_, deadlines_, tls_.get());
+    fresh->arm(config_.connect_timeout / static_cast<int>(tries));
+    ec = co_await fresh->connect(endpoints[i]);
+    if (!ec) break;
   }
   if (ec) {
     out.problem = "cannot connect to " + config_.base.authority() + ": " + words(ec, fresh->timed_out());
     co_return out;
   }
   fresh->arm(config_.connect_timeout);
-  ec = co_await fresh->handshake();
+  try {
+    ec = co_await fresh->handshake();
+  } catch (const std::exception& e) {  // OpenSSL could not make a stream: no byte has left
+    out.problem = std::string("cannot begin TLS: ") + e.what();
+    co_return out;
+  }
   if (ec) {
     out.problem = "no TLS with " + config_.base.authority() + ": " + words(ec, fresh->timed_out());
     co_return out;
@@ -110,7 +120,7 @@ awaitable<exchange> upstream::run(connection& c, const std::string& request, boo
     co_return out;
   }
 
-  std::string& in = c.buffer;
+  std::string& in = c.read_buffer;
   in.clear();
   auto parser = std::make_unique<beast_http::response_parser<beast_http::string_body>>();
   parser->eager(true);
@@ -148,15 +158,20 @@ awaitable<exchange> upstream::run(connection& c, const std::string& request, boo
       co_return out;
     }
     if (parser->is_done()) break;
+    if (in.size() > max_answer_head || c.timed_out()) {
+      out.problem = c.timed_out() ? "the answer did not end in time" : "the answer's head is too long";
+      co_return out;
+    }
   }
   c.disarm();
+  const bool ends_itself = !parser->need_eof() && parser->keep_alive();
   auto message = parser->release();
   out.answered = true;
   out.status = static_cast<int>(message.result_int());
   const auto retry = message.find(beast_http::field::retry_after);
   if (retry != message.end())
     out.retry_after_seconds = retry_after_of({retry->value().data(), retry->value().size()});
-  reusable = message.keep_alive() && in.empty();
+  reusable = ends_itself && in.empty();
   out.body = std::move(message.body());
   co_return out;
 }
@@ -190,7 +205,7 @@ awaitable<exchange> upstream::fetch(const std::string& path) {
   const std::string request = make_request("GET", path, {});
   bool reused = false;
   exchange out = co_await one_exchange(request, config_.idle_timeout, reused);
-  if (!out.answered && reused) {
+  if (!out.answered && reused && !deadlines_.expiring()) {
     idle_.clear();  // where one is dead, the others are old too
     out = co_await one_exchange(request, config_.idle_timeout, reused);
   }

@@ -137,6 +137,10 @@ std::string db::message() const {
   return sqlite3_errmsg(db_.get());
 }
 
+bool db::in_transaction() const {
+  return sqlite3_get_autocommit(db_.get()) == 0;
+}
+
 bool db::lost_a_sync() const {
   const int code = sqlite3_extended_errcode(db_.get());
   return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;

@@ -71,6 +71,7 @@ class db {
   std::int64_t last_row() const;
   int changes() const;
   std::string message() const;
+  bool in_transaction() const;
   /// True when the last error was a failed fsync.
   bool lost_a_sync() const;
   /// Pages in the write-ahead log after the last commit.

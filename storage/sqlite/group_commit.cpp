@@ -77,7 +77,7 @@ void group_commit::run() {
     commit(std::move(work));
     checkpoint_if_worth_it(false);
   }
-  (void)db_.checkpoint();  // a clean exit leaves a short log; nothing depends on it
+  if (!broken_) (void)db_.checkpoint();  // a clean exit leaves a short log; nothing depends on it
 }
 
 void group_commit::commit(batch work) {
@@ -93,19 +93,21 @@ void group_commit::commit(batch work) {
   result<void> whole = broken_ ? *broken_ : run_one(begin_);
   bool lost_a_sync = false;
   if (whole) {
-    for (std::size_t i = 0; i < work.size(); ++i) {
+    for (std::size_t i = 0; i < work.size() && whole; ++i) {
       outcomes[i] = run_one(savepoint_);
-      if (!outcomes[i]) continue;
-      outcomes[i] = work[i]->apply();
-      if (!outcomes[i]) {
-        if (auto undone = run_one(rollback_to_); !undone) whole = undone;
+      if (outcomes[i]) outcomes[i] = work[i]->apply();
+      if (!db_.in_transaction()) {
+        // Disk full, an I/O error, no memory: SQLite has rolled back everything. What would follow now would
+        // be outside of any transaction, and on disk although it is reported as failed.
+        whole = outcomes[i] ? failed("a write ended its transaction", db_.handle()) : outcomes[i];
+        break;
       }
+      if (!outcomes[i]) whole = run_one(rollback_to_);
       if (auto released = run_one(release_); !released && whole) whole = released;
     }
     if (whole) whole = run_one(commit_);
-    // Some errors roll back by themselves; then this one is an error that says nothing.
     lost_a_sync = !whole && db_.lost_a_sync();
-    if (!whole) (void)run_one(rollback_);
+    if (db_.in_transaction()) (void)run_one(rollback_);
   }
   if (lost_a_sync && !broken_) {
     // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.

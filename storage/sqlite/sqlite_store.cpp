@@ -187,10 +187,10 @@ struct read_statements {
                        " FROM task WHERE owner=?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3")),
         due_submit(d.prepare("SELECT " RELAY_TASK_COLUMNS
                              " FROM task WHERE next_submit_at>0 AND next_submit_at<=?1 "
-                             "ORDER BY next_submit_at LIMIT ?2")),
+                             "ORDER BY next_submit_at LIMIT ?2 OFFSET ?3")),
         due_poll(d.prepare("SELECT " RELAY_TASK_COLUMNS
                            " FROM task WHERE next_poll_at>0 AND next_poll_at<=?1 "
-                           "ORDER BY next_poll_at LIMIT ?2")),
+                           "ORDER BY next_poll_at LIMIT ?2 OFFSET ?3")),
         next_submit(d.prepare("SELECT min(next_submit_at) FROM task WHERE next_submit_at>0")),
         next_poll(d.prepare("SELECT min(next_poll_at) FROM task WHERE next_poll_at>0")),
         in_state(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE status=?1 ORDER BY id LIMIT ?2")),
@@ -259,10 +259,11 @@ class sqlite_store final : public store {
     return page;
   }
 
-  result<std::vector<task>> due(schedule which, timestamp now, std::int64_t limit) override {
+  result<std::vector<task>> due(schedule which, timestamp now, std::int64_t limit,
+                                std::int64_t offset) override {
     statement& s = which == schedule::submit ? read_.due_submit : read_.due_poll;
     const use guard(s);
-    s.bind(1, to_column(now)).bind(2, limit);
+    s.bind(1, to_column(now)).bind(2, limit).bind(3, offset);
     return read_all(s);
   }
 
@@ -345,7 +346,7 @@ class sqlite_store final : public store {
   read_statements read_;    // loop thread
   lru<task_ptr> cache_;     // loop thread; never older than what a client was told
   const saved_function saved_;
-  group_commit commits_;    // last: its thread uses the above
+  group_commit commits_;  // last: its thread uses the above
 };
 
 }  // namespace

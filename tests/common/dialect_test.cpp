@@ -130,6 +130,7 @@ TEST(dream_machine, images) {
         {
             {"smallest", R"({"prompt":"abc","model":"photon-1"})", 0, ""},
             {"reference without prompt", R"({"modify_image_ref":{"url":"https://e.x/a.jpg"}})", 0, ""},
+            {"one character", R"({"prompt":"猫"})", 0, ""},
             {"nothing", "{}", 400, "Prompt is required"},
             {"image_ref type", R"({"prompt":"abc","image_ref":{}})", 422, "image_ref"},
             {"sync type", R"({"prompt":"abc","sync":1})", 422, "sync"},
@@ -178,6 +179,17 @@ TEST(luma, images_hooks_and_spellings) {
   EXPECT_EQ(r->request, parse(R"({"keyframes":{"frame0":{"type":"image","url":"https://e.x/a.jpg"},
                                                "frame1":{"type":"image","url":"https://e.x/b.jpg"}},"model":"ray-v2","duration":"5s"})"));
   EXPECT_EQ(r->callback_url, "https://me.x/hook");
+}
+
+TEST(luma, a_front_end_that_puts_things_elsewhere) {
+  const auto r =
+      dialects::luma.parse_create(parse(R"({"prompt":"abc","duration":"5s","image":"https://e.x/a.jpg",
+                "metadata":{"aspect_ratio":"9:16","resolution":"720p","image_end":"https://e.x/b.jpg","other":""}})"),
+                                  endpoint::generations);
+  ASSERT_TRUE(r) << r.error().message.text;
+  EXPECT_EQ(r->request, parse(R"({"prompt":"abc","duration":"5s","aspect_ratio":"9:16","resolution":"720p",
+                                  "keyframes":{"frame0":{"type":"image","url":"https://e.x/a.jpg"},
+                                               "frame1":{"type":"image","url":"https://e.x/b.jpg"}}})"));
 }
 
 TEST(luma, refuses_in_the_clients_own_field_names) {
@@ -323,9 +335,11 @@ TEST(outgoing, what_goes_upstream) {
        asked(
            R"({"prompt":"abc","model":"ray-2","keyframes":{"frame0":{"type":"image","url":"a"},"frame1":{"type":"image","url":"b"}}})"),
        protocol::station, "/luma/generations",
-       R"({"user_prompt":"abc","model_name":"ray-2","image_url":"a","image_end_url":"b"})"},
+       R"({"user_prompt":"abc","model_name":"ray-v2","aspect_ratio":"16:9","image_url":"a","image_end_url":"b"})"},
       {"station extend", asked(extend), protocol::station, "/luma/generations/up-9d4b/extend",
-       R"({"user_prompt":"abc"})"},
+       R"({"user_prompt":"abc","aspect_ratio":"16:9"})"},
+      {"billing names", asked(R"({"prompt":"abc","model":"luma_video_api"})"), protocol::luma, "/generations",
+       R"({"prompt":"abc","model":"ray-2"})"},
   };
   for (const auto& row : table) {
     const auto out = make_outgoing(row.t, row.speaks, "ray-2", theirs);

@@ -29,6 +29,12 @@ TEST(job, every_shape_an_upstream_uses) {
       {"end-frame wrapper",
        R"({"gen_api_response":{"id":"u","state":"pending"},"gen_api_status":201,"status":"FAILED"})", "u",
        job_state::queued},
+      {"row that timed out",
+       R"({"task_id":"t","status":"FAILURE","fail_reason":"x","data":{"id":"u","state":"processing"}})", "t",
+       job_state::failed},
+      {"id alone", R"({"code":"success","message":"","data":"u"})", "u", job_state::queued},
+      {"data without a code", R"({"data":[{"id":"u","state":"completed"}]})", "u", job_state::completed},
+      {"id that fits no path", R"({"id":"../x y","state":"queued"})", "", job_state::queued},
       {"unknown word", R"({"id":"u","state":"levitating"})", "u", job_state::unknown},
       {"no word", R"({"id":"u"})", "u", job_state::unknown},
   };
@@ -59,6 +65,19 @@ TEST(job, failure_reason_and_progress) {
     EXPECT_FALSE(
         parse_job_text(std::string(R"({"id":"u","state":"dreaming","progress":)") + odd + "}")->progress)
         << odd;
+  }
+}
+
+TEST(job, whether_something_can_be_fetched) {
+  for (const char* yes :
+       {R"({"id":"u","assets":{"video":"v"}})", R"({"id":"u","assets":{"image":"i","video":null}})",
+        R"({"id":"u","video":{"url":"","download_url":"v"}})", R"({"id":"u","video_url":"v"})",
+        R"({"id":"u","artifact":{"video":{"url":"v"}}})"}) {
+    EXPECT_TRUE(parse_job_text(yes)->has_link) << yes;
+  }
+  for (const char* no : {R"({"id":"u"})", R"({"id":"u","assets":null})",
+                         R"({"id":"u","assets":{"video":null}})", R"({"id":"u","video":{"url":""}})"}) {
+    EXPECT_FALSE(parse_job_text(no)->has_link) << no;
   }
 }
 

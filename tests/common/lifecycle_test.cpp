@@ -143,7 +143,7 @@ TEST(lifecycle, unavailable_backs_off_and_obeys_the_upstream) {
     t.attempts = i + 1;
     const task next = advance(t, event::unavailable{}, t0, p, 0);
     EXPECT_EQ(next.next_submit_at, t0 + std::chrono::seconds(seconds[i])) << i;
-    EXPECT_TRUE(next.upstream.empty());
+    EXPECT_EQ(next.upstream, "a") << "the last one tried, so that the next try can prefer another";
   }
   EXPECT_EQ(advance(t, event::unavailable{milliseconds(60'000)}, t0, p, 0).next_submit_at,
             t0 + std::chrono::seconds(60));
@@ -214,13 +214,37 @@ TEST(lifecycle, the_deadline_of_a_job) {
 }
 
 TEST(lifecycle, a_late_success_is_recorded) {
-  task t = in(task_state::failed);
-  t.upstream_id = "u-1";
-  t.fail_reason = "The job did not end within the time allowed";
-  const task done = advance(t, event::polled{said(job_state::completed), "{\"x\":1}"}, t0, {}, 0);
+  policy p;
+  task t = in(task_state::dreaming);
+  t = advance(t, event::polled{said(job_state::dreaming), "{}"}, t.deadline, p, 0);
+  ASSERT_EQ(t.state, task_state::failed);
+  EXPECT_EQ(t.next_poll_at, t.finished_at + p.late_interval) << "it is asked about on";
+  const timestamp later = t.next_poll_at;
+  for (const task_event& e :
+       {task_event(event::polled{said(job_state::dreaming), "{}"}), task_event(event::poll_failed{}),
+        task_event(event::polled{said(job_state::failed, "x"), "{}"})}) {
+    const task still = advance(t, e, later, p, 0);
+    EXPECT_EQ(still.state, task_state::failed);
+    EXPECT_EQ(still.fail_reason, "The job did not end within the time allowed");
+    EXPECT_EQ(still.next_poll_at, later + p.late_interval);
+    EXPECT_FALSE(is_set(advance(t, e, t.deadline, p, 0).next_poll_at)) << "not for ever";
+  }
+  const task done = advance(t, event::polled{said(job_state::completed), "{\"x\":1}"}, later, p, 0);
   EXPECT_EQ(done.state, task_state::completed);
   EXPECT_TRUE(done.fail_reason.empty());
   EXPECT_EQ(done.reply, "{\"x\":1}");
+  EXPECT_FALSE(is_set(done.next_poll_at));
+}
+
+TEST(lifecycle, completed_without_a_link_is_not_the_end_yet) {
+  job early = said(job_state::completed);
+  early.has_link = false;
+  task t = in(task_state::queued);
+  const task more = advance(t, event::polled{early, "{}"}, t0, {}, 0);
+  EXPECT_EQ(more.state, task_state::dreaming);
+  EXPECT_TRUE(is_set(more.next_poll_at));
+  EXPECT_EQ(advance(t, event::polled{early, "{}"}, t.deadline, {}, 0).state, task_state::completed)
+      << "it is what it is";
 }
 
 TEST(lifecycle, the_upstreams_reason_reaches_the_client) {

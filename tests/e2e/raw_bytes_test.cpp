@@ -154,6 +154,26 @@ TEST_F(raw, bad_chunks) {
   EXPECT_EQ(created(), 0);
 }
 
+// Beast has no limit of its own on what stands around chunks, and puts trailer fields among the header
+// fields.
+TEST_F(raw, chunk_extensions_and_trailers) {
+  {
+    connection c(relay_->port());
+    c.send(create("Transfer-Encoding: chunked\r\n\r\n1;" + std::string(200'000, 'a')));
+    EXPECT_TRUE(c.receive_all().starts_with("HTTP/1.1 400 "));
+  }
+  {
+    connection c(relay_->port());
+    c.send(
+        "POST /dream-machine/v1/generations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: " +
+        token_ + "\r\n\r\n");
+    const response r = c.receive();
+    EXPECT_EQ(r.status, 400);
+    EXPECT_NE(r.body.find("trailer"), std::string::npos) << r.body;
+  }
+}
+
 TEST_F(raw, expect_continue) {
   connection c(relay_->port());
   const std::string body = R"({"prompt":"a"})";

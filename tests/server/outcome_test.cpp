@@ -41,7 +41,9 @@ TEST(outcome, of_a_create) {
       {"201 with garbage", answered(201, "<html>"), kind::unknown},
       {"200 without an id", answered(200, R"({"state":"queued"})"), kind::unknown},
       {"204", answered(204), kind::unknown},
-      {"redirect", answered(301), kind::unavailable},
+      {"see other", answered(303), kind::unknown},
+      {"moved", answered(301), kind::unknown},
+      {"permanent redirect", answered(308), kind::unavailable},
       {"bad request", answered(400, R"({"detail":"Prompt is required"})"), kind::rejected},
       {"unprocessable", answered(422), kind::rejected},
       {"too large", answered(413), kind::rejected},
@@ -67,13 +69,24 @@ TEST(outcome, of_a_create) {
     EXPECT_EQ(std::holds_alternative<event::rejected>(o.event), row.want == kind::rejected) << row.what;
     EXPECT_EQ(std::holds_alternative<event::unavailable>(o.event), row.want == kind::unavailable) << row.what;
     EXPECT_EQ(std::holds_alternative<event::outcome_unknown>(o.event), row.want == kind::unknown) << row.what;
-    EXPECT_EQ(o.hold_off.count() > 0, row.want == kind::unavailable) << row.what;
+    if (row.want != kind::unavailable) {
+      EXPECT_EQ(o.hold_off.count(), 0) << row.what;
+    }
   }
 }
 
 TEST(outcome, retry_after_is_obeyed_within_reason) {
   EXPECT_EQ(classify_submit(answered(429, "", 7)).hold_off, milliseconds(7'000));
   EXPECT_EQ(classify_submit(answered(429, "", 1'000'000)).hold_off, milliseconds(300'000));
+}
+
+// One request that an upstream does not like must not close it for the others.
+TEST(outcome, only_what_concerns_every_request_holds_the_upstream_off) {
+  for (const int status : {401, 402, 429})
+    EXPECT_GT(classify_submit(answered(status)).hold_off.count(), 0) << status;
+  for (const int status : {403, 404, 405, 308})
+    EXPECT_EQ(classify_submit(answered(status)).hold_off.count(), 0) << status;
+  EXPECT_GT(classify_submit(cut_off(false)).hold_off.count(), 0);
 }
 
 TEST(outcome, of_a_question) {

@@ -55,7 +55,15 @@ void simulator::stop() {
     stop_signal_.cancel();  // wakes who hangs or waits to call back
     listener_->abort();
     deadlines_.expire_all();
-    deadlines_.stop();
+    auto wind_down = [](simulator& self) -> awaitable<> {
+      steady_timer pause(self.loop_.get_executor());
+      while (self.listener_->connections() > 0) {
+        pause.expires_after(std::chrono::milliseconds(5));
+        co_await pause.async_wait(as_result);
+      }
+      self.deadlines_.stop();
+    };
+    asio::co_spawn(loop_.get_executor(), wind_down(*this), asio::detached);
   });
 }
 
@@ -247,7 +255,7 @@ awaitable<> simulator::call_back(std::string id) {
   while (told != phase::completed && told != phase::failed) {
     wait.expires_after(std::chrono::milliseconds(20));
     co_await wait.async_wait(as_result);
-    if (deadlines_.stopped()) co_return;
+    if (deadlines_.expiring()) co_return;
     const job& j = jobs_.at(id);
     const phase now = j.at(wall_now());
     if (now == told) continue;

@@ -14,6 +14,7 @@
 #include "common/id.hpp"
 #include "common/lru.hpp"
 #include "storage/sqlite/db.hpp"
+#include "storage/sqlite/group_commit.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -242,9 +243,10 @@ TEST_P(store_test, schedules) {
   task b = insert(fresh(owner.id)).value();
   EXPECT_EQ(store_->next_due(schedule::submit).value(), a.next_submit_at);
   EXPECT_EQ(store_->next_due(schedule::poll).value(), never);
-  EXPECT_EQ(store_->due(schedule::submit, a.next_submit_at, 10)->size(), 1u);
-  EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 10)->size(), 2u);
-  EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 1)->at(0).id, a.id);
+  EXPECT_EQ(store_->due(schedule::submit, a.next_submit_at, 10, 0)->size(), 1u);
+  EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 10, 0)->size(), 2u);
+  EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 1, 0)->at(0).id, a.id);
+  EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 1, 1)->at(0).id, b.id);
   a.state = task_state::queued;
   a.upstream = "up";
   a.next_submit_at = never;
@@ -252,8 +254,8 @@ TEST_P(store_test, schedules) {
   ASSERT_TRUE(save(a));
   EXPECT_EQ(store_->next_due(schedule::submit).value(), b.next_submit_at);
   EXPECT_EQ(store_->next_due(schedule::poll).value(), at(100));
-  EXPECT_TRUE(store_->due(schedule::poll, at(99), 10)->empty());
-  EXPECT_EQ(store_->due(schedule::poll, at(100), 10)->size(), 1u);
+  EXPECT_TRUE(store_->due(schedule::poll, at(99), 10, 0)->empty());
+  EXPECT_EQ(store_->due(schedule::poll, at(100), 10, 0)->size(), 1u);
   EXPECT_EQ(store_->in_state(task_state::queued, 10)->size(), 1u);
   EXPECT_EQ(store_->count_open("up").value(), 1);
   EXPECT_EQ(store_->count_open("other").value(), 0);
@@ -380,6 +382,60 @@ TEST_P(store_test, a_damaged_database_is_not_served) {
   const auto opened = open_sqlite_store(options, std::move(hooks));
   ASSERT_FALSE(opened);
   EXPECT_NE(opened.error().log.text.find("restore a backup"), std::string::npos) << opened.error().log.text;
+}
+
+// A write that fills the disk makes SQLite roll back the whole transaction. What stood in the same queue must
+// not be on disk, as it is reported to have failed.
+TEST(group_commit, a_full_disk_fails_the_whole_transaction_and_nothing_of_it_stays) {
+  test::temp_dir dir;
+  auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
+  ASSERT_TRUE(d);
+  ASSERT_TRUE(d->run("CREATE TABLE t(x) STRICT") || d->run("CREATE TABLE t(x ANY) STRICT"));
+  ASSERT_TRUE(d->run("PRAGMA max_page_count=50"));
+  ASSERT_TRUE(d->run("PRAGMA cache_spill=1"));
+  struct sql final : sqlite::write {
+    sql(sqlite::db& on, std::string text, std::vector<bool>& e)
+        : db(on), sql_text(std::move(text)), ends(e) {}
+    result<void> apply() override { return db.run(sql_text.c_str()); }
+    void finish(result<void> outcome) override { ends.push_back(outcome.has_value()); }
+    sqlite::db& db;
+    std::string sql_text;
+    std::vector<bool>& ends;
+  };
+  inbox in;
+  store_hooks hooks;
+  hooks.post = [&in](std::move_only_function<void()> f) { in.post(std::move(f)); };
+  std::vector<bool> ends;
+  sqlite::group_commit commits(*d, hooks, 100);
+  // The first holds the store thread until all of them are queued.
+  std::latch queued(1);
+  struct hold final : sqlite::write {
+    explicit hold(std::latch& l) : until(l) {}
+    result<void> apply() override {
+      until.wait();
+      return {};
+    }
+    void finish(result<void>) override {}
+    std::latch& until;
+  };
+  commits.push(std::make_unique<hold>(queued));
+  commits.push(std::make_unique<sql>(*d, "INSERT INTO t VALUES('before')", ends));
+  commits.push(std::make_unique<sql>(*d, "INSERT INTO t VALUES(zeroblob(1000000))", ends));
+  commits.push(std::make_unique<sql>(*d, "INSERT INTO t VALUES('after')", ends));
+  queued.count_down();
+  while (ends.size() < 3) in.run_one();
+  commits.push(std::make_unique<sql>(*d, "INSERT INTO t VALUES('later')", ends));
+  while (ends.size() < 4) in.run_one();
+  commits.stop();
+  auto rows = d->prepare("SELECT group_concat(x) FROM t");
+  ASSERT_TRUE(rows.step());
+  std::string expected;
+  for (const auto& [name, i] : {std::pair{"before", 0}, {"after", 2}, {"later", 3}}) {
+    if (ends[static_cast<std::size_t>(i)]) expected += (expected.empty() ? "" : ",") + std::string(name);
+  }
+  EXPECT_FALSE(ends[1]);
+  EXPECT_TRUE(ends[3]) << "it recovers by itself";
+  EXPECT_EQ(rows.text(0), expected) << "what was said to have failed is there, or the other way round";
 }
 
 TEST(store_pragmas, a_commit_survives_a_power_cut) {
