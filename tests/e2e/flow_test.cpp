@@ -229,6 +229,39 @@ TEST(flow, a_cut_connection_after_the_request_is_an_unknown_outcome) {
   EXPECT_EQ(sim.created(), 1);
 }
 
+// More than one page of tasks that nobody can take, and one that somebody can.
+TEST(flow, tasks_that_nobody_can_take_do_not_hold_up_the_others) {
+  temp_dir dir;
+  running_simulator first;
+  running_simulator second;
+  tcp_gate gate(first.port());
+  config settings = test_config(dir, gate.url());
+  upstream_config other = settings.upstreams[0];
+  other.name = "second";
+  other.base = *parse_base_url(second.url());
+  other.max_concurrent = 1;
+  settings.upstreams.push_back(other);
+  settings.poll.interval = milliseconds(100);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string base = create(c);
+  wait_for_state(c, official(base), "completed");
+  gate.refuse_new();
+  gate.cut_all();
+  std::vector<std::string> waiting;
+  for (int i = 0; i < 100; ++i)
+    waiting.push_back(create(c, R"({"user_prompt":"go on"})", web_app(base) + "/extend"));
+  create(c);  // takes the second's only slot
+  const std::string free = create(c);
+  EXPECT_EQ(item(c, free).at("status"), "SUBMITTED");
+  wait_for_state(c, official(free), "completed");
+  EXPECT_EQ(second.created(), 2);
+  gate.let_through();
+  wait_for_state(c, official(waiting.back()), "completed");
+  for (const std::string& id : waiting) wait_for_state(c, official(id), "completed");
+  EXPECT_EQ(first.created(), 101);
+}
+
 TEST(flow, when_busy_reject_answers_503_and_records_nothing) {
   temp_dir dir;
   config settings = test_config(dir, "http://127.0.0.1:1");

@@ -124,6 +124,9 @@ TEST_F(raw, an_early_answer_is_not_lost) {
   connection c(relay_->port());
   c.send(create("Content-Length: 200000\r\n\r\n") + std::string(200'000, 'x'));
   EXPECT_EQ(c.receive().status, 413);
+  c.finish_sending();
+  EXPECT_TRUE(c.ended());
+  EXPECT_FALSE(c.was_reset());
 }
 
 TEST_F(raw, smuggling) {

@@ -44,6 +44,7 @@ std::size_t connection::read_some() {
   const auto n = ::recv(socket_.native_handle(), bytes, sizeof bytes, 0);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
     throw std::runtime_error("no answer within 20 s; so far: " + buffer_);
+  reset_ = n < 0;
   if (n <= 0) return 0;
   buffer_.append(bytes, static_cast<std::size_t>(n));
   return static_cast<std::size_t>(n);

@@ -37,6 +37,8 @@ class connection {
   std::string receive_all();
   /// True if the peer has ended the connection and nothing is left to read.
   bool ended();
+  /// True if the end was a reset.
+  bool was_reset() const { return reset_; }
 
  private:
   std::size_t read_some();
@@ -44,6 +46,7 @@ class connection {
   boost::asio::io_context loop_;
   boost::asio::ip::tcp::socket socket_;
   std::string buffer_;
+  bool reset_ = false;
 };
 
 /// One request on a connection of its own.
