@@ -235,31 +235,42 @@ TEST(flow, tasks_that_nobody_can_take_do_not_hold_up_the_others) {
   running_simulator first;
   running_simulator second;
   tcp_gate gate(first.port());
-  config settings = test_config(dir, gate.url());
-  upstream_config other = settings.upstreams[0];
+  config both = test_config(dir, gate.url());
+  upstream_config other = both.upstreams[0];
   other.name = "second";
   other.base = *parse_base_url(second.url());
   other.max_concurrent = 1;
-  settings.upstreams.push_back(other);
-  settings.poll.interval = milliseconds(100);
-  running_relay relay(settings);
-  const client c = relay.as("me");
-  const std::string base = create(c);
-  wait_for_state(c, official(base), "completed");
-  gate.refuse_new();
-  gate.cut_all();
+  both.upstreams.push_back(other);
+  std::string token;
   std::vector<std::string> waiting;
-  for (int i = 0; i < 100; ++i)
-    waiting.push_back(create(c, R"({"user_prompt":"go on"})", web_app(base) + "/extend"));
-  create(c);  // takes the second's only slot
-  const std::string free = create(c);
-  EXPECT_EQ(item(c, free).at("status"), "SUBMITTED");
-  wait_for_state(c, official(free), "completed");
-  EXPECT_EQ(second.created(), 2);
+  {
+    running_relay relay(both);
+    token = relay.token("me");
+    const client c(relay.port(), token);
+    const std::string base = create(c);
+    wait_for_state(c, official(base), "completed");
+    gate.refuse_new();
+    gate.cut_all();
+    for (int i = 0; i < 100; ++i)
+      waiting.push_back(create(c, R"({"user_prompt":"go on"})", web_app(base) + "/extend"));
+  }
+  {
+    config second_only = both;  // what the others wait for is not even configured
+    second_only.upstreams.erase(second_only.upstreams.begin());
+    second_only.poll.interval = milliseconds(100);
+    running_relay relay(second_only);
+    const client c(relay.port(), token);
+    create(c);  // takes the only slot
+    const std::string free = create(c);
+    EXPECT_EQ(item(c, free).at("status"), "SUBMITTED");
+    wait_for_state(c, official(free), "completed");
+  }
   gate.let_through();
-  wait_for_state(c, official(waiting.back()), "completed");
+  running_relay relay(both);
+  const client c(relay.port(), token);
   for (const std::string& id : waiting) wait_for_state(c, official(id), "completed");
   EXPECT_EQ(first.created(), 101);
+  EXPECT_EQ(second.created(), 2);
 }
 
 TEST(flow, when_busy_reject_answers_503_and_records_nothing) {
