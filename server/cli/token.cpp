@@ -47,8 +47,12 @@ json::object run_here(const std::string& database, const json::object& request) 
   store& s = **opened;
   token_registry registry;
   json::object answer;
-  auto work = [&]() -> awaitable<> { answer = co_await run_admin_command(s, registry, request); };
-  asio::co_spawn(loop.get_executor(), work, asio::detached);
+  // Parameters, not captures: a coroutine outlives the lambda it came from.
+  constexpr auto run = [](store& on, token_registry& known, json::object what,
+                          json::object& into) -> awaitable<> {
+    into = co_await run_admin_command(on, known, std::move(what));
+  };
+  asio::co_spawn(loop.get_executor(), run(s, registry, request, answer), asio::detached);
   loop.run();
   s.close();
   return answer;
