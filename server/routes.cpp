@@ -39,7 +39,11 @@ constexpr route admin_table[] = {
 
 }  // namespace
 
-std::span<const route> public_routes() { return public_table; }
-std::span<const route> admin_routes() { return admin_table; }
+std::span<const route> public_routes() {
+  return public_table;
+}
+std::span<const route> admin_routes() {
+  return admin_table;
+}
 
 }  // namespace relay

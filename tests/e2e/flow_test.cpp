@@ -170,7 +170,7 @@ TEST(flow, an_unknown_outcome_is_never_submitted_again) {
   temp_dir dir;
   running_simulator sim;
   config settings = test_config(dir, sim.url());
-  settings.upstreams[0].first_byte_timeout = milliseconds(200);
+  settings.upstreams[0].first_byte_timeout = milliseconds(1'000);
   running_relay relay(settings);
   const client c = relay.as("me");
   std::vector<std::string> ids;

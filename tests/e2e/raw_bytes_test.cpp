@@ -11,9 +11,9 @@ class raw : public ::testing::Test {
  protected:
   raw() : settings_(test_config(dir_, sim_.url())) {
     settings_.server.max_body_bytes = 2'000;
-    settings_.server.header_timeout = milliseconds(300);
-    settings_.server.body_timeout = milliseconds(300);
-    settings_.server.idle_timeout = milliseconds(400);
+    settings_.server.header_timeout = milliseconds(1'000);
+    settings_.server.body_timeout = milliseconds(1'000);
+    settings_.server.idle_timeout = milliseconds(1'500);
     relay_ = std::make_unique<running_relay>(settings_);
     token_ = relay_->token("me");
   }

@@ -76,7 +76,7 @@ bool simulator::authorised(const http::request& r) const {
 }
 
 json::object simulator::render(const job& j) const {
-  const std::string assets = url();
+  const std::string assets = options_.public_url.empty() ? url() : options_.public_url;
   return options_.protocol == "station" ? render_web_app(j, wall_now(), assets)
                                         : render_official(j, wall_now(), assets);
 }
