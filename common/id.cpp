@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "common/ascii.hpp"
+
 namespace relay {
 
 std::string make_task_id(timestamp now, const id_entropy& random) {
@@ -38,12 +40,7 @@ bool is_uuid(std::string_view text) {
 }
 
 std::string normalise_id(std::string_view text) {
-  std::string id(text);
-  if (is_uuid(id)) {
-    std::ranges::transform(id, id.begin(),
-                           [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
-  }
-  return id;
+  return is_uuid(text) ? lower(text) : std::string(text);
 }
 
 }  // namespace relay

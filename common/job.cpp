@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/ascii.hpp"
+
 namespace relay {
 namespace {
 
@@ -64,10 +66,7 @@ bool has_link(const json::object& o) {
 
 // It goes into a request line and into log lines.
 bool usable_id(std::string_view id) {
-  return id.size() <= 200 && std::ranges::all_of(id, [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  std::string_view("-._~:").find(c) != std::string_view::npos;
-         });
+  return id.size() <= 200 && is_word(id, "-._~:");
 }
 
 std::optional<int> progress_of(const json::object& o) {
@@ -102,11 +101,9 @@ std::string failure_of(const json::object& o) {
 }  // namespace
 
 job_state job_state_from(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  const std::string known = lower(text);
   for (const word& w : words) {
-    if (w.text == lower) return w.state;
+    if (w.text == known) return w.state;
   }
   return job_state::unknown;
 }

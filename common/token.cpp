@@ -3,9 +3,10 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#include <algorithm>
 #include <memory>
 #include <stdexcept>
+
+#include "common/ascii.hpp"
 
 namespace relay {
 namespace {
@@ -16,17 +17,6 @@ const EVP_MD* sha256() {
                                                                   &EVP_MD_free};
   if (!md) throw std::runtime_error("OpenSSL offers no SHA-256");
   return md.get();
-}
-
-bool iequals(std::string_view a, std::string_view lower) {
-  return std::ranges::equal(
-      a, lower, [](char x, char y) { return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y; });
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
 }
 
 }  // namespace
@@ -73,11 +63,7 @@ std::string_view credential(std::string_view authorization) {
 }
 
 bool valid_token_name(std::string_view name) {
-  if (name.empty() || name.size() > max_token_name) return false;
-  return std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-' || c == '@';
-  });
+  return name.size() <= max_token_name && is_word(name, "._-@");
 }
 
 }  // namespace relay

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <set>
 
+#include "common/ascii.hpp"
 #include "config/fields.hpp"
 
 namespace relay {
@@ -288,10 +289,7 @@ void loader::check() {
 }  // namespace
 
 bool valid_upstream_name(std::string_view name) {
-  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-  });
+  return name.size() <= 64 && is_word(name, "-_.");
 }
 
 std::string to_string(const config_problem& p) {

@@ -3,27 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/ascii.hpp"
+
 namespace relay::http {
 namespace {
 
-bool is_token_char(char c) {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
 bool is_token(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, is_token_char);
-}
-
-bool iequals(std::string_view a, std::string_view lower) {
-  return std::ranges::equal(
-      a, lower, [](char x, char y) { return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y; });
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
+  return is_word(text, "!#$%&'*+-.^_`|~");
 }
 
 bool list_has(std::string_view list, std::string_view lower) {
@@ -42,11 +28,7 @@ std::unexpected<error> bad(std::string_view why) {
 
 // reg-name, IPv4 or [IPv6], and a port (RFC 9110 §7.2).
 bool valid_host(std::string_view host) {
-  if (host.empty() || host.size() > 255) return false;
-  return std::ranges::all_of(host, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("-._~:[]%").find(c) != std::string_view::npos;
-  });
+  return host.size() <= 255 && is_word(host, "-._~:[]%");
 }
 
 result<void> read_request_line(std::string_view line, const gate_limits& limits, head& out) {

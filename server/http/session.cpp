@@ -6,6 +6,8 @@
 #include <boost/beast/http/string_body.hpp>
 #include <random>
 
+#include "common/ascii.hpp"
+
 namespace relay::http {
 namespace beast_http = boost::beast::http;
 namespace {
@@ -20,10 +22,7 @@ void grow(std::string& text, std::size_t by) {
 }
 
 bool valid_request_id(std::string_view id) {
-  return !id.empty() && id.size() <= 128 && std::ranges::all_of(id, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-  });
+  return id.size() <= 128 && is_word(id, "-_.");
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ namespace relay::sqlite {
   "upstream_id,data,fail_reason,fail_status,attempts,misses,not_found,next_submit_at,next_poll_at,"         \
   "next_callback_at,deadline,submit_time,start_time,finish_time,created_at,updated_at,revision"
 
-/// Binds every column but `id` to ?1 … ?29 in that order. The task must outlive the step.
+/// Binds every column but `id` to ?1 … ?29 in that order; an insert stores one more than the revision. The
+/// task must outlive the step.
 void bind_task(statement& s, const task& t);
 
 task read_task(const statement& s);

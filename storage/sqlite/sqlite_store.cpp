@@ -7,177 +7,11 @@
 #include "storage/sqlite/group_commit.hpp"
 #include "storage/sqlite/lock_file.hpp"
 #include "storage/sqlite/rows.hpp"
+#include "storage/sqlite/writes.hpp"
 
 namespace relay {
 namespace sqlite {
 namespace {
-
-// Prepared once; store thread only.
-struct write_statements {
-  explicit write_statements(db& d)
-      : connection(d),
-        insert_task(d.prepare(
-            "INSERT INTO task(task_id,owner,dialect,endpoint,platform,action,status,progress,request,"
-            "callback_url,upstream,pinned,upstream_id,data,fail_reason,fail_status,attempts,misses,"
-            "not_found,next_submit_at,next_poll_at,next_callback_at,deadline,submit_time,start_time,"
-            "finish_time,created_at,updated_at,revision) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,"
-            "?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29)")),
-        // What a client asked for never changes after the insert: only what happens to it does.
-        save_task(d.prepare(
-            "UPDATE task SET status=?2,progress=?3,upstream=?4,upstream_id=?5,data=?6,fail_reason=?7,"
-            "fail_status=?8,attempts=?9,misses=?10,not_found=?11,next_submit_at=?12,next_poll_at=?13,"
-            "next_callback_at=?14,deadline=?15,start_time=?16,finish_time=?17,updated_at=?18,"
-            "revision=?19+1 WHERE task_id=?1 AND revision=?19")),
-        insert_token(d.prepare("INSERT INTO token(name,digest,hint,created_at) VALUES(?1,?2,?3,?4)")),
-        find_token(d.prepare(
-            "SELECT id,name,digest,hint,created_at,revoked_at FROM token WHERE name=?1 AND revoked_at=0")),
-        revoke_token(d.prepare("UPDATE token SET revoked_at=?2 WHERE id=?1 AND revoked_at=0")) {}
-
-  db& connection;
-  statement insert_task, save_task, insert_token, find_token, revoke_token;
-};
-
-result<void> run(statement& s) {
-  auto row = s.step();
-  if (!row) return std::unexpected(std::move(row.error()));
-  return {};
-}
-
-// Loop thread: keeps the new revision for reading and tells who waits for it.
-using saved_function = std::function<void(const task&)>;
-
-class task_insert final : public write {
- public:
-  task_insert(write_statements& s, const saved_function& saved, task t, written<task> done)
-      : s_(s), saved_(saved), task_(std::move(t)), done_(std::move(done)) {
-    task_.revision = 1;
-  }
-  result<void> apply() override {
-    const use guard(s_.insert_task);
-    bind_task(s_.insert_task, task_);
-    if (auto ok = run(s_.insert_task); !ok) return ok;
-    task_.row = s_.connection.last_row();
-    return {};
-  }
-  void finish(result<void> outcome) override {
-    if (!outcome) return done_(std::unexpected(std::move(outcome.error())));
-    saved_(task_);
-    done_(std::move(task_));
-  }
-
- private:
-  write_statements& s_;
-  const saved_function& saved_;
-  task task_;
-  written<task> done_;
-};
-
-class task_save final : public write {
- public:
-  task_save(write_statements& s, const saved_function& saved, task t, written<task> done)
-      : s_(s), saved_(saved), task_(std::move(t)), done_(std::move(done)) {}
-  result<void> apply() override {
-    const task& t = task_;
-    statement& s = s_.save_task;
-    const use guard(s);
-    s.bind(1, t.id)
-        .bind(2, name_of(t.state))
-        .bind(3, std::int64_t{t.progress})
-        .bind(4, t.upstream)
-        .bind(5, t.upstream_id);
-    s.bind(6, t.reply)
-        .bind(7, t.fail_reason)
-        .bind(8, std::int64_t{t.fail_status})
-        .bind(9, std::int64_t{t.attempts});
-    s.bind(10, std::int64_t{t.misses})
-        .bind(11, std::int64_t{t.not_found})
-        .bind(12, to_column(t.next_submit_at));
-    s.bind(13, to_column(t.next_poll_at))
-        .bind(14, to_column(t.next_callback_at))
-        .bind(15, to_column(t.deadline));
-    s.bind(16, to_column(t.started_at)).bind(17, to_column(t.finished_at)).bind(18, to_column(t.updated_at));
-    s.bind(19, t.revision);
-    if (auto ok = run(s); !ok) return ok;
-    if (s_.connection.changes() != 1) {
-      return fail(errc::conflict, "task " + t.id + " is no longer at revision " + std::to_string(t.revision));
-    }
-    return {};
-  }
-  void finish(result<void> outcome) override {
-    if (!outcome) return done_(std::unexpected(std::move(outcome.error())));
-    ++task_.revision;
-    saved_(task_);
-    done_(std::move(task_));
-  }
-
- private:
-  write_statements& s_;
-  const saved_function& saved_;
-  task task_;
-  written<task> done_;
-};
-
-class token_insert final : public write {
- public:
-  token_insert(write_statements& s, token t, written<token> done)
-      : s_(s), token_(std::move(t)), done_(std::move(done)) {}
-  result<void> apply() override {
-    const use guard(s_.insert_token);
-    s_.insert_token.bind(1, token_.name)
-        .bind(2, token_.digest)
-        .bind(3, token_.hint)
-        .bind(4, to_column(token_.created_at));
-    auto ok = run(s_.insert_token);
-    if (!ok && ok.error().code == errc::conflict) {
-      return fail(errc::conflict, "there is a token named \"" + token_.name +
-                                      "\" already; revoke it first, or choose another name");
-    }
-    token_.id = s_.connection.last_row();
-    return ok;
-  }
-  void finish(result<void> outcome) override {
-    if (!outcome) return done_(std::unexpected(std::move(outcome.error())));
-    done_(std::move(token_));
-  }
-
- private:
-  write_statements& s_;
-  token token_;
-  written<token> done_;
-};
-
-class token_revoke final : public write {
- public:
-  token_revoke(write_statements& s, std::string name, timestamp now, written<token> done)
-      : s_(s), name_(std::move(name)), now_(now), done_(std::move(done)) {}
-  result<void> apply() override {
-    {
-      const use guard(s_.find_token);
-      s_.find_token.bind(1, name_);
-      const auto row = s_.find_token.step();
-      if (!row) return std::unexpected(row.error());
-      if (!*row)
-        return fail(errc::task_not_found,
-                    "there is no token named \"" + name_ + "\"; `luma-relay token list` shows them");
-      token_ = read_token(s_.find_token);
-    }
-    const use guard(s_.revoke_token);
-    s_.revoke_token.bind(1, token_.id).bind(2, to_column(now_));
-    token_.revoked_at = now_;
-    return run(s_.revoke_token);
-  }
-  void finish(result<void> outcome) override {
-    if (!outcome) return done_(std::unexpected(std::move(outcome.error())));
-    done_(std::move(token_));
-  }
-
- private:
-  write_statements& s_;
-  std::string name_;
-  timestamp now_;
-  token token_;
-  written<token> done_;
-};
 
 // Prepared once; loop thread only.
 struct read_statements {
@@ -313,16 +147,16 @@ class sqlite_store final : public store {
   }
 
   void insert(task t, written<task> done) override {
-    commits_.push(std::make_unique<task_insert>(write_, saved_, std::move(t), std::move(done)));
+    commits_.push(write_new_task(write_, saved_, std::move(t), std::move(done)));
   }
   void save(task t, written<task> done) override {
-    commits_.push(std::make_unique<task_save>(write_, saved_, std::move(t), std::move(done)));
+    commits_.push(write_task(write_, saved_, std::move(t), std::move(done)));
   }
   void insert_token(token t, written<token> done) override {
-    commits_.push(std::make_unique<token_insert>(write_, std::move(t), std::move(done)));
+    commits_.push(write_new_token(write_, std::move(t), std::move(done)));
   }
   void revoke_token(const std::string& name, timestamp now, written<token> done) override {
-    commits_.push(std::make_unique<token_revoke>(write_, name, now, std::move(done)));
+    commits_.push(write_revocation(write_, name, now, std::move(done)));
   }
 
   std::size_t queued() const override { return commits_.queued(); }

@@ -1,0 +1,43 @@
+#pragma once
+
+// Text as protocols see it: ASCII letters only, whatever the locale.
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace relay {
+
+constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
+inline std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](char c) { return lower(c); });
+  return out;
+}
+
+/// `b` is lower case already.
+inline bool iequals(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == y; });
+}
+
+/// Without spaces and tabs at the ends: optional white space of RFC 9110 §5.6.3.
+constexpr std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+constexpr bool is_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/// At least one character, each a letter, a digit or one of `others`.
+constexpr bool is_word(std::string_view text, std::string_view others) {
+  return !text.empty() &&
+         std::ranges::all_of(text, [others](char c) { return is_alnum(c) || others.contains(c); });
+}
+
+}  // namespace relay
