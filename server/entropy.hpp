@@ -4,6 +4,7 @@
 
 #include <openssl/rand.h>
 
+#include <random>
 #include <span>
 #include <stdexcept>
 
@@ -22,11 +23,10 @@ inline id_entropy random_for_id() {
   return e;
 }
 
-/// [0, 1), for jitter.
+/// [0, 1), for jitter: seeded from the system, not for secrets. One generator a thread.
 inline double random_share() {
-  unsigned char b[2];
-  fill_random(b);
-  return (b[0] * 256 + b[1]) / 65536.0;
+  thread_local std::minstd_rand generator{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(generator);
 }
 
 inline timestamp wall_now() {
