@@ -9,6 +9,11 @@ export BUILDAH_ISOLATION=chroot
 buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
 pids=()
 cleanup() {
+  local status=$?
+  if [ $status != 0 ]; then
+    echo "docker_smoke: failed with $status" >&2
+    tail -n 20 "$work"/sim.log "$work"/relay.log >&2 2>/dev/null || true
+  fi
   [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true
   wait 2>/dev/null || true
   buildah rm --all >/dev/null 2>&1 || true
