@@ -1,4 +1,5 @@
-// A valid MP4 (two frames of one colour, H.264) and a valid JPEG, small enough to live in the program. Made with
+// A valid MP4 (two frames of one colour, H.264) and a valid JPEG, small enough to live in the program. Made
+// with
 //   ffmpeg -f lavfi -i color=c=0x204060:s=64x36:d=0.2:r=10 -c:v libx264 -pix_fmt yuv420p -bitexact tiny.mp4
 //   ffmpeg -f lavfi -i color=c=0x204060:s=16x16 -frames:v 1 -q:v 31 -bitexact tiny.jpg
 
@@ -91,7 +92,11 @@ constexpr unsigned char jpeg[] = {
 
 }  // namespace
 
-std::string_view video_bytes() { return {reinterpret_cast<const char*>(mp4), sizeof mp4}; }
-std::string_view image_bytes() { return {reinterpret_cast<const char*>(jpeg), sizeof jpeg}; }
+std::string_view video_bytes() {
+  return {reinterpret_cast<const char*>(mp4), sizeof mp4};
+}
+std::string_view image_bytes() {
+  return {reinterpret_cast<const char*>(jpeg), sizeof jpeg};
+}
 
 }  // namespace relay::sim

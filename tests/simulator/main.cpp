@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   CLI::App app{
       "A simulated Luma upstream for trying luma-relay: creates cost nothing, videos are two frames long"};
   app.add_option("--listen", o.listen, "Address and port")->capture_default_str();
-  app.add_option("--public-url", o.public_url, "Where its files are fetched, when that is not where it listens");
+  app.add_option("--public-url", o.public_url,
+                 "Where its files are fetched, when that is not where it listens");
   app.add_option("--key", o.key, "The key it accepts")->capture_default_str();
   app.add_option("--protocol", o.protocol,
                  "luma: the official API; station: a transit station's /luma/generations")

@@ -30,7 +30,7 @@ struct options {
   milliseconds dreams_for{4'000};
   bool by_polls = false;          // jobs move on with each question, not with time: for tests
   bool limits = false;            // the Build tier's: 10 jobs at once, 20 creates a minute
-  std::string public_url;  // where its files are fetched; empty: where it listens
+  std::string public_url;         // where its files are fetched; empty: where it listens
   std::size_t max_log = 100'000;  // entries kept of each kind
 };
 
