@@ -13,7 +13,7 @@ awaitable<http::reply> healthz(call&) {
   co_return http::json_reply(200, {{"status", "ok"}});
 }
 
-// It wants requests: not while it stops, nor while the disk cannot keep up.
+// It wants requests: not while it stops.
 awaitable<http::reply> readyz(call& c) {
   const bool ready = c.in.ready();
   co_return http::json_reply(ready ? 200 : 503, {{"status", ready ? "ready" : "not ready"}});

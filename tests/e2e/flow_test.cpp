@@ -142,6 +142,22 @@ TEST(flow, extending_translates_the_id_and_stays_with_its_upstream) {
   EXPECT_EQ(foreign.status, 400) << foreign.body;
 }
 
+// `sync` is served here: the upstream is asked without it, and the client waits for the end.
+TEST(flow, a_sync_image_is_answered_when_it_is_done) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  const response r = c.post("/dream-machine/v1/generations/image",
+                            R"({"prompt":"a cat","model":"photon-1","sync":true,"sync_timeout":20})");
+  EXPECT_EQ(r.status, 201) << r.body;
+  EXPECT_EQ(r.json().at("state"), "completed") << r.body;
+  EXPECT_TRUE(r.json().at("assets").at("image").is_string());
+  EXPECT_EQ(r.json().at("request").at("sync"), true) << "the echo is what was asked";
+  const json::value sent = sim.log().at("creates").as_array().at(0).at("body");
+  EXPECT_FALSE(sent.as_object().contains("sync") || sent.as_object().contains("sync_timeout"));
+}
+
 TEST(flow, failures_come_back_with_the_upstreams_reason) {
   temp_dir dir;
   running_simulator sim;
@@ -375,7 +391,6 @@ TEST(flow, a_revoked_token_stops_at_once) {
   running_simulator sim;
   running_relay relay(test_config(dir, sim.url()));
   const client c = relay.as("me");
-  connection kept(relay.port());
   EXPECT_EQ(c.get("/dream-machine/v1/ping").status, 200);
   const json::object gone = relay.admin({{"command", "token-revoke"}, {"name", "me"}});
   EXPECT_EQ(gone.at("ok"), true);
@@ -412,7 +427,6 @@ TEST(flow, batch_keeps_the_order_and_leaves_out_what_is_unknown) {
   const client c = relay.as("me");
   const std::string a = create(c);
   const std::string b = create(c);
-  connection plain(relay.port());
   const std::string body = R"({"ids":[")" + b + R"(","nope",")" + a + R"(",")" + b + R"("]})";
   const response r = c.request("POST", "/luma/tasks", body, {"Content-Type: text/plain"});
   const json::array data = r.json().as_object().at("data").as_array();
