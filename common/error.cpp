@@ -25,6 +25,7 @@ const errc_info& info(errc code) {
       {"upstream_unavailable", 503},
       {"overloaded", 503},
       {"storage_unavailable", 503},
+      {"storage_full", 503},
       {"http_version_not_supported", 505},
   };
   static_assert(std::size(table) == static_cast<std::size_t>(errc::version_not_supported) + 1);

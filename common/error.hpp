@@ -31,6 +31,7 @@ enum class errc : std::uint8_t {
   upstream_unavailable,   // 503: no upstream can take the job now
   overloaded,             // 503: a queue of ours is full
   storage_unavailable,    // 503: the database cannot take a write now
+  disk_full,              // 503: because its disk is full
   version_not_supported,  // 505
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/backoff.hpp"
+#include "common/url.hpp"
 
 namespace relay {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 void finish(task& t, task_state state, timestamp now) {
   t.state = state;
   t.finished_at = now;
-  t.next_submit_at = t.next_poll_at = never;
+  t.next_submit_at = t.next_poll_at = t.next_reconcile_at = t.ambiguous_at = never;
   t.misses = t.not_found = 0;
 }
 
@@ -83,19 +84,25 @@ struct step {
     if (t.state != task_state::pending) return false;
     t.state = task_state::submitting;
     t.upstream = e.upstream;
+    t.marker = e.marker;
+    t.attempted_at = now;
     t.next_submit_at = never;
     ++t.attempts;
     return true;
   }
 
-  bool operator()(const event::accepted& e) const {
-    if (t.state != task_state::submitting) return false;
+  bool take_over(const job& said, const std::string& reply) const {
     t.state = task_state::queued;
-    t.upstream_id = e.said.id;
+    t.upstream_id = said.id;
     t.started_at = now;
     t.deadline = now + p.job_deadline;
-    follow(t, e.said, e.reply, now, p, jitter);
+    t.ambiguous_at = t.next_reconcile_at = never;
+    follow(t, said, reply, now, p, jitter);
     return true;
+  }
+
+  bool operator()(const event::accepted& e) const {
+    return t.state == task_state::submitting && take_over(e.said, e.reply);
   }
 
   bool operator()(const event::rejected& e) const {
@@ -107,36 +114,85 @@ struct step {
 
   bool operator()(const event::unavailable& e) const {
     if (t.state != task_state::submitting && t.state != task_state::pending) return false;
+    if (is_ambiguous(t)) return false;
     if (now >= t.deadline) return (*this)(event::submit_expired{});
     t.state = task_state::pending;
+    if (e.whole_upstream) {
+      t.next_submit_at = std::min(t.created_at, now);
+      return true;
+    }
     const milliseconds delay = std::max(
         e.retry_after, backoff(std::max(0, t.attempts - 1), p.submit_retry, p.submit_retry_max, jitter));
     t.next_submit_at = std::min(now + delay, t.deadline);
     return true;
   }
 
+  bool look_for_it(milliseconds after) const {
+    if (t.state != task_state::submitting || is_ambiguous(t)) return false;
+    t.ambiguous_at = now;
+    t.misses = 0;
+    t.next_reconcile_at = now + after;
+    return true;
+  }
+  // A moment for the upstream to make up its own mind.
   bool operator()(const event::outcome_unknown&) const {
-    if (t.state != task_state::submitting) return false;
-    fail_task(t,
-              "The upstream's answer to the submission was lost. It may have created the job, so it was not "
-              "submitted again",
-              now);
+    return look_for_it(backoff(0, p.reconcile_retry, p.reconcile_retry_max, jitter));
+  }
+  bool operator()(const event::interrupted&) const { return look_for_it(milliseconds{0}); }
+
+  bool operator()(const event::found& e) const { return is_ambiguous(t) && take_over(e.said, e.reply); }
+
+  bool operator()(const event::absent& e) const {
+    if (!is_ambiguous(t)) return false;
+    const timestamp settled = t.ambiguous_at + p.settle;
+    if (e.asked_at < settled) {
+      const milliseconds delay = backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter);
+      // The look that counts is soon after it has settled.
+      t.next_reconcile_at = now < settled ? std::min(now + delay, settled) : now;
+      return true;
+    }
+    return not_found(e.proven);
+  }
+
+  bool operator()(const event::lookup_failed& e) const {
+    if (!is_ambiguous(t)) return false;
+    if (e.for_good || now >= t.ambiguous_at + p.reconcile_for) return not_found(false);
+    const milliseconds delay =
+        std::max(e.retry_after, backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter));
+    t.next_reconcile_at = now + delay;
     return true;
   }
 
-  bool operator()(const event::interrupted&) const {
-    if (t.state != task_state::submitting) return false;
-    fail_task(
-        t,
-        "The relay stopped while it was submitting the job. The upstream may have created it, so it was not "
-        "submitted again",
-        now);
+  // Rule M2: not found is not the same as not created.
+  bool not_found(bool proven) const {
+    if (p.ambiguous == on_ambiguous::resubmit || (p.ambiguous == on_ambiguous::prove && proven)) {
+      t.ambiguous_at = t.next_reconcile_at = never;
+      if (now >= t.deadline) return (*this)(event::submit_expired{});
+      t.state = task_state::pending;
+      t.misses = 0;
+      t.next_submit_at = now;
+      return true;
+    }
+    fail_task(t,
+              proven
+                  ? "The upstream's answer to the submission was lost and the job is not there; this relay "
+                    "is set up not to submit such a job again"
+                  : "The upstream's answer to the submission was lost. The job was not found there, but "
+                    "nothing proves that it was not created, so it was not submitted again",
+              now);
     return true;
   }
 
   bool operator()(const event::submit_expired&) const {
     if (t.state != task_state::pending && t.state != task_state::submitting) return false;
+    if (is_ambiguous(t)) return false;
     fail_task(t, "No upstream could take the job within the time allowed", now);
+    return true;
+  }
+
+  bool operator()(const event::cancelled&) const {
+    if (t.state != task_state::pending) return false;
+    fail_task(t, "Cancelled by the operator before it was submitted", now);
     return true;
   }
 
@@ -165,13 +221,81 @@ struct step {
     t.next_poll_at = std::min(now + delay, std::max(t.deadline, now + p.poll_interval));
     return true;
   }
+
+  // The oldest callback is settled; the next is due at once.
+  bool settle_callback() const {
+    t.owed.erase(0, 1);
+    ++t.callbacks_done;
+    t.callback_attempts = 0;
+    t.next_callback_at = t.owed.empty() ? never : now;
+    return true;
+  }
+
+  bool operator()(const event::delivered&) const {
+    if (t.owed.empty()) return false;
+    t.callback_problem.clear();
+    return settle_callback();
+  }
+
+  bool operator()(const event::delivery_failed& e) const {
+    if (t.owed.empty()) return false;
+    t.callback_problem = e.problem;
+    if (e.gone) {
+      t.callback_stopped = true;
+      t.owed.clear();
+      t.callback_attempts = 0;
+      t.next_callback_at = never;
+      return true;
+    }
+    const auto tried = static_cast<std::size_t>(t.callback_attempts++);
+    if (tried >= p.callback_retries.size()) return settle_callback();
+    const auto planned = std::max(p.callback_retries[tried], e.retry_after);
+    t.next_callback_at = now + milliseconds(static_cast<milliseconds::rep>(
+                                   static_cast<double>(planned.count()) * (1.0 + 0.25 * jitter)));
+    return true;
+  }
+
+  bool operator()(const event::callback_asked&) const {
+    if (!is_web_url(t.callback_url)) return false;
+    const char last = letter_of(t.state);
+    if (t.owed.empty() && last == 0) return false;
+    if (t.owed.empty()) t.owed = last;
+    t.callback_stopped = false;
+    t.callback_attempts = 0;
+    t.next_callback_at = now;
+    return true;
+  }
+
+  static char letter_of(task_state s) {
+    switch (s) {
+      case task_state::dreaming:
+        return 'd';
+      case task_state::completed:
+        return 'c';
+      case task_state::failed:
+        return 'f';
+      default:
+        return 0;
+    }
+  }
+
+  // Rule M7: the debt is part of the state that caused it.
+  void owe(task_state before) const {
+    const char told = letter_of(t.state);
+    if (t.state == before || told == 0 || t.callback_stopped || !is_web_url(t.callback_url)) return;
+    t.owed += told;
+    if (!is_set(t.next_callback_at)) t.next_callback_at = now;
+  }
 };
 
 }  // namespace
 
 task advance(task t, const task_event& e, timestamp now, const policy& p, double jitter) {
-  const bool changed = std::visit(step{t, now, p, jitter}, e);
-  if (changed) t.updated_at = now;
+  const task_state before = t.state;
+  const step s{t, now, p, jitter};
+  if (!std::visit(s, e)) return t;
+  s.owe(before);
+  t.updated_at = now;
   return t;
 }
 

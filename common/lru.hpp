@@ -39,6 +39,14 @@ class lru {
     newest_first_.pop_back();
   }
 
+  void erase(std::string_view key) {
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end()) return;
+    const auto place = found->second;
+    by_key_.erase(found);
+    newest_first_.erase(place);
+  }
+
  private:
   using entry = std::pair<const std::string, Value>;
   std::size_t limit_;

@@ -100,15 +100,32 @@ bool can_serve(protocol p, const task& t) {
   return last == nullptr || text_of(last->get_object(), "type") != "generation";
 }
 
-result<outgoing> make_outgoing(const task& t, protocol p, const std::string& default_model,
+result<outgoing> make_outgoing(const task& t, const outgoing_settings& with,
                                const id_translation& translate) {
-  auto request = parse_lenient(t.request);
-  if (!request || !request->is_object()) return fail(errc::internal, "the stored request is not an object");
-  if (auto done = translate_references(request->get_object(), translate); !done) {
+  auto parsed = parse_lenient(t.request);
+  if (!parsed || !parsed->is_object()) return fail(errc::internal, "the stored request is not an object");
+  json::object& request = parsed->get_object();
+  if (auto done = translate_references(request, translate); !done) {
     return std::unexpected(std::move(done.error()));
   }
-  if (p == protocol::station) return for_station(std::move(request->get_object()));
-  return for_luma(t, std::move(request->get_object()), default_model);
+  const std::string marker = marker_url(with.public_url, t);
+  if (with.speaks == protocol::station) {
+    if (!marker.empty()) request["notify_hook"] = json::string(marker);
+    return for_station(std::move(request));
+  }
+  if (!marker.empty()) request["callback_url"] = json::string(marker);
+  return for_luma(t, std::move(request), with.default_model);
+}
+
+std::string marker_url(const std::string& public_url, const task& t) {
+  if (public_url.empty() || t.marker.empty()) return {};
+  std::string out = public_url;
+  while (out.ends_with('/')) out.pop_back();
+  return out.append(marker_path).append(t.id).append("/").append(t.marker);
+}
+
+std::string list_path(std::size_t limit, std::size_t offset) {
+  return "/generations?limit=" + std::to_string(limit) + "&offset=" + std::to_string(offset);
 }
 
 std::string fetch_path(protocol p, const std::string& upstream_id) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/error.hpp"
 #include "common/task.hpp"
@@ -25,10 +26,23 @@ using id_translation = std::function<std::optional<std::string>(const std::strin
 /// True if an upstream of this protocol can take the task at all.
 bool can_serve(protocol p, const task& t);
 
-/// `default_model` is sent when the client named none and the protocol is `luma`; empty: none.
+/// What every request to an upstream is made with.
+struct outgoing_settings {
+  protocol speaks = protocol::luma;
+  std::string default_model;  // sent when the client named none and the protocol is `luma`; empty: none
+  std::string public_url;     // where the upstream can call the relay; empty: it is given no address
+};
+
 /// Errors: invalid_request when a referenced generation has no id upstream.
-result<outgoing> make_outgoing(const task& t, protocol p, const std::string& default_model,
-                               const id_translation& translate);
+result<outgoing> make_outgoing(const task& t, const outgoing_settings& with, const id_translation& translate);
+
+/// The address an upstream calls about a task; it marks the job as ours in the upstream's list. Empty when
+/// the task has no marker or `public_url` is empty.
+std::string marker_url(const std::string& public_url, const task& t);
+inline constexpr std::string_view marker_path = "/callbacks/";
+
+/// Path of an upstream's list, newest first as far as is known.
+std::string list_path(std::size_t limit, std::size_t offset);
 
 /// Path of the question about a job.
 std::string fetch_path(protocol p, const std::string& upstream_id);

@@ -41,8 +41,11 @@ std::ostream& operator<<(std::ostream& out, const task& t) {
   };
   show("next_submit", t.next_submit_at);
   show("next_poll", t.next_poll_at);
+  show("next_reconcile", t.next_reconcile_at);
   show("next_callback", t.next_callback_at);
+  show("ambiguous", t.ambiguous_at);
   show("deadline", t.deadline);
+  if (!t.owed.empty()) out << " owed=" << t.owed << " callback_attempts=" << t.callback_attempts;
   if (!t.fail_reason.empty()) out << " fail=\"" << t.fail_reason << "\" status=" << t.fail_status;
   return out;
 }

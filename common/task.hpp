@@ -48,6 +48,7 @@ struct task {
 
   std::string request;       // JSON object in the official field names, unknown fields kept, no callback_url
   std::string callback_url;  // as the client sent it; empty: none
+  std::string marker;  // the secret in the callback URL the upstream was given; empty: it was given none
 
   task_state state = task_state::pending;
   int progress = -1;        // percent, as the upstream said; -1: it did not say
@@ -60,23 +61,38 @@ struct task {
   int fail_status = 0;      // HTTP status of the refusal, when the upstream refused the request itself
 
   int attempts = 0;   // submissions begun
-  int misses = 0;     // polls in a row without a usable answer
+  int misses = 0;     // polls, or looks at the upstream's list, in a row without a usable answer
   int not_found = 0;  // of these, 404s in a row
 
-  timestamp next_submit_at;    // due to be handed out
-  timestamp next_poll_at;      // due to be asked about
-  timestamp next_callback_at;  // a callback is owed
-  timestamp deadline;          // pending: to be handed out; later: to end
+  // The debt to callback_url: one letter a state to tell of, the oldest first: d, c, f.
+  std::string owed;
+  int callbacks_done = 0;         // delivered or given up; numbers the oldest owed
+  int callback_attempts = 0;      // for the oldest owed
+  bool callback_stopped = false;  // it answered 410: nothing more is owed
+  std::string callback_problem;   // how the last attempt failed, for the operator
+
+  timestamp next_submit_at;     // due to be handed out
+  timestamp next_poll_at;       // due to be asked about
+  timestamp next_reconcile_at;  // due to be looked for in the upstream's list
+  timestamp next_callback_at;   // a callback is due
+  timestamp deadline;           // pending: to be handed out; later: to end
 
   timestamp created_at;
   timestamp updated_at;
-  timestamp started_at;   // the upstream accepted it
-  timestamp finished_at;  // it completed or failed
+  timestamp attempted_at;  // the last submission began
+  timestamp ambiguous_at;  // since then its outcome is unknown: the upstream may or may not have the job
+  timestamp started_at;    // the upstream accepted it
+  timestamp finished_at;   // it completed or failed
 
   std::int64_t revision = 0;  // compare-and-set: the store adds one at each save
 
   friend bool operator==(const task&, const task&) = default;
 };
+
+/// Submitted, and nobody knows yet whether the upstream created it: it is being looked for there.
+inline bool is_ambiguous(const task& t) {
+  return t.state == task_state::submitting && is_set(t.ambiguous_at);
+}
 
 /// One line for logs and test failures; no request text.
 std::ostream& operator<<(std::ostream& out, const task& t);

@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace relay {
 
@@ -24,6 +26,10 @@ enum class precision { milliseconds = 3, microseconds = 6 };
 
 /// RFC 3339 in UTC with exactly the digits asked for: `2024-11-27T13:50:56.313494Z`.
 std::string to_iso(timestamp t, precision p);
+
+/// Reads RFC 3339, and what upstreams make of it: any number of decimals, `T` or a space, `Z`, `+hh:mm` or
+/// nothing at the end (UTC). nullopt when it is no such time.
+std::optional<timestamp> from_iso(std::string_view text);
 
 /// Whole seconds since the epoch, rounded down; 0 when not set.
 std::int64_t to_unix(timestamp t);

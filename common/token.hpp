@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/secret.hpp"
 #include "common/time.hpp"
 
 namespace relay {
@@ -25,6 +26,7 @@ struct token {
   std::string name;     // unique among tokens that are not revoked
   token_digest digest{};
   std::string hint;  // the last four characters, to tell tokens apart in a list
+  secret webhook;    // signs the callbacks of its tasks; bytes
   timestamp created_at;
   timestamp revoked_at;  // never: in force
 

@@ -39,6 +39,21 @@ result<base_url> parse_base_url(std::string_view text) {
   return out;
 }
 
+result<web_address> parse_web_address(std::string_view text) {
+  if (!is_web_url(text)) return fail(errc::invalid_request, "must be a full http or https address");
+  const urls::url_view url = *urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  urls::url plain(url);
+  plain.remove_query();
+  plain.remove_fragment();
+  auto base = parse_base_url(std::string_view(plain.buffer().data(), plain.buffer().size()));
+  if (!base) return std::unexpected(std::move(base.error()));
+  web_address out{std::move(*base), std::string(url.encoded_path())};
+  if (out.target.empty()) out.target = "/";
+  if (url.has_query()) out.target += "?" + std::string(url.encoded_query());
+  out.at.path.clear();
+  return out;
+}
+
 bool is_web_url(std::string_view text) {
   if (text.size() > 2048) return false;
   const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));

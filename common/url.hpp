@@ -26,6 +26,16 @@ struct base_url {
 /// Scheme, host, optional port and path. User info, query and fragment are refused. Errors: invalid_request.
 result<base_url> parse_base_url(std::string_view text);
 
+/// The address of one resource: a base without a path, and what stands in the request line.
+struct web_address {
+  base_url at;         // its path is empty
+  std::string target;  // "/…", the query included; fit for a request line
+};
+
+/// An absolute http or https URL, at most 2,048 bytes; user info is refused, a fragment is dropped.
+/// Errors: invalid_request.
+result<web_address> parse_web_address(std::string_view text);
+
 /// True for an absolute http or https URL with a host, at most 2,048 bytes.
 bool is_web_url(std::string_view text);
 

@@ -46,20 +46,37 @@ struct storage_config {
   std::string path = "luma-relay.db";
   std::int64_t queue_limit = 10'000;
   std::int64_t cache_tasks = 10'000;
+  std::int64_t min_free_bytes = 256 * 1024 * 1024;
+  std::int64_t ballast_bytes = 64 * 1024 * 1024;
+  milliseconds keep_ended{0};
 };
 
 struct submit_config {
   milliseconds deadline{900'000};
   milliseconds retry{1'000};
   milliseconds retry_max{30'000};
+  std::string on_ambiguous = "prove";  // or "fail", "resubmit"
+  milliseconds settle{60'000};
+  milliseconds reconcile_deadline{900'000};
 };
 
 struct poll_config {
   milliseconds interval{3'000};
   milliseconds retry_max{60'000};
   milliseconds job_deadline{3'600'000};
-  std::int64_t concurrency = 32;
+  std::int64_t concurrency = 128;
   std::int64_t not_found_limit = 5;
+};
+
+struct callbacks_config {
+  bool allow_private_addresses = false;
+  milliseconds timeout{15'000};
+  std::int64_t concurrency = 64;
+  std::int64_t per_host = 8;
+  std::vector<milliseconds> retry_after = {
+      milliseconds{5'000},      milliseconds{300'000},    milliseconds{1'800'000},
+      milliseconds{7'200'000},  milliseconds{18'000'000}, milliseconds{36'000'000},
+      milliseconds{50'400'000}, milliseconds{72'000'000}, milliseconds{86'400'000}};
 };
 
 struct admin_config {
@@ -82,6 +99,8 @@ struct upstream_config {
   std::string default_model = "ray-2";
   std::string ca_file;
   std::int64_t max_concurrent = 0;
+  std::int64_t creates_per_minute = 0;
+  std::int64_t polls_per_second = 5'000;
   std::int64_t max_connections = 256;
   milliseconds connect_timeout{5'000};
   milliseconds first_byte_timeout{30'000};
@@ -97,6 +116,7 @@ struct config {
   storage_config storage;
   submit_config submit;
   poll_config poll;
+  callbacks_config callbacks;
   admin_config admin;
   log_config log;
   std::vector<upstream_config> upstreams;

@@ -13,8 +13,8 @@
 namespace relay {
 
 /// Where a key's value lives.
-using field_target =
-    std::variant<std::string*, std::int64_t*, milliseconds*, bool*, std::vector<std::string>*, secret*>;
+using field_target = std::variant<std::string*, std::int64_t*, milliseconds*, bool*,
+                                  std::vector<std::string>*, std::vector<milliseconds>*, secret*>;
 
 template <class Owner>
 struct basic_field {
@@ -22,7 +22,7 @@ struct basic_field {
   std::string_view key;      // "listen"
   field_target (*at)(Owner&);
   std::string_view help;  // one sentence: what it does, and what changing it costs
-  std::int64_t min = 0;   // integers and durations
+  std::int64_t min = 0;   // integers and durations; in a list, each
   std::int64_t max = 0;
   std::vector<std::string_view> choices;  // text that must be one of these; empty: any
 };

@@ -104,6 +104,35 @@ struct setter {
     return {};
   }
 
+  std::string operator()(std::vector<milliseconds>* to) const {
+    const std::string wrong = "must be a list of up to 30 whole numbers from " + std::to_string(f.min) +
+                              " to " + std::to_string(f.max) + " (milliseconds)";
+    std::vector<milliseconds> values;
+    const auto add = [&](std::int64_t v) {
+      values.emplace_back(v);
+      return v >= f.min && v <= f.max && values.size() <= 30;
+    };
+    if (text != nullptr) {  // separated by commas
+      const char* at = text->data();
+      const char* const end = at + text->size();
+      while (at != end) {
+        std::int64_t v = 0;
+        const auto [next, ec] = std::from_chars(at, end, v);
+        if (ec != std::errc{} || !add(v) || (next != end && *next != ',')) return wrong;
+        at = next == end ? end : next + 1;
+      }
+    } else if (const auto* list = node->as_array()) {
+      for (const toml::node& item : *list) {
+        const auto* v = item.as_integer();
+        if (v == nullptr || !add(v->get())) return wrong;
+      }
+    } else {
+      return wrong;
+    }
+    *to = std::move(values);
+    return {};
+  }
+
   std::string range() const {
     return "must be a whole number from " + std::to_string(f.min) + " to " + std::to_string(f.max);
   }

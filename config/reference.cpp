@@ -17,7 +17,9 @@ std::string allowed(const basic_field<Owner>& f, const field_target& at) {
   if (std::holds_alternative<std::int64_t*>(at) || std::holds_alternative<milliseconds*>(at)) {
     return std::to_string(f.min) + " to " + std::to_string(f.max);
   }
+  if (std::holds_alternative<bool*>(at)) return "true, false";
   if (std::holds_alternative<std::vector<std::string>*>(at)) return "list of text";
+  if (std::holds_alternative<std::vector<milliseconds>*>(at)) return "list of numbers";
   return "text";
 }
 

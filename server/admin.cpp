@@ -7,8 +7,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 
-#include "server/await_store.hpp"
-#include "server/entropy.hpp"
+#include "server/admin_commands.hpp"
 #include "server/log.hpp"
 
 namespace relay {
@@ -16,64 +15,7 @@ namespace {
 
 constexpr std::size_t max_command = 64 * 1024;
 
-json::object failure(std::string_view message) {
-  return {{"ok", false}, {"message", json::string(message)}};
-}
-
-awaitable<json::object> create_token(store& s, token_registry& registry, std::string name) {
-  if (!valid_token_name(name)) co_return failure("--name must be 1 to 64 letters, digits or any of . _ - @");
-  std::array<unsigned char, token_entropy_bytes> random;
-  fill_random(random);
-  const std::string text = make_token(random);
-  token t;
-  t.name = std::move(name);
-  t.digest = digest_token(text);
-  t.hint = text.substr(text.size() - 4);
-  t.created_at = wall_now();
-  auto start = [&](written<token> done) { s.insert_token(std::move(t), std::move(done)); };
-  auto made = co_await await_written<token>(std::move(start));
-  if (!made) co_return failure(made.error().log.text);
-  registry.add(*made);
-  co_return json::object{{"ok", true}, {"token", json::string(text)}, {"name", json::string(made->name)}};
-}
-
-awaitable<json::object> revoke_token(store& s, token_registry& registry, std::string name) {
-  auto start = [&](written<token> done) { s.revoke_token(name, wall_now(), std::move(done)); };
-  auto gone = co_await await_written<token>(std::move(start));
-  if (!gone) co_return failure(gone.error().log.text);
-  registry.remove(*gone);
-  co_return json::object{{"ok", true}, {"name", json::string(gone->name)}};
-}
-
-json::object list_tokens(store& s) {
-  const auto all = s.tokens();
-  if (!all) return failure(all.error().log.text);
-  json::array list;
-  for (const token& t : *all) {
-    list.emplace_back(json::object{
-        {"name", json::string(t.name)},
-        {"hint", json::string(t.hint)},
-        {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
-        {"revoked_at", t.revoked() ? json::value(json::string(to_iso(t.revoked_at, precision::milliseconds)))
-                                   : json::value(nullptr)}});
-  }
-  return {{"ok", true}, {"tokens", std::move(list)}};
-}
-
 }  // namespace
-
-awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request) {
-  const json::object* o = request.if_object();
-  const std::string_view command = o != nullptr ? text_of(*o, "command") : std::string_view{};
-  if (command == "token-list") co_return list_tokens(s);
-  if (command == "token-create" || command == "token-revoke") {
-    std::string name(text_of(*o, "name"));
-    if (command == "token-create") co_return co_await create_token(s, registry, std::move(name));
-    co_return co_await revoke_token(s, registry, std::move(name));
-  }
-  co_return failure("the server does not know the command \"" + std::string(command) +
-                    "\"; it may be another version");
-}
 
 std::string admin_socket_path(const std::string& database) {
   return database + ".sock";
@@ -126,15 +68,15 @@ awaitable<> admin_socket::serve(socket s) {
   try {
     json::value request = parse_lenient(std::string_view(line).substr(0, n)).value_or(nullptr);
     const json::object* fields = request.if_object();
-    const std::string command =
-        fields == nullptr
-            ? "?"
-            : for_log(std::string(text_of(*fields, "command")) + " " + std::string(text_of(*fields, "name")));
+    const std::string command = fields == nullptr ? "?"
+                                                  : for_log(std::string(text_of(*fields, "command")) + " " +
+                                                            std::string(text_of(*fields, "name")) +
+                                                            std::string(text_of(*fields, "id")));
     answer = co_await run_admin_command(store_, registry_, std::move(request));
     const bool done = answer["ok"].is_bool() && answer["ok"].get_bool();
     log_.info("admin socket: {}: {}", command, done ? "done" : "refused");
   } catch (const std::exception& e) {
-    answer = failure(e.what());
+    answer = {{"ok", false}, {"message", json::string(e.what())}};
   }
   const std::string text = json::serialize(answer) + "\n";
   co_await asio::async_write(*peer, asio::buffer(text), as_result);

@@ -1,7 +1,6 @@
 #pragma once
 
-// The operator's commands, as one JSON object in and one out: run by the server for whoever reaches its admin
-// socket, or by the command line itself when no server has the database.
+// A Unix socket beside the database, where the command line reaches a relay that runs. Loop thread.
 
 #include <boost/asio/local/stream_protocol.hpp>
 #include <string>
@@ -16,10 +15,6 @@ class logger;
 }
 
 namespace relay {
-
-/// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke`.
-/// A failure is `{"ok":false,"message":…}`.
-awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request);
 
 /// Path of the admin socket of a database.
 std::string admin_socket_path(const std::string& database);

@@ -2,9 +2,12 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
-#include "server/entropy.hpp"
+#include "common/fault_point.hpp"
+#include "server/await_store.hpp"
+#include "server/clock.hpp"
 #include "server/log.hpp"
 #include "server/routes.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
@@ -21,7 +24,29 @@ policy policy_of(const config& c) {
   p.poll_retry_max = c.poll.retry_max;
   p.job_deadline = c.poll.job_deadline;
   p.not_found_limit = static_cast<int>(c.poll.not_found_limit);
+  p.ambiguous = c.submit.on_ambiguous == "fail"       ? on_ambiguous::fail
+                : c.submit.on_ambiguous == "resubmit" ? on_ambiguous::resubmit
+                                                      : on_ambiguous::prove;
+  p.settle = c.submit.settle;
+  p.reconcile_for = c.submit.reconcile_deadline;
+  p.reconcile_retry = std::min(p.reconcile_retry, std::max(c.submit.settle / 4, milliseconds(10)));
+  p.callback_retries = c.callbacks.retry_after;
   return p;
+}
+
+// The longest that each schedule can honestly lie ahead, upstreams' own Retry-After (300 s) included.
+schedule_limits limits_of(const policy& p) {
+  constexpr milliseconds asked_for{300'000};
+  schedule_limits l{};
+  l.submit = std::max(p.submit_retry_max, asked_for);
+  l.poll = std::max({p.poll_retry_max, p.poll_interval, p.late_interval, asked_for});
+  l.reconcile = std::max({p.reconcile_retry_max, p.settle, asked_for});
+  l.callback = milliseconds(3'600'000);
+  for (const milliseconds m : p.callback_retries) l.callback = std::max(l.callback, m + m / 4);
+  l.submit_deadline = p.submit_deadline;
+  l.job_deadline = p.job_deadline;
+  l.late_for = p.late_for;
+  return l;
 }
 
 http::session_limits limits_of(const server_config& c) {
@@ -67,7 +92,12 @@ result<void> app::start() {
     watch_.notify(t);
     dispatcher_->saved(*t);
     poller_->saved(*t);
+    reconciler_->saved(*t);
+    deliverer_->saved(*t);
   };
+  disk_ = std::make_unique<disk>(config_.storage.path, config_.storage.min_free_bytes,
+                                 config_.storage.ballast_bytes, *log_);
+  hooks.disk_full = [this] { return disk_->release(); };
   hooks.committed = [this](std::size_t writes, double seconds) { metrics_.committed(writes, seconds); };
   hooks.warn = [log = log_](const log_text& text) { log->error("database: {}", text.text); };
   sqlite_options options;
@@ -87,13 +117,34 @@ result<void> app::start() {
     for (const upstream_config& u : config_.upstreams) {
       upstreams_.push_back(std::make_unique<upstream>(loop_, deadlines_, u));
     }
-    dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, upstreams_, p, metrics_, *log_);
+    const std::string& public_url = config_.server.public_url;
+    dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, upstreams_, p, public_url, metrics_, *log_);
+    reconciler_ = std::make_unique<reconciler>(loop_, *store_, upstreams_, *dispatcher_, p, public_url,
+                                               metrics_, *log_);
     poller_ =
         std::make_unique<poller>(loop_, *store_, upstreams_, p, config_.poll.concurrency, metrics_, *log_);
+    deliverer_ =
+        std::make_unique<deliverer>(loop_, deadlines_, *store_, p, config_.callbacks, metrics_, *log_);
+    janitor_ = std::make_unique<janitor>(loop_, *store_, config_.storage.keep_ended, *log_);
 
-    const services parts{config_,      *store_, tokens_,
-                         *dispatcher_, watch_,  rendered_,
-                         metrics_,     *log_,   [this] { return !stopping_; }};
+    const auto upstream_called = [this](const task& t) {
+      if (is_ambiguous(t)) {
+        reconciler_->hint(t);
+      } else {
+        poller_->hint(t);
+      }
+    };
+    const services parts{config_,
+                         *store_,
+                         tokens_,
+                         *dispatcher_,
+                         watch_,
+                         rendered_,
+                         metrics_,
+                         *log_,
+                         [this] { return !stopping_; },
+                         [this] { return disk_->refusal(); },
+                         upstream_called};
     public_front_ = std::make_unique<front>(parts, public_routes());
     admin_front_ = std::make_unique<front>(parts, admin_routes());
     shared_.emplace(deadlines_);
@@ -136,7 +187,7 @@ result<void> app::start() {
 
   spawn(deadlines_.run());
   auto begin = [](app& self) -> awaitable<> {
-    auto recovered = co_await self.dispatcher_->recover();
+    auto recovered = co_await self.recover();
     if (!recovered) {
       self.log_->critical("cannot read the database at start: {}", recovered.error().log.text);
       self.failed_ = true;
@@ -144,7 +195,10 @@ result<void> app::start() {
     }
     if (self.stopping_) co_return;
     self.spawn(self.dispatcher_->run());
+    self.spawn(self.reconciler_->run());
     self.spawn(self.poller_->run());
+    self.spawn(self.deliverer_->run());
+    self.spawn(self.janitor_->run());
     self.spawn(self.public_->run());
     if (self.admin_) self.spawn(self.admin_->run());
     self.spawn(self.socket_->run());
@@ -155,10 +209,28 @@ result<void> app::start() {
   log_->info("listening on {}:{}, {} upstream(s), {} token(s), database {}",
              parse_listen(config_.server.listen)->host, public_->port(), upstreams_.size(), tokens_.size(),
              config_.storage.path);
-  if (!config_.server.public_url.empty()) log_->info("clients reach it at {}", config_.server.public_url);
+  if (config_.server.public_url.empty()) {
+    log_->warn(
+        "server.public_url is not set: upstreams are polled only, and a submission whose answer is lost is "
+        "found again only if its request is unlike every other of the same minutes");
+  } else {
+    log_->info("the world reaches it at {}", config_.server.public_url);
+  }
   if (admin_) log_->info("metrics on port {}", admin_->port());
   if (tokens_.size() == 0) log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
   return {};
+}
+
+// What a dead process left behind.
+awaitable<result<void>> app::recover() {
+  const schedule_limits limits = limits_of(policy_of(config_));
+  auto start = [&](written<std::int64_t> done) { store_->rebase(now(), limits, std::move(done)); };
+  auto rebased = co_await await_written<std::int64_t>(std::move(start));
+  if (!rebased) co_return std::unexpected(std::move(rebased.error()));
+  if (*rebased > 0)
+    log_->warn("the clock was set back since the last run: {} times in the schedule were too far ahead",
+               *rebased);
+  co_return co_await dispatcher_->recover();
 }
 
 bool app::run() {
@@ -177,11 +249,16 @@ void app::stop() {
   });
 }
 
-// Log lines and gauges, ten times a second.
+// Log lines and gauges, ten times a second; the disk once.
 awaitable<> app::housekeeping() {
+  int rounds = 0;
   while (!ended_) {
     log_->flush();
     metrics_.set_connections(public_->connections());
+    if (++rounds % 10 == 0) {
+      disk_->check();
+      metrics_.set_disk_free(disk_->free_bytes());
+    }
     housekeeping_timer_.expires_after(std::chrono::milliseconds(100));
     co_await housekeeping_timer_.async_wait(as_result);
   }
@@ -194,11 +271,18 @@ awaitable<> app::drain() {
   if (admin_) admin_->drain();
   socket_->stop();
   dispatcher_->stop();
+  reconciler_->stop();
   poller_->stop();
+  deliverer_->stop();
+  janitor_->stop();
+  watch_.drain();
+  fault_point("in the drain");
   const auto until = steady_clock::now() + config_.server.shutdown_grace;
   steady_timer pause(loop_.get_executor());
   const auto busy = [this] {
-    return public_->connections() + dispatcher_->in_flight() + poller_->in_flight() > 0;
+    return public_->connections() + dispatcher_->in_flight() + reconciler_->in_flight() +
+               poller_->in_flight() + deliverer_->in_flight() >
+           0;
   };
   while (!ended_ && steady_clock::now() < until && busy()) {
     pause.expires_after(std::chrono::milliseconds(10));

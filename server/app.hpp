@@ -10,8 +10,12 @@
 #include "config/config.hpp"
 #include "server/admin.hpp"
 #include "server/auth.hpp"
+#include "server/background/deliverer.hpp"
 #include "server/background/dispatcher.hpp"
+#include "server/background/janitor.hpp"
 #include "server/background/poller.hpp"
+#include "server/background/reconciler.hpp"
+#include "server/disk.hpp"
 #include "server/front.hpp"
 #include "server/http/listener.hpp"
 #include "server/metrics.hpp"
@@ -40,6 +44,7 @@ class app {
  private:
   awaitable<> drain();
   awaitable<> housekeeping();
+  awaitable<result<void>> recover();
   void spawn(awaitable<> work);
   void end_now();
 
@@ -51,10 +56,14 @@ class app {
   watch watch_{loop_};
   rendered_tasks rendered_;
   token_registry tokens_;
+  std::unique_ptr<disk> disk_;  // the store thread asks it for room
   std::unique_ptr<store> store_;
   std::vector<std::unique_ptr<upstream>> upstreams_;
   std::unique_ptr<dispatcher> dispatcher_;
   std::unique_ptr<poller> poller_;
+  std::unique_ptr<reconciler> reconciler_;
+  std::unique_ptr<deliverer> deliverer_;
+  std::unique_ptr<janitor> janitor_;
   std::unique_ptr<front> public_front_, admin_front_;
   std::optional<http::session_shared> shared_;
   std::unique_ptr<http::listener> public_, admin_;

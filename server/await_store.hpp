@@ -19,9 +19,9 @@ awaitable<result<T>> await_written(Start start) {
       std::move(initiate), use_awaitable);
 }
 
-inline awaitable<result<task>> insert(store& s, task t) {
-  auto start = [&](written<task> done) { s.insert(std::move(t), std::move(done)); };
-  co_return co_await await_written<task>(std::move(start));
+inline awaitable<result<inserted>> insert(store& s, task t, std::optional<claim> c) {
+  auto start = [&](written<inserted> done) { s.insert(std::move(t), std::move(c), std::move(done)); };
+  co_return co_await await_written<inserted>(std::move(start));
 }
 
 inline awaitable<result<task>> save(store& s, task t) {

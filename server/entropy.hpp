@@ -1,12 +1,13 @@
 #pragma once
 
-// The system's randomness, as arguments for the pure code.
+// The system's randomness, as an argument for the pure code.
 
 #include <openssl/rand.h>
 
 #include <random>
 #include <span>
 #include <stdexcept>
+#include <string>
 
 #include "common/id.hpp"
 
@@ -23,14 +24,23 @@ inline id_entropy random_for_id() {
   return e;
 }
 
+/// 128 bits as 32 hexadecimal digits, for addresses that nobody can guess.
+inline std::string random_word() {
+  static constexpr char hex[] = "0123456789abcdef";
+  unsigned char bytes[16];
+  fill_random(bytes);
+  std::string out;
+  for (const unsigned char b : bytes) {
+    out += hex[b >> 4];
+    out += hex[b & 15];
+  }
+  return out;
+}
+
 /// [0, 1), for jitter: seeded from the system, not for secrets. One generator a thread.
 inline double random_share() {
   thread_local std::minstd_rand generator{std::random_device{}()};
   return std::uniform_real_distribution<double>(0, 1)(generator);
-}
-
-inline timestamp wall_now() {
-  return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
 
 }  // namespace relay

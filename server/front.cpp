@@ -98,7 +98,7 @@ awaitable<http::reply> front::answer(http::request& r) {
 
   const route& on = table_[found.index];
   r.route = on.name;
-  call c{in_, r, on, std::string(found.id), {}};
+  call c{in_, r, on, std::string(found.id), std::string(found.key), {}};
   if (on.needs == access::token) {
     auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization));
     if (!who) co_return error_reply(who.error(), on.errors);
@@ -120,7 +120,8 @@ void front::add_cors(const http::request& r, http::reply& out) const {
   } else {
     return;
   }
-  out.add_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+  out.add_header("Access-Control-Expose-Headers",
+                 "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied");
   if (r.method != http::verb::options) return;
   const std::string_view wanted = r.header(boost::beast::http::field::access_control_request_headers);
   out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");

@@ -31,6 +31,10 @@ struct services {
   metrics& figures;
   spdlog::logger& log;
   std::function<bool()> ready;
+  /// Empty: new jobs are taken; else why not.
+  std::function<std::string_view()> refuses_jobs;
+  /// An upstream called about this task.
+  std::function<void(const task&)> upstream_called;
 };
 
 struct route;
@@ -40,8 +44,9 @@ struct call {
   services& in;
   http::request& http;
   const route& on;
-  std::string id;  // what "{id}" matched
-  token who;       // the caller; only on routes that need a token
+  std::string id;   // what "{id}" matched
+  std::string key;  // what "{key}" matched
+  token who;        // the caller; only on routes that need a token
 };
 
 enum class access : std::uint8_t { open, token };

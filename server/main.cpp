@@ -48,6 +48,44 @@ int main(int argc, char** argv) {
   revoke->add_option("name", name, "The name it was created with")->required();
   revoke->callback([&] { status = cli::token_revoke(config, name); });
 
+  CLI::App* webhook = with_config(token->add_subcommand(
+      "webhook-secret",
+      "Print the secret that callbacks for a token's jobs are signed with (Standard Webhooks)"));
+  webhook->add_option("name", name, "The name it was created with")->required();
+  bool rotate = false;
+  webhook->add_flag("--rotate", rotate, "Make a new one first; the old one ends at once");
+  webhook->callback([&] { status = cli::token_webhook_secret(config, name, rotate); });
+
+  CLI::App* task = app.add_subcommand("task", "Look at jobs and help them on, also while the relay runs");
+  task->require_subcommand(1);
+  cli::task_list_options listed;
+  std::string id;
+  bool as_json = false;
+  CLI::App* list = with_config(task->add_subcommand("list", "Show the newest jobs of all tokens"));
+  list->add_option("--state", listed.state,
+                   "Only these: pending, submitting, ambiguous, queued, dreaming, completed or failed");
+  list->add_option("--token", listed.token, "Only those of the token with this name");
+  list->add_option("--limit", listed.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
+  list->callback([&] { status = cli::task_list(config, listed); });
+  const auto with_id = [&id, &with_config](CLI::App* command) {
+    with_config(command)->add_option("id", id, "The job's id, as clients know it")->required();
+    return command;
+  };
+  CLI::App* show = with_id(task->add_subcommand("show", "Show all that is known of one job"));
+  show->add_flag("--json", as_json, "As one line of JSON");
+  show->callback([&] { status = cli::task_show(config, id, as_json); });
+  with_id(task->add_subcommand("cancel-pending", "End a job that has not been submitted yet"))->callback([&] {
+    status = cli::task_cancel_pending(config, id);
+  });
+  with_id(task->add_subcommand("retry-callback", "Send a job's callback now, or the last one once more"))
+      ->callback([&] { status = cli::task_retry_callback(config, id); });
+
+  std::string backup_file;
+  CLI::App* backup = with_config(app.add_subcommand(
+      "backup", "Copy the database to a new file and check the copy, also while the relay runs"));
+  backup->add_option("file", backup_file, "The new file")->required();
+  backup->callback([&] { status = cli::backup(config, backup_file); });
+
   app.add_subcommand("version", "Print the version")->callback([] {
     std::cout << "luma-relay " RELAY_VERSION "\n";
   });

@@ -32,6 +32,10 @@ metrics::metrics()
                             .Help("Time of a call to an upstream")
                             .Register(registry_)),
       tasks_(BuildGauge().Name("luma_relay_tasks").Help("Tasks on disk by state").Register(registry_)),
+      callbacks_(BuildCounter()
+                     .Name("luma_relay_callbacks_total")
+                     .Help("Callbacks sent to clients, each attempt, by outcome")
+                     .Register(registry_)),
       commit_seconds_(BuildHistogram()
                           .Name("luma_relay_store_commit_seconds")
                           .Help("Time of a transaction")
@@ -51,7 +55,33 @@ metrics::metrics()
                        .Name("luma_relay_connections")
                        .Help("Open client connections")
                        .Register(registry_)
-                       .Add({})) {}
+                       .Add({})),
+      ambiguous_(BuildGauge()
+                     .Name("luma_relay_tasks_ambiguous")
+                     .Help("Submissions whose answer was lost and which are being looked for upstream")
+                     .Register(registry_)
+                     .Add({})),
+      overdue_(BuildGauge()
+                   .Name("luma_relay_tasks_overdue")
+                   .Help("Open jobs that should have been asked about more than a minute ago")
+                   .Register(registry_)
+                   .Add({})),
+      callbacks_owed_(BuildGauge()
+                          .Name("luma_relay_callbacks_owed")
+                          .Help("Tasks whose client has not taken its callback yet")
+                          .Register(registry_)
+                          .Add({})),
+      disk_free_(BuildGauge()
+                     .Name("luma_relay_disk_free_bytes")
+                     .Help("Free room on the database's disk")
+                     .Register(registry_)
+                     .Add({})),
+      delivered_(callbacks_.Add({{"outcome", "delivered"}})),
+      not_delivered_(callbacks_.Add({{"outcome", "failed"}})) {}
+
+void metrics::callback_done(std::string_view outcome) {
+  (outcome == "delivered" ? delivered_ : not_delivered_).Increment();
+}
 
 void metrics::request_done(std::string_view route, int status, double seconds) {
   std::string key = std::string(route) + '\n' + std::to_string(status);
@@ -90,6 +120,18 @@ void metrics::set_tasks(task_state s, std::int64_t count) {
   tasks_.Add({{"state", std::string(name_of(s))}}).Set(static_cast<double>(count));
 }
 
+void metrics::set_ambiguous(std::int64_t tasks) {
+  ambiguous_.Set(static_cast<double>(tasks));
+}
+void metrics::set_overdue(std::int64_t tasks) {
+  overdue_.Set(static_cast<double>(tasks));
+}
+void metrics::set_callbacks_owed(std::int64_t tasks) {
+  callbacks_owed_.Set(static_cast<double>(tasks));
+}
+void metrics::set_disk_free(std::int64_t bytes) {
+  disk_free_.Set(static_cast<double>(bytes));
+}
 void metrics::set_store_queue(std::size_t writes) {
   store_queue_.Set(static_cast<double>(writes));
 }

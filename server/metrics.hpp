@@ -25,7 +25,13 @@ class metrics {
   void upstream_call(std::string_view upstream, std::string_view what, std::string_view outcome,
                      double seconds);
   void committed(std::size_t writes, double seconds);
+  /// `outcome`: "delivered" or "failed".
+  void callback_done(std::string_view outcome);
   void set_tasks(task_state s, std::int64_t count);
+  void set_ambiguous(std::int64_t tasks);
+  void set_overdue(std::int64_t tasks);
+  void set_callbacks_owed(std::int64_t tasks);
+  void set_disk_free(std::int64_t bytes);
   void set_store_queue(std::size_t writes);
   void set_connections(std::size_t open);
 
@@ -45,10 +51,17 @@ class metrics {
   prometheus::Family<prometheus::Counter>& upstream_calls_;
   prometheus::Family<prometheus::Histogram>& upstream_seconds_;
   prometheus::Family<prometheus::Gauge>& tasks_;
+  prometheus::Family<prometheus::Counter>& callbacks_;
   prometheus::Histogram& commit_seconds_;
   prometheus::Counter& commit_writes_;
   prometheus::Gauge& store_queue_;
   prometheus::Gauge& connections_;
+  prometheus::Gauge& ambiguous_;
+  prometheus::Gauge& overdue_;
+  prometheus::Gauge& callbacks_owed_;
+  prometheus::Gauge& disk_free_;
+  prometheus::Counter& delivered_;
+  prometheus::Counter& not_delivered_;
   std::unordered_map<std::string, timed> by_route_;     // loop thread
   std::unordered_map<std::string, timed> by_upstream_;  // loop thread
 };

@@ -18,6 +18,7 @@ constexpr route public_table[] = {
     {verb::post, "/dream-machine/v1/generations/image", "create",            access::token, official, plain, endpoint::image,       handlers::create_generation},
     {verb::get,  "/dream-machine/v1/generations",       "list",              access::token, official, plain, endpoint::generations, handlers::list_generations},
     {verb::get,  "/dream-machine/v1/generations/{id}",  "get",               access::token, official, plain, endpoint::generations, handlers::get_generation},
+    {verb::get,  "/dream-machine/v1/generations/{id}/events", "events",      access::token, official, plain, endpoint::generations, handlers::generation_events},
     {verb::get,  "/dream-machine/v1/ping",              "ping",              access::token, official, plain, endpoint::generations, handlers::ping},
 
     {verb::post, "/luma/generations",                   "luma-create",       access::token, station,  plain, endpoint::generations, handlers::create_generation},
@@ -26,6 +27,9 @@ constexpr route public_table[] = {
     {verb::get,  "/luma/generations/{id}/download_video_url", "luma-download", access::token, station, plain, endpoint::generations, handlers::download_url},
     {verb::post, "/luma/tasks",                         "tasks",             access::token, station,  envelope, endpoint::generations, handlers::batch_tasks},
 
+    {verb::get,  "/luma/tasks/events",                  "tasks-events",      access::token, station,  envelope, endpoint::generations, handlers::task_events},
+
+    {verb::post, "/callbacks/{id}/{key}",               "upstream-callback", access::open,  official, plain, endpoint::generations, handlers::upstream_callback},
     {verb::get,  "/healthz",                            "healthz",           access::open,  official, plain, endpoint::generations, handlers::healthz},
     {verb::get,  "/readyz",                             "readyz",            access::open,  official, plain, endpoint::generations, handlers::readyz},
 };

@@ -1,36 +1,70 @@
 #include "server/watch.hpp"
 
+#include <algorithm>
+
 namespace relay {
-watch::waiter::waiter(watch& w, std::string id)
-    : watch_(w), id_(std::move(id)), wake_(w.loop_.get_executor()) {
-  watch_.waiting_.emplace(id_, this);
+
+watch::waiter::waiter(watch& w, std::vector<std::string> ids, manner m)
+    : watch_(w), ids_(std::move(ids)), manner_(m), wake_(w.loop_.get_executor()), newest_(ids_.size()) {
+  for (std::size_t i = 0; i < ids_.size(); ++i) watch_.waiting_.emplace(ids_[i], place{this, i});
 }
+
+watch::waiter::waiter(watch& w, std::string id, manner m) : waiter(w, std::vector{std::move(id)}, m) {}
 
 watch::waiter::~waiter() {
-  auto [it, end] = watch_.waiting_.equal_range(id_);
-  while (it != end && it->second != this) ++it;
-  if (it != end) watch_.waiting_.erase(it);
+  for (const std::string& id : ids_) {
+    auto [it, end] = watch_.waiting_.equal_range(id);
+    while (it != end && it->second.who != this) ++it;
+    if (it != end) watch_.waiting_.erase(it);
+  }
 }
 
-awaitable<task_ptr> watch::waiter::until(bool (*enough)(const task&), steady_clock::duration at_most) {
+awaitable<> watch::waiter::sleep_until(steady_clock::time_point end) {
+  wake_.expires_at(end);
+  co_await wake_.async_wait(as_result);
+}
+
+awaitable<task_ptr> watch::waiter::until(std::function<bool(const task&)> enough,
+                                         steady_clock::duration at_most) {
   const auto end = steady_clock::now() + at_most;
-  while (!watch_.closed_ && !(newest_ && enough(*newest_)) && steady_clock::now() < end) {
-    wake_.expires_at(end);
-    co_await wake_.async_wait(as_result);
+  while (!over() && !(newest_[0] && enough(*newest_[0])) && steady_clock::now() < end)
+    co_await sleep_until(end);
+  co_return newest_[0];
+}
+
+awaitable<std::vector<task_ptr>> watch::waiter::changes(steady_clock::duration at_most) {
+  const auto end = steady_clock::now() + at_most;
+  const auto any = [this] {
+    return std::ranges::any_of(newest_, [](const task_ptr& t) { return t != nullptr; });
+  };
+  while (!over() && !any() && steady_clock::now() < end) co_await sleep_until(end);
+  std::vector<task_ptr> out;
+  for (task_ptr& t : newest_) {
+    if (t) out.push_back(std::exchange(t, nullptr));
   }
-  co_return newest_;
+  co_return out;
+}
+
+void watch::wake_all() {
+  for (const auto& [id, at] : waiting_) at.who->wake_.cancel();
+}
+
+void watch::drain() {
+  draining_ = true;
+  wake_all();
 }
 
 void watch::close() {
   closed_ = true;
-  for (const auto& [id, w] : waiting_) w->wake_.cancel();
+  wake_all();
 }
 
 void watch::notify(const task_ptr& t) {
   auto [it, end] = waiting_.equal_range(t->id);
   for (; it != end; ++it) {
-    it->second->newest_ = t;
-    it->second->wake_.cancel();
+    waiter& w = *it->second.who;
+    w.newest_[it->second.index] = t;
+    w.wake_.cancel();
   }
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
-// Waiting for a task to change: whoever saves one wakes those who wait for its id. Loop thread.
+// Waiting for tasks to change: whoever saves one wakes those who wait for its id. Loop thread.
 
+#include <functional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "server/asio.hpp"
 #include "storage/store.hpp"
@@ -14,34 +16,55 @@ class watch {
  public:
   explicit watch(asio::io_context& loop) : loop_(loop) {}
 
+  /// Who waits to answer a request in flight waits on when the relay stops; who only listens leaves.
+  enum class manner : std::uint8_t { answers, listens };
+
   /// One who waits. Made before the write whose effects it waits for, so that nothing is missed.
   class waiter {
    public:
-    waiter(watch& w, std::string id);
+    waiter(watch& w, std::vector<std::string> ids, manner m);
+    waiter(watch& w, std::string id, manner m = manner::answers);
     ~waiter();
     waiter(const waiter&) = delete;
     waiter& operator=(const waiter&) = delete;
 
-    /// The newest revision since the waiter was made, as soon as it is one that `enough` accepts, or when the
-    /// time is over, or at close(); null: no change was seen.
-    awaitable<task_ptr> until(bool (*enough)(const task&), steady_clock::duration at_most);
+    /// For one id: the newest revision since the waiter was made, as soon as it is one that `enough` accepts,
+    /// or when the time is over or the relay stops; null: no change was seen.
+    awaitable<task_ptr> until(std::function<bool(const task&)> enough, steady_clock::duration at_most);
+
+    /// What has changed since the last call, in the order of the ids; waits for the first change. Empty: the
+    /// time is over, or the relay stops.
+    awaitable<std::vector<task_ptr>> changes(steady_clock::duration at_most);
+    bool over() const { return watch_.closed_ || (manner_ == manner::listens && watch_.draining_); }
 
    private:
     friend class watch;
+    awaitable<> sleep_until(steady_clock::time_point end);
+
     watch& watch_;
-    std::string id_;
+    const std::vector<std::string> ids_;
+    const manner manner_;
     steady_timer wake_;
-    task_ptr newest_;
+    std::vector<task_ptr> newest_;  // null: no change; same order as ids_
   };
 
   void notify(const task_ptr& t);
+  /// Who only listens leaves.
+  void drain();
   /// Nobody waits any longer.
   void close();
 
  private:
+  struct place {
+    waiter* who;
+    std::size_t index;  // of the id, in the waiter's list
+  };
+  void wake_all();
+
   asio::io_context& loop_;
+  bool draining_ = false;
   bool closed_ = false;
-  std::unordered_multimap<std::string, waiter*> waiting_;
+  std::unordered_multimap<std::string, place> waiting_;
 };
 
 }  // namespace relay

@@ -53,6 +53,38 @@ CREATE INDEX task_submit ON task(next_submit_at) WHERE next_submit_at > 0;
 CREATE INDEX task_poll ON task(next_poll_at) WHERE next_poll_at > 0;
 CREATE INDEX task_callback ON task(next_callback_at) WHERE next_callback_at > 0;
 CREATE INDEX task_status ON task(status, upstream);
+)sql"},
+                               // Submissions whose outcome is unknown, callbacks owed, repeated creates.
+                               {2, R"sql(
+ALTER TABLE token ADD COLUMN webhook_secret BLOB NOT NULL DEFAULT x'';
+UPDATE token SET webhook_secret = randomblob(32);
+
+ALTER TABLE task ADD COLUMN marker            TEXT    NOT NULL DEFAULT '';
+ALTER TABLE task ADD COLUMN attempted_at      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN ambiguous_at      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN next_reconcile_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN owed              TEXT    NOT NULL DEFAULT '';
+ALTER TABLE task ADD COLUMN callbacks_done    INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN callback_attempts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN callback_stopped  INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN callback_problem  TEXT    NOT NULL DEFAULT '';
+CREATE INDEX task_reconcile ON task(next_reconcile_at) WHERE next_reconcile_at > 0;
+DROP INDEX task_poll;
+CREATE INDEX task_poll ON task(upstream, next_poll_at) WHERE next_poll_at > 0;
+
+CREATE TABLE claim (
+  id         INTEGER PRIMARY KEY,
+  owner      INTEGER NOT NULL REFERENCES token(id),
+  kind       TEXT    NOT NULL CHECK (kind IN ('key', 'repeat')),
+  digest     BLOB    NOT NULL CHECK (length(digest) = 32),
+  request    BLOB    NOT NULL CHECK (length(request) = 32),
+  task_id    TEXT    NOT NULL,
+  repeats    INTEGER NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX claim_key ON claim(owner, digest) WHERE kind = 'key';
+CREATE INDEX claim_repeat ON claim(owner, digest, repeats) WHERE kind = 'repeat';
+CREATE INDEX claim_age ON claim(created_at);
 )sql"}};
 
 }  // namespace

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "common/fault_point.hpp"
 #include "server/await_store.hpp"
+#include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "server/upstream/outcome.hpp"
 
@@ -21,14 +23,22 @@ double seconds_since(steady_clock::time_point t) {
 }  // namespace
 
 dispatcher::dispatcher(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
-                       const policy& p, metrics& m, spdlog::logger& log)
-    : loop_(loop), store_(s), upstreams_(upstreams), policy_(p), metrics_(m), log_(log), alarm_(loop) {
+                       const policy& p, std::string public_url, metrics& m, spdlog::logger& log)
+    : loop_(loop),
+      store_(s),
+      upstreams_(upstreams),
+      policy_(p),
+      public_url_(std::move(public_url)),
+      metrics_(m),
+      log_(log),
+      alarm_(loop) {
   for (const auto& u : upstreams_) {
     lane l;
     l.name = u->name();
     l.speaks = u->speaks();
     l.max_in_flight = u->settings().max_connections;
     l.max_open = u->settings().max_concurrent;
+    l.per_minute = u->settings().creates_per_minute;
     lanes_.push_back(std::move(l));
   }
 }
@@ -40,51 +50,69 @@ std::size_t dispatcher::lane_of(const std::string& name) const {
 }
 
 awaitable<result<void>> dispatcher::recover() {
-  auto interrupted = store_.in_state(task_state::submitting, 1'000'000);
-  if (!interrupted) co_return std::unexpected(std::move(interrupted.error()));
-  for (const task& t : *interrupted) {
+  auto submitted = store_.in_state(task_state::submitting, 1'000'000);
+  if (!submitted) co_return std::unexpected(std::move(submitted.error()));
+  for (const task& t : *submitted) {
+    if (is_ambiguous(t)) continue;
     log_.error(
-        "task {}: the relay stopped while it was submitting to {}; it may exist there, so it is not "
-        "submitted again",
-        t.id, t.upstream);
-    auto saved = co_await save(store_, advance(t, event::interrupted{}, wall_now(), policy_, random_share()));
+        "task {}: the relay stopped while it was submitting to {}; it may exist there: it is looked for in "
+        "{}'s "
+        "list before anything else",
+        t.id, t.upstream, t.upstream);
+    auto saved = co_await save(store_, advance(t, event::interrupted{}, now(), policy_, random_share()));
     if (!saved) co_return std::unexpected(std::move(saved.error()));
   }
-  for (lane& l : lanes_) {
-    auto open = store_.count_open(l.name);
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    auto open = store_.open_at(lanes_[i].name);
     if (!open) co_return std::unexpected(std::move(open.error()));
-    l.open = *open;
+    for (const std::string& id : *open) hold(id, i);
   }
   co_return result<void>{};
 }
 
-void dispatcher::reserve(std::size_t i) {
-  ++lanes_[i].in_flight;
-  ++lanes_[i].open;
+void dispatcher::hold(const std::string& id, std::size_t i) {
+  if (holders_.emplace(id, i).second) ++lanes_[i].open;
 }
 
-void dispatcher::free(std::size_t i) {
-  --lanes_[i].in_flight;
-  --lanes_[i].open;
+void dispatcher::let_go(const std::string& id) {
+  const auto found = holders_.find(id);
+  if (found == holders_.end()) return;
+  --lanes_[found->second].open;
+  if (lanes_[found->second].wanted) alarm_.nudge();
+  holders_.erase(found);
+}
+
+void dispatcher::reserve(std::size_t i, const std::string& id, timestamp time) {
+  lanes_[i].started(time);
+  hold(id, i);
 }
 
 bool dispatcher::any_wanted() const {
   return std::ranges::any_of(lanes_, [](const lane& l) { return l.wanted; });
 }
 
-task dispatcher::assign(task t) {
-  const timestamp now = wall_now();
-  if (stopped_) return t;
-  const auto i = choose(lanes_, t, now);
-  if (!i || lanes_[*i].wanted) return t;  // who waits for it came first
-  reserve(*i);
-  return advance(std::move(t), event::submit_started{lanes_[*i].name}, now, policy_, 0);
+event::submit_started dispatcher::start_on(std::size_t i, const task& t) const {
+  event::submit_started e;
+  e.upstream = lanes_[i].name;
+  if (!public_url_.empty()) e.marker = t.marker.empty() ? random_word() : t.marker;
+  return e;
 }
 
-void dispatcher::release(const std::string& upstream_name) {
-  const std::size_t i = lane_of(upstream_name);
-  if (i == lanes_.size()) return;
-  free(i);
+task dispatcher::assign(task t) {
+  const timestamp time = now();
+  if (stopped_) return t;
+  const auto i = choose(lanes_, t, time);
+  if (!i || lanes_[*i].wanted) return t;  // who waits for it came first
+  reserve(*i, t.id, time);
+  const task_event started = start_on(*i, t);
+  return advance(std::move(t), started, time, policy_, 0);
+}
+
+void dispatcher::release(const task& t) {
+  const std::size_t i = lane_of(t.upstream);
+  if (i == lanes_.size() || t.state != task_state::submitting) return;
+  --lanes_[i].in_flight;
+  let_go(t.id);
   alarm_.nudge();
 }
 
@@ -96,32 +124,36 @@ void dispatcher::launch(task t) {
 
 void dispatcher::saved(const task& t) {
   if (is_set(t.next_submit_at)) alarm_.consider(t.next_submit_at);
-  if (is_terminal(t.state) && is_set(t.started_at) && t.finished_at == t.updated_at) {
-    const std::size_t i = lane_of(t.upstream);
-    if (i < lanes_.size() && lanes_[i].open > 0) {
-      --lanes_[i].open;
-      if (lanes_[i].wanted) alarm_.nudge();
-    }
-  }
+  if (t.state == task_state::pending || is_terminal(t.state)) let_go(t.id);
+}
+
+result<outgoing> dispatcher::request_for(const task& t, const upstream& to) const {
+  const auto translate = [&](const std::string& id) -> std::optional<std::string> {
+    auto other = store_.find(t.owner, id);
+    if (!other || !*other || (*other)->upstream_id.empty()) return std::nullopt;
+    return (*other)->upstream_id;
+  };
+  const outgoing_settings with{to.speaks(), to.settings().default_model, public_url_};
+  return make_outgoing(t, with, translate);
 }
 
 awaitable<> dispatcher::run() {
   while (!stopped_) {
-    const timestamp now = wall_now();
-    hand_out(now);
+    const timestamp time = now();
+    hand_out(time);
     auto due = store_.next_due(schedule::submit);
     timestamp at = due ? *due : never;
-    // Due, and nobody can take it: a slot that is freed nudges, else an upstream's hold-off ends.
-    if (is_set(at) && at <= now) at = next_opening(lanes_, now);
-    co_await alarm_.wait(wall_now(), at);
+    // Due, and nobody can take it: a slot that is freed nudges, else an upstream's opening comes.
+    if (is_set(at) && at <= time) at = next_opening(lanes_, time);
+    co_await alarm_.wait(now(), at);
   }
 }
 
 // Looks past tasks that nobody can take now: they must not hold up those that somebody can.
-void dispatcher::hand_out(timestamp now) {
+void dispatcher::hand_out(timestamp time) {
   for (lane& l : lanes_) l.wanted = false;
   for (std::int64_t offset = 0; offset < most_looked_at; offset += batch) {
-    auto due = store_.due(schedule::submit, now, batch, offset);
+    auto due = store_.due(schedule::submit, time, batch, offset);
     if (!due) {
       log_.error("cannot read pending tasks, will try again: {}", due.error().log.text);
       return;
@@ -129,17 +161,17 @@ void dispatcher::hand_out(timestamp now) {
     const bool last_page = std::ssize(*due) < batch;
     for (task& t : *due) {
       if (sending_.contains(t.id)) continue;
-      const auto i = choose(lanes_, t, now);
+      const auto i = choose(lanes_, t, time);
       if (!i) {
         for (lane& l : lanes_) l.wanted = l.wanted || serves(l, t);
-        if (now < t.deadline) continue;
+        if (time < t.deadline) continue;
       }
       sending_.insert(t.id);
-      if (i) reserve(*i);
+      if (i) reserve(*i, t.id, time);
       auto work = submit_pending(std::move(t), i);
       asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
     }
-    const bool any_open = std::ranges::any_of(lanes_, [now](const lane& l) { return l.can_take(now); });
+    const bool any_open = std::ranges::any_of(lanes_, [time](const lane& l) { return l.can_take(time); });
     if (last_page || !any_open) return;
   }
 }
@@ -147,20 +179,21 @@ void dispatcher::hand_out(timestamp now) {
 // The attempt, or the end of waiting, goes on disk first. False: nothing may be sent.
 awaitable<bool> dispatcher::record_start(task& t, std::optional<std::size_t> lane_index) {
   task_event e = event::submit_expired{};
-  if (lane_index) e = event::submit_started{lanes_[*lane_index].name};
-  task next = advance(t, e, wall_now(), policy_, 0);
+  if (lane_index) e = start_on(*lane_index, t);
+  task next = advance(t, e, now(), policy_, 0);
   auto written = co_await save(store_, std::move(next));
-  if (!written) {
-    log_.error("task {}: cannot record the attempt, nothing was sent, trying again in 1 s: {}", t.id,
-               written.error().log.text);
-    steady_timer pause(loop_.get_executor());
-    pause.expires_after(std::chrono::seconds(1));
-    co_await pause.async_wait(as_result);
-    co_return false;
+  if (written) {
+    t = std::move(*written);
+    if (!lane_index) log_.warn("task {}: no upstream could take it in time; it failed", t.id);
+    co_return lane_index.has_value();
   }
-  t = std::move(*written);
-  if (!lane_index) log_.warn("task {}: no upstream could take it in time; it failed", t.id);
-  co_return lane_index.has_value();
+  if (written.error().code == errc::conflict) co_return false;  // cancelled meanwhile
+  log_.error("task {}: cannot record the attempt, nothing was sent, trying again in 1 s: {}", t.id,
+             written.error().log.text);
+  steady_timer pause(loop_.get_executor());
+  pause.expires_after(std::chrono::seconds(1));
+  co_await pause.async_wait(as_result);
+  co_return false;
 }
 
 awaitable<> dispatcher::submit_pending(task t, std::optional<std::size_t> lane_index) {
@@ -174,7 +207,10 @@ awaitable<> dispatcher::submit_pending(task t, std::optional<std::size_t> lane_i
     co_await send(std::move(t));
     co_return;
   }
-  if (lane_index) free(*lane_index);
+  if (lane_index) {
+    --lanes_[*lane_index].in_flight;
+    let_go(t.id);
+  }
   sending_.erase(t.id);
   alarm_.nudge();
 }
@@ -188,10 +224,9 @@ awaitable<> dispatcher::send(task t) {
     thrown = e.what();
   }
   if (!thrown.empty()) {
-    log_.error("task {}: the submission ended by an exception; what {} made of it is not known: {}", t.id,
+    log_.error("task {}: the submission ended by an exception; it is looked for in {}'s list: {}", t.id,
                t.upstream, thrown);
-    --lanes_[i].open;
-    co_await save_surely(advance(t, event::outcome_unknown{}, wall_now(), policy_, 0));
+    co_await save_surely(advance(t, event::outcome_unknown{}, now(), policy_, 0));
   }
   --lanes_[i].in_flight;
   sending_.erase(t.id);
@@ -201,33 +236,33 @@ awaitable<> dispatcher::send(task t) {
 awaitable<> dispatcher::send_and_save(const task& t) {
   const std::size_t i = lane_of(t.upstream);
   upstream& to = *upstreams_[i];
-  const auto translate = [&](const std::string& id) -> std::optional<std::string> {
-    auto other = store_.find(t.owner, id);
-    if (!other || !*other || (*other)->upstream_id.empty()) return std::nullopt;
-    return (*other)->upstream_id;
-  };
-  auto what = make_outgoing(t, to.speaks(), to.settings().default_model, translate);
+  auto what = request_for(t, to);
   if (!what) {
-    --lanes_[i].open;
     log_.warn("task {}: not sent: {}", t.id, what.error().log.text);
     const task_event refused = event::rejected{what.error().http_status(), what.error().message.text};
-    co_await save_surely(advance(t, refused, wall_now(), policy_, 0));
+    co_await save_surely(advance(t, refused, now(), policy_, 0));
     co_return;
   }
 
-  lane& l = lanes_[i];
-  const timestamp held_before = l.not_before;
   const auto started = steady_clock::now();
   const exchange x = co_await to.create(*what);
+  fault_point("answer to a create read, not saved");
   const submit_outcome outcome = classify_submit(x);
   metrics_.upstream_call(to.name(), "create", name_of(outcome.what), seconds_since(started));
 
-  const timestamp now = wall_now();
+  const timestamp time = now();
+  lane& l = lanes_[i];
+  milliseconds pause{0};
+  if (outcome.whole_upstream) {
+    pause = l.troubled(time, outcome.hold_off, policy_.submit_retry, policy_.submit_retry_max);
+  } else {
+    l.well();
+  }
   using kind = submit_outcome::kind;
   switch (outcome.what) {
     case kind::accepted:
       log_.info("task {}: {} accepted it {}", t.id, to.name(), outcome.note);
-      if (l.not_before == held_before) l.not_before = never;  // not one that came meanwhile
+      to.saw_marker(outcome.event, public_url_);
       break;
     case kind::rejected:
       log_.info("task {}: {} refused it: {}", t.id, to.name(), outcome.note);
@@ -236,17 +271,16 @@ awaitable<> dispatcher::send_and_save(const task& t) {
       log_.warn(
           "task {}: {} could not take it ({}); no more jobs go there for {} s, this one waits for its next "
           "turn",
-          t.id, to.name(), outcome.note, outcome.hold_off.count() / 1000);
-      if (outcome.hold_off.count() > 0) l.not_before = std::max(l.not_before, now + outcome.hold_off);
+          t.id, to.name(), outcome.note, static_cast<double>(pause.count()) / 1000);
       break;
     case kind::unknown:
-      log_.error("task {}: {} may or may not have created it ({}); it is not submitted again and fails", t.id,
-                 to.name(), outcome.note);
+      log_.error(
+          "task {}: {} may or may not have created it ({}); it is not submitted again but looked for in {}'s "
+          "list, and no more jobs go there for {} s",
+          t.id, to.name(), outcome.note, to.name(), static_cast<double>(pause.count()) / 1000);
       break;
   }
-  task next = advance(t, outcome.event, now, policy_, random_share());
-  if (!is_set(next.started_at)) --l.open;
-  co_await save_surely(std::move(next));
+  co_await save_surely(advance(t, outcome.event, time, policy_, random_share()));
 }
 
 // The outcome of a submission is worth more than our patience: it is held in memory until the disk takes it.

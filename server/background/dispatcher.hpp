@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -26,11 +27,12 @@ namespace relay {
 
 class dispatcher {
  public:
+  /// `public_url`: where upstreams are told to call; empty: they are told nothing.
   dispatcher(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
-             const policy& p, metrics& m, spdlog::logger& log);
+             const policy& p, std::string public_url, metrics& m, spdlog::logger& log);
 
-  /// Reads how many jobs each upstream has; fails the tasks that a dead process left in `submitting`.
-  /// Errors: storage_unavailable.
+  /// Reads which jobs each upstream has; hands the tasks that a dead process left in `submitting` to the
+  /// reconciler. Errors: storage_unavailable.
   awaitable<result<void>> recover();
 
   /// Hands out pending tasks until stop().
@@ -44,8 +46,11 @@ class dispatcher {
   task assign(task t);
   /// Sends a task that assign() gave a slot, after it was inserted. Goes on by itself.
   void launch(task t);
-  /// Gives the slot back: the insert failed.
-  void release(const std::string& upstream_name);
+  /// Gives the slot back: the task was not inserted.
+  void release(const task& t);
+
+  /// What is submitted for a task; the reconciler compares the upstream's list with it.
+  result<outgoing> request_for(const task& t, const upstream& to) const;
 
   /// A task was saved: keeps count of open jobs, wakes run() when it is due.
   void saved(const task& t);
@@ -57,9 +62,11 @@ class dispatcher {
   awaitable<> send(task t);
   awaitable<> send_and_save(const task& t);
   awaitable<> save_surely(task t);
-  void hand_out(timestamp now);
-  void reserve(std::size_t lane_index);
-  void free(std::size_t lane_index);
+  void hand_out(timestamp time);
+  void reserve(std::size_t lane_index, const std::string& id, timestamp time);
+  void hold(const std::string& id, std::size_t lane_index);
+  void let_go(const std::string& id);
+  event::submit_started start_on(std::size_t lane_index, const task& t) const;
   bool any_wanted() const;
   std::size_t lane_of(const std::string& name) const;
 
@@ -67,10 +74,12 @@ class dispatcher {
   store& store_;
   std::vector<std::unique_ptr<upstream>>& upstreams_;
   const policy policy_;
+  const std::string public_url_;
   metrics& metrics_;
   spdlog::logger& log_;
   std::vector<lane> lanes_;  // same order as upstreams_
   std::unordered_set<std::string> sending_;
+  std::unordered_map<std::string, std::size_t> holders_;  // open jobs, and the lane that each counts in
   alarm alarm_;
   bool stopped_ = false;
   bool abandoned_ = false;

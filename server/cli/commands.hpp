@@ -14,5 +14,18 @@ int print_reference();
 int token_create(const std::string& config_file, const std::string& name);
 int token_list(const std::string& config_file);
 int token_revoke(const std::string& config_file, const std::string& name);
+int token_webhook_secret(const std::string& config_file, const std::string& name, bool rotate);
+
+struct task_list_options {
+  std::string state;  // empty: any
+  std::string token;  // its name; empty: any
+  int limit = 50;
+};
+int task_list(const std::string& config_file, const task_list_options& o);
+int task_show(const std::string& config_file, const std::string& id, bool as_json);
+int task_cancel_pending(const std::string& config_file, const std::string& id);
+int task_retry_callback(const std::string& config_file, const std::string& id);
+
+int backup(const std::string& config_file, const std::string& to);
 
 }  // namespace relay::cli

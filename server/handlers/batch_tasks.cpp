@@ -1,5 +1,6 @@
 // POST /luma/tasks: many tasks in one question, in the code/message/data envelope.
 
+#include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "server/handlers/handlers.hpp"
 
@@ -12,10 +13,10 @@ awaitable<http::reply> batch_tasks(call& c) {
   if (!ids) co_return error_reply(ids.error(), c.on.errors);
   const auto tasks = c.in.tasks.find_many(c.who.id, *ids);
   if (!tasks) co_return error_reply(tasks.error(), c.on.errors);
-  const timestamp now = wall_now();
+  const timestamp time = now();
   std::vector<std::string> items;
   items.reserve(tasks->size());
-  for (const task_ptr& t : *tasks) items.push_back(c.in.rendered.get(rendering::item, *t, now));
+  for (const task_ptr& t : *tasks) items.push_back(c.in.rendered.get(rendering::item, *t, time));
   http::reply out;
   out.body = render_batch(items);
   co_return out;

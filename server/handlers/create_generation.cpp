@@ -5,11 +5,15 @@
 
 #include <algorithm>
 
+#include "common/fault_point.hpp"
 #include "common/url.hpp"
 #include "common/validation.hpp"
 #include "server/await_store.hpp"
+#include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "server/handlers/handlers.hpp"
+#include "server/handlers/repeats.hpp"
+#include "server/handlers/waiting.hpp"
 
 namespace relay::handlers {
 namespace {
@@ -36,10 +40,10 @@ result<void> pin(call& c, const std::vector<std::string>& references, task& t) {
   return {};
 }
 
-// The upstream has said something; or it is certain that it could not take the job now, which goes on waiting
-// by itself.
+// The upstream has said something; or it is certain that it could not take the job now, or that its answer
+// was lost: then the job goes on by itself.
 bool answered(const task& t) {
-  return t.state != task_state::submitting;
+  return t.state != task_state::submitting || is_ambiguous(t);
 }
 bool ended(const task& t) {
   return is_terminal(t.state);
@@ -55,17 +59,93 @@ std::optional<milliseconds> sync_wait(const json::object& request) {
   return milliseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 55.0) * 1000));
 }
 
+// What a client is told of a job that is on disk, after the waiting it asked for.
+awaitable<http::reply> tell(call& c, watch::waiter& change, task_ptr known, const json::object& request,
+                            bool replayed) {
+  const auto patience = preferred_wait(c);
+  bool as_it_is = !replayed;
+  const auto newer = [&known](task_ptr t) {
+    if (t) known = std::move(t);
+  };
+  if (!answered(*known)) newer(co_await change.until(answered, c.in.settings.server.submit_wait));
+  if (const auto wait = sync_wait(request); wait && !ended(*known)) {
+    newer(co_await change.until(ended, *wait));
+    as_it_is = true;
+  }
+  if (patience && !ended(*known)) {
+    const task_state before = known->state;
+    newer(co_await change.until([before](const task& t) { return t.state != before && answered(t); },
+                                *patience));
+    as_it_is = true;
+  }
+
+  http::reply out;
+  if (known->state == task_state::failed && known->fail_status != 0) {
+    error refused;
+    refused.code = errc::upstream_rejected;
+    refused.status = known->fail_status;
+    refused.message.text = known->fail_reason;
+    refused.may_retry = false;
+    // @ai-sdk/luma shows the text of the array form only.
+    if (refused.status == 422)
+      refused.violations.push_back({"upstream_rejected", {"body"}, known->fail_reason, ""});
+    out = error_reply(refused, c.on.errors);
+  } else {
+    task shown = *known;
+    if (!as_it_is) {  // a repeated create is answered as the first was
+      shown.state = task_state::queued;
+      shown.fail_reason.clear();
+    }
+    out = http::json_reply(201, dialect_of(c.on.speaks).render_created(shown, now()));
+  }
+  if (replayed) out.add_header("Idempotent-Replayed", "true");
+  if (patience) out.add_header("Preference-Applied", preference_applied(*patience));
+  co_return out;
+}
+
+// The same create came before.
+awaitable<http::reply> replay(call& c, const inserted& found, const json::object& request) {
+  if (found.what == inserted::outcome::other_request) {
+    co_return error_reply(key_taken(), c.on.errors);
+  }
+  watch::waiter change(c.in.changes, found.task_id);
+  auto known = c.in.tasks.find(c.who.id, found.task_id);
+  if (!known) co_return error_reply(known.error(), c.on.errors);
+  if (!*known) {
+    auto gone =
+        fail(errc::task_not_found, "Idempotency-Key: the generation it was used for has been deleted");
+    co_return error_reply(gone.error(), c.on.errors);
+  }
+  c.in.log.info("request {}: a repeated create, answered with task {}", c.http.id, found.task_id);
+  co_return co_await tell(c, change, std::move(*known), request, true);
+}
+
 awaitable<http::reply> submit(call& c, new_task asked) {
-  const timestamp now = wall_now();
+  const timestamp time = now();
+  const auto mark = claim_of(c, time);
+  if (!mark) co_return error_reply(mark.error(), c.on.errors);
+  if (*mark && (*mark)->what == claim::kind::key) {
+    const auto found = c.in.tasks.claimed(c.who.id, **mark);
+    if (!found) co_return error_reply(found.error(), c.on.errors);
+    if (*found) co_return co_await replay(c, **found, asked.request);
+  }
+  if (const std::string_view why = c.in.refuses_jobs(); !why.empty()) {
+    error full;
+    full.code = errc::disk_full;
+    full.retry_after_seconds = 30;
+    full.message.text = why;
+    co_return error_reply(full, c.on.errors);
+  }
+
   task t;
-  t.id = make_task_id(now, random_for_id());
+  t.id = make_task_id(time, random_for_id());
   t.owner = c.who.id;
   t.dialect = c.on.speaks;
   t.asked_at = c.on.asks_for;
   t.request = json::serialize(asked.request);
   t.callback_url = std::move(asked.callback_url);
-  t.created_at = t.updated_at = t.next_submit_at = now;
-  t.deadline = now + c.in.settings.submit.deadline;
+  t.created_at = t.updated_at = t.next_submit_at = time;
+  t.deadline = time + c.in.settings.submit.deadline;
   if (auto pinned = pin(c, asked.references, t); !pinned) co_return error_reply(pinned.error(), c.on.errors);
   if (!t.callback_url.empty() && !is_web_url(t.callback_url)) {
     c.in.log.warn("task {}: its callback_url is no http or https URL; it will not be called", t.id);
@@ -81,36 +161,25 @@ awaitable<http::reply> submit(call& c, new_task asked) {
     co_return error_reply(busy, c.on.errors);
   }
 
-  const std::string lane = t.upstream;
+  const task reserved = t;
   watch::waiter change(c.in.changes, t.id);
-  auto recorded = co_await insert(c.in.tasks, std::move(t));
+  auto recorded = co_await insert(c.in.tasks, std::move(t), *mark);
   if (!recorded) {
-    if (sent_now) c.in.submit.release(lane);
+    c.in.submit.release(reserved);
     c.in.log.error("request {}: the job was not recorded and not submitted: {}", c.http.id,
                    recorded.error().log.text);
     co_return error_reply(recorded.error(), c.on.errors);
   }
-  task_ptr known;
-  if (sent_now) {
-    c.in.submit.launch(std::move(*recorded));
-    known = co_await change.until(answered, c.in.settings.server.submit_wait);
-    if (const auto wait = sync_wait(asked.request)) known = co_await change.until(ended, *wait);
-  } else {
-    known = std::make_shared<const task>(std::move(*recorded));
+  if (recorded->what != inserted::outcome::fresh) {
+    c.in.submit.release(reserved);
+    co_return co_await replay(c, *recorded, asked.request);
   }
-
-  if (known->state == task_state::failed && known->fail_status != 0) {
-    error refused;
-    refused.code = errc::upstream_rejected;
-    refused.status = known->fail_status;
-    refused.message.text = known->fail_reason;
-    refused.may_retry = false;
-    // @ai-sdk/luma shows the text of the array form only.
-    if (refused.status == 422)
-      refused.violations.push_back({"upstream_rejected", {"body"}, known->fail_reason, ""});
-    co_return error_reply(refused, c.on.errors);
-  }
-  co_return http::json_reply(201, dialect_of(c.on.speaks).render_created(*known, wall_now()));
+  fault_point("inserted, not sent");
+  auto known = std::make_shared<const task>(recorded->value);
+  if (sent_now) c.in.submit.launch(std::move(recorded->value));
+  http::reply out = co_await tell(c, change, std::move(known), asked.request, false);
+  fault_point("saved, not answered");
+  co_return out;
 }
 
 }  // namespace

@@ -13,6 +13,10 @@ awaitable<http::reply> download_url(call& c);
 awaitable<http::reply> list_generations(call& c);
 awaitable<http::reply> batch_tasks(call& c);
 
+awaitable<http::reply> generation_events(call& c);
+awaitable<http::reply> task_events(call& c);
+awaitable<http::reply> upstream_callback(call& c);
+
 awaitable<http::reply> ping(call& c);
 awaitable<http::reply> healthz(call& c);
 awaitable<http::reply> readyz(call& c);

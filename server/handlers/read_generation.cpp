@@ -7,8 +7,10 @@
 #include "common/id.hpp"
 #include "common/validation.hpp"
 #include "common/view.hpp"
+#include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "server/handlers/handlers.hpp"
+#include "server/handlers/waiting.hpp"
 
 namespace relay::handlers {
 namespace {
@@ -42,11 +44,22 @@ result<task_ptr> find_own(call& c, std::string_view id) {
 }
 
 awaitable<http::reply> get_generation(call& c) {
-  const auto t = find_own(c, c.id);
+  const auto patience = preferred_wait(c);
+  std::optional<watch::waiter> change;
+  if (patience) change.emplace(c.in.changes, normalise_id(c.id), watch::manner::listens);
+  auto t = find_own(c, c.id);
   if (!t) co_return error_reply(t.error(), c.on.errors);
+  if (patience && !is_terminal((*t)->state)) {
+    const auto differs = [before = *t](const task& newer) {
+      return shared::official_state(newer.state) != shared::official_state(before->state) ||
+             newer.progress != before->progress;
+    };
+    if (auto newer = co_await change->until(differs, *patience)) t = std::move(newer);
+  }
   const rendering how = c.on.speaks == dialect_id::luma ? rendering::web_app : rendering::official;
   http::reply out;
-  out.body = c.in.rendered.get(how, **t, wall_now());
+  out.body = c.in.rendered.get(how, **t, now());
+  if (patience) out.add_header("Preference-Applied", preference_applied(*patience));
   co_return out;
 }
 
@@ -74,10 +87,10 @@ awaitable<http::reply> list_generations(call& c) {
   if (!wrong.none()) co_return error_reply(std::move(wrong).to_error(), c.on.errors);
   const auto page = c.in.tasks.list(c.who.id, limit, offset);
   if (!page) co_return error_reply(page.error(), c.on.errors);
-  const timestamp now = wall_now();
+  const timestamp time = now();
   json::array generations;
   generations.reserve(page->tasks.size());
-  for (const task& t : page->tasks) generations.emplace_back(dialect_of(c.on.speaks).render(t, now));
+  for (const task& t : page->tasks) generations.emplace_back(dialect_of(c.on.speaks).render(t, time));
   json::object body{{"has_more", page->has_more},
                     {"count", static_cast<std::int64_t>(page->tasks.size())},
                     {"limit", limit},

@@ -13,6 +13,12 @@ std::string_view request::header(boost::beast::http::field name) const {
   return {it->value().data(), it->value().size()};
 }
 
+std::string_view request::header(std::string_view name) const {
+  const auto it = headers->find(boost::core::string_view(name.data(), name.size()));
+  if (it == headers->end()) return {};
+  return {it->value().data(), it->value().size()};
+}
+
 void reply::add_header(std::string_view name, std::string_view value) {
   extra_.append(name).append(": ");
   for (const char c : value) {
@@ -46,7 +52,10 @@ void serialise(const reply& r, const reply_frame& frame, std::string_view date, 
   out.append(" ").append(reason_phrase(r.status));
   out.append("\r\nDate: ").append(date);
   out.append("\r\nServer: luma-relay\r\n");
-  if (r.status != 204 && r.status != 304) {
+  if (r.stream) {
+    out.append("Content-Type: ").append(r.content_type).append("\r\n");
+    if (!frame.http_1_0) out.append("Transfer-Encoding: chunked\r\n");
+  } else if (r.status != 204 && r.status != 304) {
     if (!r.body.empty()) out.append("Content-Type: ").append(r.content_type).append("\r\n");
     out.append("Content-Length: ");
     append_number(r.body.size());

@@ -4,10 +4,12 @@
 
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/verb.hpp>
+#include <functional>
 #include <string>
 #include <string_view>
 
 #include "common/json.hpp"
+#include "server/asio.hpp"
 
 namespace relay::http {
 
@@ -30,6 +32,16 @@ struct request {
   std::string token_name;
 
   std::string_view header(boost::beast::http::field name) const;
+  /// For fields that Beast has no number for; any case.
+  std::string_view header(std::string_view name) const;
+};
+
+/// Where an answer of no fixed length goes, a part at a time.
+class body_stream {
+ public:
+  virtual ~body_stream() = default;
+  /// False: the client is gone, or too slow; nothing more will arrive.
+  virtual awaitable<bool> send(std::string_view part) = 0;
 };
 
 class reply {
@@ -38,6 +50,8 @@ class reply {
   std::string_view content_type = "application/json";  // a literal
   std::string body;
   bool close = false;  // the connection ends after this answer
+  /// Set: the body is what this sends, in chunks, and the connection ends with it.
+  std::move_only_function<awaitable<>(body_stream&)> stream;
 
   /// The one writer of header fields beside those every answer has. CR, LF and NUL in a value are left out.
   void add_header(std::string_view name, std::string_view value);

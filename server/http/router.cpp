@@ -1,19 +1,29 @@
 #include "server/http/router.hpp"
 
+#include <algorithm>
+
 namespace relay::http {
 namespace {
 
-bool matches(std::string_view pattern, std::string_view path, std::string_view& id) {
-  const auto hole = pattern.find("{id}");
-  if (hole == std::string_view::npos) return pattern == path;
-  const std::string_view before = pattern.substr(0, hole);
-  const std::string_view after = pattern.substr(hole + 4);
-  if (path.size() <= before.size() + after.size() || !path.starts_with(before) || !path.ends_with(after))
-    return false;
-  const std::string_view middle = path.substr(before.size(), path.size() - before.size() - after.size());
-  if (middle.find('/') != std::string_view::npos) return false;
-  id = middle;
-  return true;
+// Segment by segment; "{id}" and "{key}" match any one that is not empty.
+bool matches(std::string_view pattern, std::string_view path, std::string_view& id, std::string_view& key) {
+  if (pattern.find('{') == std::string_view::npos) return pattern == path;
+  while (!pattern.empty() && !path.empty()) {
+    if (pattern.front() != '/' || path.front() != '/') return false;
+    const auto pattern_end = std::min(pattern.find('/', 1), pattern.size());
+    const auto path_end = std::min(path.find('/', 1), path.size());
+    const std::string_view want = pattern.substr(1, pattern_end - 1);
+    const std::string_view have = path.substr(1, path_end - 1);
+    if (want.starts_with('{')) {
+      if (have.empty()) return false;
+      (want == "{id}" ? id : key) = have;
+    } else if (want != have) {
+      return false;
+    }
+    pattern.remove_prefix(pattern_end);
+    path.remove_prefix(path_end);
+  }
+  return pattern.empty() && path.empty();
 }
 
 void add(std::string& allow, std::string_view method) {
@@ -29,8 +39,8 @@ route_match find_route(std::span<const route_pattern> table, verb method, std::s
   const verb wanted = method == verb::head ? verb::get : method;
   bool exact = false;
   for (std::size_t i = 0; i < table.size(); ++i) {
-    std::string_view id;
-    if (!matches(table[i].pattern, path, id)) continue;
+    std::string_view id, key;
+    if (!matches(table[i].pattern, path, id, key)) continue;
     const bool fixed = id.empty();
     const auto name = boost::beast::http::to_string(table[i].method);
     add(out.allow, {name.data(), name.size()});
@@ -43,6 +53,7 @@ route_match find_route(std::span<const route_pattern> table, verb method, std::s
     out.what = route_match::kind::found;
     out.index = i;
     out.id = id;
+    out.key = key;
     exact = fixed;
   }
   if (!out.allow.empty()) add(out.allow, "OPTIONS");

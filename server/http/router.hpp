@@ -1,7 +1,7 @@
 #pragma once
 
-// A table of routes and the search in it. A pattern is a path whose segment "{id}" matches any one segment;
-// fixed paths win over it. Pure.
+// A table of routes and the search in it. A pattern is a path whose segments "{id}" and "{key}" match any one
+// segment; fixed paths win over it. Pure.
 
 #include <span>
 #include <string>
@@ -16,6 +16,7 @@ struct route_match {
   enum class kind : std::uint8_t { found, no_path, no_method } what = kind::no_path;
   std::size_t index = 0;  // into the table, when found
   std::string_view id;    // what "{id}" matched; points into the path
+  std::string_view key;   // the same for "{key}"
   std::string allow;      // for `Allow`: methods of this path, when it exists
 };
 

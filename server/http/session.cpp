@@ -4,6 +4,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <cstdio>
 #include <random>
 
 #include "common/ascii.hpp"
@@ -128,6 +129,40 @@ awaitable<session::verdict> session::read_head() {
   }
 }
 
+// An answer's body as it comes. RFC 9112 §7.1.
+class session::chunks final : public body_stream {
+ public:
+  chunks(session& s, bool framed) : session_(s), framed_(framed) {}
+
+  awaitable<bool> send(std::string_view part) override {
+    if (!alive_ || part.empty()) co_return alive_;
+    std::string& out = session_.out_;
+    out.clear();
+    if (framed_) {
+      char size[20];
+      const int length = std::snprintf(size, sizeof size, "%zx\r\n", part.size());
+      out.append(size, static_cast<std::size_t>(length));
+    }
+    out.append(part);
+    if (framed_) out.append("\r\n");
+    bytes_ += out.size();
+    alive_ = co_await session_.send();
+    co_return alive_;
+  }
+  awaitable<bool> finish() {
+    if (!alive_ || !framed_) co_return alive_;
+    session_.out_ = "0\r\n\r\n";
+    co_return co_await session_.send();
+  }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  session& session_;
+  const bool framed_;
+  bool alive_ = true;
+  std::size_t bytes_ = 0;
+};
+
 awaitable<session::verdict> session::one_request() {
   if (co_await read_head() == verdict::end) co_return verdict::end;
   const auto started = steady_clock::now();
@@ -225,11 +260,18 @@ awaitable<session::verdict> session::one_request() {
 
   reply answer = co_await service_.handle(r);
 
-  const reply_frame frame{r.id, keep_alive && !answer.close && !draining_, http_1_0, r.method == verb::head};
+  const reply_frame frame{r.id, keep_alive && !answer.close && !answer.stream && !draining_, http_1_0,
+                          r.method == verb::head};
   out_.clear();
   serialise(answer, frame, shared_.date(), out_);
-  const std::size_t bytes = out_.size();
-  const bool sent = co_await send();
+  std::size_t bytes = out_.size();
+  bool sent = co_await send();
+  if (sent && answer.stream && !frame.head_only) {
+    chunks to(*this, !http_1_0);
+    co_await answer.stream(to);
+    sent = co_await to.finish();
+    bytes += to.bytes();
+  }
   service_.log({r, answer.status, bytes,
                 std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
   if (!sent) co_return verdict::end;

@@ -72,6 +72,7 @@ class session {
 
  private:
   enum class verdict : std::uint8_t { next, end };
+  class chunks;
 
   awaitable<verdict> one_request();
   awaitable<verdict> read_head();

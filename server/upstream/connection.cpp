@@ -28,9 +28,9 @@ awaitable<boost::system::error_code> connection::connect(const asio::ip::tcp::en
   co_return boost::system::error_code{};
 }
 
-awaitable<boost::system::error_code> connection::handshake() {
+awaitable<boost::system::error_code> connection::handshake(const std::string& host) {
   if (tls_ == nullptr) co_return boost::system::error_code{};
-  stream_ = tls_->make_stream(socket_);
+  stream_ = tls_->make_stream(socket_, host);
   auto [ec] = co_await stream_->async_handshake(asio::ssl::stream_base::client, as_result);
   co_return ec;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// One connection to an upstream, plain or TLS, with a deadline that closes it. Loop thread.
+// One connection to a peer, plain or TLS, with a deadline that closes it. Loop thread.
 
 #include <memory>
 #include <string>
@@ -19,7 +19,8 @@ class connection {
   using io_result = std::pair<boost::system::error_code, std::size_t>;
 
   awaitable<boost::system::error_code> connect(const asio::ip::tcp::endpoint& to);
-  awaitable<boost::system::error_code> handshake();
+  /// With the peer of this name. Throws boost::system::system_error when OpenSSL cannot make a stream.
+  awaitable<boost::system::error_code> handshake(const std::string& host);
   awaitable<io_result> write(std::string_view bytes);
   awaitable<io_result> read_some(asio::mutable_buffer into);
 

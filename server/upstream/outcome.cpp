@@ -9,7 +9,7 @@ namespace {
 
 using kind = submit_outcome::kind;
 
-constexpr milliseconds default_hold_off{2'000};
+constexpr milliseconds default_poll_hold_off{2'000};
 constexpr milliseconds account_hold_off{30'000};  // a bad key or no credits does not mend itself in seconds
 constexpr int max_retry_after = 300;
 
@@ -18,12 +18,14 @@ milliseconds retry_after(const exchange& x, milliseconds otherwise) {
   return milliseconds(1000 * std::min(x.retry_after_seconds, max_retry_after));
 }
 
-submit_outcome unavailable(std::string note, milliseconds hold_off) {
-  return {kind::unavailable, event::unavailable{}, std::move(note), hold_off};
+submit_outcome unavailable(std::string note, bool whole_upstream, milliseconds hold_off = {}) {
+  return {kind::unavailable, event::unavailable{{}, whole_upstream}, std::move(note), whole_upstream,
+          hold_off};
 }
 
+// An upstream that loses one answer may lose the next: it is left alone for a moment too.
 submit_outcome unknown(std::string note) {
-  return {kind::unknown, event::outcome_unknown{}, std::move(note), {}};
+  return {kind::unknown, event::outcome_unknown{}, std::move(note), true, {}};
 }
 
 }  // namespace
@@ -70,7 +72,7 @@ std::string refusal_text(int status, std::string_view body) {
 
 submit_outcome classify_submit(const exchange& x) {
   if (!x.answered) {
-    if (!x.bytes_left) return unavailable(x.problem, default_hold_off);
+    if (!x.bytes_left) return unavailable(x.problem, true);
     return unknown(x.problem);
   }
   const std::string status = "status " + std::to_string(x.status);
@@ -78,7 +80,7 @@ submit_outcome classify_submit(const exchange& x) {
     auto said = parse_job_text(x.body);
     if (said && !said->id.empty()) {
       const std::string id = said->id;
-      return {kind::accepted, event::accepted{std::move(*said), x.body}, "as " + id, {}};
+      return {kind::accepted, event::accepted{std::move(*said), x.body}, "as " + id, false, {}};
     }
     return unknown(status + ", but the answer names no job");
   }
@@ -87,16 +89,16 @@ submit_outcome classify_submit(const exchange& x) {
     // The key or the account: nothing was created, and no other request would fare better.
     case 401:
     case 402:
-      return unavailable(refusal + "; check this upstream's key and credits", account_hold_off);
+      return unavailable(refusal + "; check this upstream's key and credits", true, account_hold_off);
     // Nothing was created; it may be this request's model or rights, or the address: others may still pass.
     case 403:
     case 404:
     case 405:
     case 307:
     case 308:
-      return unavailable(refusal + "; check this upstream's url and what its key may do", {});
+      return unavailable(refusal + "; check this upstream's url and what its key may do", false);
     case 429:
-      return unavailable(refusal, retry_after(x, default_hold_off));
+      return unavailable(refusal, true, retry_after(x, {}));
     // Somebody gave up waiting, or is at work on the same thing.
     case 408:
     case 409:
@@ -106,7 +108,7 @@ submit_outcome classify_submit(const exchange& x) {
       break;
   }
   if (x.status >= 400 && x.status < 500) {
-    return {kind::rejected, event::rejected{x.status, refusal_text(x.status, x.body)}, refusal, {}};
+    return {kind::rejected, event::rejected{x.status, refusal_text(x.status, x.body)}, refusal, false, {}};
   }
   // 3xx: it may be the address of what was created; redirects are never followed. 5xx: the gateway in front
   // of the upstream may answer after the job was created, a 503 with Retry-After too.
@@ -114,21 +116,26 @@ submit_outcome classify_submit(const exchange& x) {
 }
 
 poll_outcome classify_poll(const exchange& x) {
-  if (!x.answered) return {event::poll_failed{}, "error", x.problem};
+  if (!x.answered) return {event::poll_failed{}, "error", x.problem, {}};
   if (x.status >= 200 && x.status < 300) {
     if (auto said = parse_job_text(x.body); said && said->state != job_state::unknown) {
-      return {event::polled{std::move(*said), x.body}, "ok", {}};
+      return {event::polled{std::move(*said), x.body}, "ok", {}, {}};
     } else if (said) {
       // A word we do not know is no failure: keep asking.
-      return {event::polled{std::move(*said), x.body}, "ok", "the state is a word we do not know; asking on"};
+      return {
+          event::polled{std::move(*said), x.body}, "ok", "the state is a word we do not know; asking on", {}};
     }
-    return {event::poll_failed{}, "error",
-            "status " + std::to_string(x.status) + ", but the answer holds no job"};
+    return {event::poll_failed{},
+            "error",
+            "status " + std::to_string(x.status) + ", but the answer holds no job",
+            {}};
   }
   const std::string note = "status " + std::to_string(x.status) + ": " + refusal_text(x.status, x.body);
-  if (x.status == 404 || x.status == 410) return {event::poll_failed{.not_found = true}, "not_found", note};
-  return {event::poll_failed{.not_found = false, .retry_after = retry_after(x, milliseconds{0})}, "error",
-          note};
+  if (x.status == 404 || x.status == 410)
+    return {event::poll_failed{.not_found = true}, "not_found", note, {}};
+  const milliseconds wait = retry_after(x, milliseconds{0});
+  const milliseconds everybody = x.status == 429 ? std::max(wait, default_poll_hold_off) : milliseconds{0};
+  return {event::poll_failed{.not_found = false, .retry_after = wait}, "error", note, everybody};
 }
 
 }  // namespace relay

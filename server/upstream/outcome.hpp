@@ -19,8 +19,9 @@ struct submit_outcome {
     unknown,      // bytes left and no usable answer: never again
   } what;
   task_event event;
-  std::string note;          // for the operator
-  milliseconds hold_off{0};  // no more creates to this upstream for so long
+  std::string note;             // for the operator
+  bool whole_upstream = false;  // the trouble is not this task's alone: nothing more goes there for a while
+  milliseconds hold_off{0};     // at least so long, if the upstream says
 };
 
 std::string_view name_of(submit_outcome::kind k);
@@ -30,8 +31,9 @@ submit_outcome classify_submit(const exchange& x);
 /// What an answer to a question means: `polled`, or `poll_failed`.
 struct poll_outcome {
   task_event event;
-  std::string_view name;  // for the metric: "ok", "not_found", "error"
-  std::string note;       // for the operator; empty when all is well
+  std::string_view name;     // for the metric: "ok", "not_found", "error"
+  std::string note;          // for the operator; empty when all is well
+  milliseconds hold_off{0};  // no more questions to this upstream for so long
 };
 
 poll_outcome classify_poll(const exchange& x);

@@ -15,14 +15,18 @@ int own_index() {
 
 }  // namespace
 
-tls_client::tls_client(const std::string& host, const std::string& ca_file)
-    : host_(host), context_(asio::ssl::context::tls_client), session_(nullptr, &SSL_SESSION_free) {
+tls_client::tls_client(const std::string& ca_file, bool one_host)
+    : context_(asio::ssl::context::tls_client), session_(nullptr, &SSL_SESSION_free) {
   SSL_CTX_set_min_proto_version(context_.native_handle(), TLS1_2_VERSION);
   context_.set_verify_mode(asio::ssl::verify_peer);
   if (ca_file.empty()) {
     context_.set_default_verify_paths();
   } else {
     context_.load_verify_file(ca_file);
+  }
+  if (!one_host) {
+    SSL_CTX_set_session_cache_mode(context_.native_handle(), SSL_SESS_CACHE_OFF);
+    return;
   }
   SSL_CTX_set_session_cache_mode(context_.native_handle(),
                                  SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -38,14 +42,14 @@ int tls_client::on_session(SSL* ssl, SSL_SESSION* session) {
   return 1;  // the session is ours now
 }
 
-std::unique_ptr<tls_client::stream> tls_client::make_stream(tcp_socket& socket) {
+std::unique_ptr<tls_client::stream> tls_client::make_stream(tcp_socket& socket, const std::string& host) {
   auto s = std::make_unique<stream>(socket, context_);
   boost::system::error_code is_name;
-  asio::ip::make_address(host_, is_name);
-  if (is_name && SSL_set_tlsext_host_name(s->native_handle(), host_.c_str()) != 1) {
-    throw boost::system::system_error(asio::error::invalid_argument, "server name indication for " + host_);
+  asio::ip::make_address(host, is_name);
+  if (is_name && SSL_set_tlsext_host_name(s->native_handle(), host.c_str()) != 1) {
+    throw boost::system::system_error(asio::error::invalid_argument, "server name indication for " + host);
   }
-  s->set_verify_callback(asio::ssl::host_name_verification(host_));
+  s->set_verify_callback(asio::ssl::host_name_verification(host));
   if (session_) SSL_set_session(s->native_handle(), session_.get());
   return s;
 }

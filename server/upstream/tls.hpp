@@ -17,18 +17,18 @@ namespace relay {
 class tls_client {
  public:
   /// `ca_file`: PEM of a private authority; empty: the system's. Throws boost::system::system_error.
-  tls_client(const std::string& host, const std::string& ca_file);
+  /// `one_host`: sessions are kept, because all streams go to the same host.
+  explicit tls_client(const std::string& ca_file, bool one_host = true);
   ~tls_client();
 
   using stream = asio::ssl::stream<tcp_socket&>;
   /// A stream set up for the host: SNI, name check, the last session. Throws boost::system::system_error.
-  std::unique_ptr<stream> make_stream(tcp_socket& socket);
+  std::unique_ptr<stream> make_stream(tcp_socket& socket, const std::string& host);
   asio::ssl::context& context() { return context_; }
 
  private:
   static int on_session(SSL* ssl, SSL_SESSION* session);
 
-  std::string host_;
   asio::ssl::context context_;
   std::unique_ptr<SSL_SESSION, void (*)(SSL_SESSION*)> session_;
 };

@@ -7,22 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "common/lifecycle.hpp"
 #include "common/outgoing.hpp"
 #include "config/config.hpp"
-#include "server/upstream/connection.hpp"
+#include "server/upstream/exchange.hpp"
 #include "server/upstream/resolver.hpp"
 
 namespace relay {
-
-/// What came of one exchange.
-struct exchange {
-  bool bytes_left = false;  // some byte of the request may have reached the upstream
-  bool answered = false;    // a whole answer came
-  int status = 0;
-  int retry_after_seconds = 0;  // from the answer; 0: none
-  std::string body;
-  std::string problem;  // for the operator: at which step it ended, and why; empty when answered
-};
 
 class upstream {
  public:
@@ -30,6 +21,10 @@ class upstream {
   upstream(asio::io_context& loop, deadlines& d, const upstream_config& c);
 
   const std::string& name() const { return config_.name; }
+  /// True once it was seen to echo a callback URL of ours: then a job without one is not ours.
+  bool echoes_markers() const { return echoes_markers_; }
+  void saw_marker(const task_event& answer, const std::string& public_url);
+  void saw_marker() { echoes_markers_ = true; }
   const upstream_config& settings() const { return config_; }
   protocol speaks() const { return protocol_; }
 
@@ -45,7 +40,6 @@ class upstream {
   };
 
   awaitable<leased> lease(steady_clock::duration freshness);
-  awaitable<exchange> run(connection& c, const std::string& request, bool& reusable);
   awaitable<exchange> one_exchange(const std::string& request, steady_clock::duration freshness,
                                    bool& was_reused);
   std::string make_request(std::string_view method, const std::string& path, std::string_view body) const;
@@ -57,6 +51,7 @@ class upstream {
   const protocol protocol_;
   std::unique_ptr<tls_client> tls_;  // null: plain
   host_addresses addresses_;
+  bool echoes_markers_ = false;
   std::vector<std::unique_ptr<connection>> idle_;  // the last used at the back
 };
 

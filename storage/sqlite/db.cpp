@@ -4,18 +4,19 @@
 
 #include <stdexcept>
 
+#include "common/fault_point.hpp"
 #include "storage/migrations.hpp"
 
 namespace relay::sqlite {
 
 std::unexpected<error> failed(std::string_view what, sqlite3* db) {
   const int code = db != nullptr ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
+  const bool full = (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE;
   error e;
-  e.code = errc::storage_unavailable;
+  e.code = full ? errc::disk_full : errc::storage_unavailable;
   e.retry_after_seconds = 5;
-  e.message.text = (code & 0xff) == SQLITE_FULL
-                       ? "The relay's disk is full; nothing was recorded. Try again later"
-                       : "The relay's database cannot be used now; nothing was recorded. Try again later";
+  e.message.text = full ? "The relay's disk is full; nothing was recorded. Try again later"
+                        : "The relay's database cannot be used now; nothing was recorded. Try again later";
   e.log.text = std::string(what) + ": " + (db != nullptr ? sqlite3_errmsg(db) : "out of memory") +
                " (SQLite code " + std::to_string(code) + ")";
   return std::unexpected(std::move(e));
@@ -76,7 +77,7 @@ void db::close::operator()(sqlite3* d) const {
   sqlite3_close_v2(d);
 }
 
-result<db> db::open(const std::string& path, role r) {
+result<db> db::open(const std::string& path, role r, std::string_view synchronous) {
   db d;
   sqlite3* raw = nullptr;
   const int flags =
@@ -101,6 +102,10 @@ result<db> db::open(const std::string& path, role r) {
                             : "PRAGMA query_only=ON; PRAGMA trusted_schema=OFF; PRAGMA wal_autocheckpoint=0;"
                               "PRAGMA mmap_size=0; PRAGMA cache_size=-16384;";
   if (auto done = d.run(pragmas); !done) return std::unexpected(std::move(done.error()));
+  if (r == role::writer && synchronous != "FULL") {
+    const std::string weaker = "PRAGMA synchronous=" + std::string(synchronous);
+    if (auto done = d.run(weaker.c_str()); !done) return std::unexpected(std::move(done.error()));
+  }
   d.wal_pages_ = std::make_unique<int>(0);
   if (r == role::writer) {
     sqlite3_wal_hook(
@@ -173,6 +178,7 @@ result<void> migrate(db& d) {
   }
   for (const migration& m : migrations()) {
     if (m.number <= version) continue;
+    fault_point("before a migration");
     const std::string sql = std::string("BEGIN IMMEDIATE;") + m.sql +
                             "PRAGMA user_version=" + std::to_string(m.number) + ";COMMIT;";
     if (auto done = d.run(sql.c_str()); !done) {

@@ -16,7 +16,8 @@ struct sqlite3_stmt;
 
 namespace relay::sqlite {
 
-/// `what` failed with SQLite's own code and words. Disk full, I/O and busy all arrive as storage_unavailable.
+/// `what` failed with SQLite's own code and words. A full disk is disk_full, all else
+/// storage_unavailable.
 std::unexpected<error> failed(std::string_view what, sqlite3* db);
 
 /// A prepared statement; reused: bind, step, reset.
@@ -62,7 +63,7 @@ enum class role : std::uint8_t { writer, reader };
 class db {
  public:
   /// Opens (the writer creates), sets the pragmas. Errors: storage_unavailable.
-  static result<db> open(const std::string& path, role r);
+  static result<db> open(const std::string& path, role r, std::string_view synchronous = "FULL");
 
   result<void> run(const char* sql);
   /// Throws std::logic_error if the SQL is wrong: it is a literal of ours.

@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "common/fault_point.hpp"
+
 namespace relay::sqlite {
 namespace {
 
@@ -80,37 +82,53 @@ void group_commit::run() {
   if (!broken_) (void)db_.checkpoint();  // a clean exit leaves a short log; nothing depends on it
 }
 
-void group_commit::commit(batch work) {
-  const auto started = std::chrono::steady_clock::now();
+// One transaction. What it fails with as a whole; each write's own end goes into `outcomes`.
+result<void> group_commit::transaction(batch& work, std::vector<result<void>>& outcomes, bool& lost_a_sync) {
   const auto run_one = [](statement& s) -> result<void> {
     const use guard(s);
     auto row = s.step();
     if (!row) return std::unexpected(std::move(row.error()));
     return {};
   };
-
-  std::vector<result<void>> outcomes(work.size());
-  result<void> whole = broken_ ? *broken_ : run_one(begin_);
-  bool lost_a_sync = false;
-  if (whole) {
-    for (std::size_t i = 0; i < work.size() && whole; ++i) {
-      outcomes[i] = run_one(savepoint_);
-      if (outcomes[i]) outcomes[i] = work[i]->apply();
-      if (!db_.in_transaction()) {
-        // Disk full, an I/O error, no memory: SQLite has rolled back everything. What would follow now would
-        // be outside of any transaction, and on disk although it is reported as failed.
-        whole = outcomes[i] ? failed("a write ended its transaction", db_.handle()) : outcomes[i];
-        break;
-      }
-      if (!outcomes[i]) whole = run_one(rollback_to_);
-      if (auto released = run_one(release_); !released && whole) whole = released;
+  outcomes.assign(work.size(), {});
+  result<void> whole = run_one(begin_);
+  if (!whole) return whole;
+  for (std::size_t i = 0; i < work.size() && whole; ++i) {
+    outcomes[i] = run_one(savepoint_);
+    if (outcomes[i]) outcomes[i] = work[i]->apply();
+    if (!db_.in_transaction()) {
+      // Disk full, an I/O error, no memory: SQLite has rolled back everything. What would follow now would
+      // be outside of any transaction, and on disk although it is reported as failed.
+      whole = outcomes[i] ? failed("a write ended its transaction", db_.handle()) : outcomes[i];
+      break;
     }
-    if (whole) whole = run_one(commit_);
-    lost_a_sync = !whole && db_.lost_a_sync();
-    if (db_.in_transaction()) (void)run_one(rollback_);
+    if (!outcomes[i] && outcomes[i].error().code == errc::disk_full) {
+      whole = outcomes[i];
+      break;
+    }
+    if (!outcomes[i]) whole = run_one(rollback_to_);
+    if (auto released = run_one(release_); !released && whole) whole = released;
+  }
+  if (whole) whole = run_one(commit_);
+  lost_a_sync = !whole && db_.lost_a_sync();
+  if (db_.in_transaction()) (void)run_one(rollback_);
+  return whole;
+}
+
+void group_commit::commit(batch work) {
+  const auto started = std::chrono::steady_clock::now();
+  std::vector<result<void>> outcomes(work.size());
+  bool lost_a_sync = false;
+  result<void> whole = broken_ ? *broken_ : transaction(work, outcomes, lost_a_sync);
+  if (!whole && whole.error().code == errc::disk_full && !lost_a_sync) {
+    // The ballast makes room, and a checkpoint lets the log begin anew in the room it has.
+    const bool room = hooks_.disk_full();
+    const bool emptied = db_.wal_pages() > 0 && db_.checkpoint().has_value();
+    if (room || emptied) whole = transaction(work, outcomes, lost_a_sync);
   }
   if (lost_a_sync && !broken_) {
     // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.
+    whole.error().may_retry = false;
     broken_ = whole;
     hooks_.warn(
         {"the disk failed to sync the database; no more writes until a restart: " + whole.error().log.text});
@@ -121,6 +139,7 @@ void group_commit::commit(batch work) {
     for (result<void>& o : outcomes) o = whole;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  fault_point("committed, not told");
 
   hooks_.post([this, work = std::move(work), outcomes = std::move(outcomes), seconds]() mutable {
     hooks_.committed(work.size(), seconds);
@@ -130,6 +149,7 @@ void group_commit::commit(batch work) {
 
 void group_commit::checkpoint_if_worth_it(bool idle) {
   if (db_.wal_pages() < (idle ? checkpoint_when_idle : checkpoint_always)) return;
+  fault_point("before a checkpoint");
   if (auto done = db_.checkpoint(); !done)
     hooks_.warn({"checkpoint failed, will try again: " + done.error().log.text});
 }

@@ -42,6 +42,7 @@ class group_commit {
 
   void run();
   void commit(batch work);
+  result<void> transaction(batch& work, std::vector<result<void>>& outcomes, bool& lost_a_sync);
   void checkpoint_if_worth_it(bool idle);
 
   db& db_;

@@ -4,6 +4,12 @@
 
 namespace relay::sqlite {
 
+namespace {
+
+constexpr int first_change = 12;
+
+}  // namespace
+
 void bind_task(statement& s, const task& t) {
   int i = 0;
   const auto next = [&i] { return ++i; };
@@ -13,12 +19,22 @@ void bind_task(statement& s, const task& t) {
   s.bind(next(), info(t.asked_at).name);
   s.bind(next(), t.platform);
   s.bind(next(), info(t.asked_at).action);
-  s.bind(next(), name_of(t.state));
-  s.bind(next(), std::int64_t{t.progress});
   s.bind(next(), t.request);
   s.bind(next(), t.callback_url);
-  s.bind(next(), t.upstream);
   s.bind(next(), std::int64_t{t.pinned});
+  s.bind(next(), to_column(t.created_at));  // submit_time
+  s.bind(next(), to_column(t.created_at));
+  bind_changes(s, t);
+}
+
+void bind_changes(statement& s, const task& t) {
+  int i = first_change - 1;
+  const auto next = [&i] { return ++i; };
+  s.bind(1, t.id);
+  s.bind(next(), name_of(t.state));
+  s.bind(next(), std::int64_t{t.progress});
+  s.bind(next(), t.upstream);
+  s.bind(next(), t.marker);
   s.bind(next(), t.upstream_id);
   s.bind(next(), t.reply);
   s.bind(next(), t.fail_reason);
@@ -26,14 +42,20 @@ void bind_task(statement& s, const task& t) {
   s.bind(next(), std::int64_t{t.attempts});
   s.bind(next(), std::int64_t{t.misses});
   s.bind(next(), std::int64_t{t.not_found});
+  s.bind(next(), t.owed);
+  s.bind(next(), std::int64_t{t.callbacks_done});
+  s.bind(next(), std::int64_t{t.callback_attempts});
+  s.bind(next(), std::int64_t{t.callback_stopped});
+  s.bind(next(), t.callback_problem);
   s.bind(next(), to_column(t.next_submit_at));
   s.bind(next(), to_column(t.next_poll_at));
+  s.bind(next(), to_column(t.next_reconcile_at));
   s.bind(next(), to_column(t.next_callback_at));
   s.bind(next(), to_column(t.deadline));
-  s.bind(next(), to_column(t.created_at));  // submit_time
+  s.bind(next(), to_column(t.attempted_at));
+  s.bind(next(), to_column(t.ambiguous_at));
   s.bind(next(), to_column(t.started_at));
   s.bind(next(), to_column(t.finished_at));
-  s.bind(next(), to_column(t.created_at));
   s.bind(next(), to_column(t.updated_at));
   s.bind(next(), t.revision);
 }
@@ -52,12 +74,15 @@ task read_task(const statement& s) {
   t.asked_at = endpoint_from(s.text(i++)).value_or(endpoint::generations);
   t.platform = text();
   ++i;  // action: follows from the endpoint
-  t.state = task_state_from(s.text(i++)).value_or(task_state::failed);
-  t.progress = small();
   t.request = text();
   t.callback_url = text();
-  t.upstream = text();
   t.pinned = number() != 0;
+  ++i;  // submit_time: the same as created_at
+  t.created_at = time();
+  t.state = task_state_from(s.text(i++)).value_or(task_state::failed);
+  t.progress = small();
+  t.upstream = text();
+  t.marker = text();
   t.upstream_id = text();
   t.reply = text();
   t.fail_reason = text();
@@ -65,14 +90,20 @@ task read_task(const statement& s) {
   t.attempts = small();
   t.misses = small();
   t.not_found = small();
+  t.owed = text();
+  t.callbacks_done = small();
+  t.callback_attempts = small();
+  t.callback_stopped = number() != 0;
+  t.callback_problem = text();
   t.next_submit_at = time();
   t.next_poll_at = time();
+  t.next_reconcile_at = time();
   t.next_callback_at = time();
   t.deadline = time();
-  ++i;  // submit_time: the same as created_at
+  t.attempted_at = time();
+  t.ambiguous_at = time();
   t.started_at = time();
   t.finished_at = time();
-  t.created_at = time();
   t.updated_at = time();
   t.revision = number();
   return t;
@@ -87,6 +118,8 @@ token read_token(const statement& s) {
   t.hint = s.text(3);
   t.created_at = from_column(s.integer(4));
   t.revoked_at = from_column(s.integer(5));
+  const auto webhook = s.blob(6);
+  t.webhook = secret(std::string(webhook.begin(), webhook.end()));
   return t;
 }
 

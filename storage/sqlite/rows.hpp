@@ -9,17 +9,23 @@
 namespace relay::sqlite {
 
 /// All columns of `task`, `id` first.
-#define RELAY_TASK_COLUMNS                                                                                  \
-  "id,task_id,owner,dialect,endpoint,platform,action,status,progress,request,callback_url,upstream,pinned," \
-  "upstream_id,data,fail_reason,fail_status,attempts,misses,not_found,next_submit_at,next_poll_at,"         \
-  "next_callback_at,deadline,submit_time,start_time,finish_time,created_at,updated_at,revision"
+#define RELAY_TASK_COLUMNS                                                                                   \
+  "id,task_id,owner,dialect,endpoint,platform,action,request,callback_url,pinned,submit_time,created_at,"    \
+  "status,progress,upstream,marker,upstream_id,data,fail_reason,fail_status,attempts,misses,not_found,owed," \
+  "callbacks_done,callback_attempts,callback_stopped,callback_problem,next_submit_at,next_poll_at,"          \
+  "next_reconcile_at,next_callback_at,deadline,attempted_at,ambiguous_at,start_time,finish_time,"            \
+  "updated_at,revision"
 
-/// Binds every column but `id` to ?1 … ?29 in that order; an insert stores one more than the revision. The
-/// task must outlive the step.
+/// Binds what never changes after the insert, from `task_id` to `created_at`, to ?1 … ?11, and the rest to
+/// ?12 … ?38, in that order. The task must outlive the step.
 void bind_task(statement& s, const task& t);
 
+/// Binds `task_id` to ?1 and the rest, from `status` on, to ?12 … ?38.
+void bind_changes(statement& s, const task& t);
+
 task read_task(const statement& s);
-token read_token(const statement& s);  // id,name,digest,hint,created_at,revoked_at
+#define RELAY_TOKEN_COLUMNS "id,name,digest,hint,created_at,revoked_at,webhook_secret"
+token read_token(const statement& s);
 
 inline std::int64_t to_column(timestamp t) {
   return t.time_since_epoch().count();

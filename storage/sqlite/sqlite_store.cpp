@@ -1,7 +1,9 @@
 #include "storage/sqlite/sqlite_store.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include "common/id.hpp"
 #include "common/lru.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
@@ -19,22 +21,65 @@ struct read_statements {
       : find(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE task_id=?1 AND owner=?2")),
         list(d.prepare("SELECT " RELAY_TASK_COLUMNS
                        " FROM task WHERE owner=?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3")),
+        load(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE task_id=?1")),
+        browse(d.prepare("SELECT " RELAY_TASK_COLUMNS
+                         " FROM task WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
+                         "AND (?3=0 OR next_reconcile_at>0) ORDER BY id DESC LIMIT ?4")),
         due_submit(d.prepare("SELECT " RELAY_TASK_COLUMNS
                              " FROM task WHERE next_submit_at>0 AND next_submit_at<=?1 "
                              "ORDER BY next_submit_at LIMIT ?2 OFFSET ?3")),
-        due_poll(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                           " FROM task WHERE next_poll_at>0 AND next_poll_at<=?1 "
-                           "ORDER BY next_poll_at LIMIT ?2 OFFSET ?3")),
+        due_reconcile(d.prepare("SELECT " RELAY_TASK_COLUMNS
+                                " FROM task WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 "
+                                "ORDER BY next_reconcile_at LIMIT ?2 OFFSET ?3")),
         next_submit(d.prepare("SELECT min(next_submit_at) FROM task WHERE next_submit_at>0")),
-        next_poll(d.prepare("SELECT min(next_poll_at) FROM task WHERE next_poll_at>0")),
+        next_reconcile(d.prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0")),
+        due_polls(d.prepare("SELECT task_id FROM task WHERE upstream=?1 AND next_poll_at>0 "
+                            "AND next_poll_at<=?2 ORDER BY next_poll_at LIMIT ?3")),
+        next_poll(d.prepare("SELECT min(next_poll_at) FROM task WHERE upstream=?1 AND next_poll_at>?2")),
+        polled(d.prepare("SELECT DISTINCT upstream FROM task WHERE next_poll_at>0")),
+        due_callbacks(d.prepare("SELECT task_id,callback_url,next_callback_at,id FROM task "
+                                "WHERE next_callback_at>0 AND next_callback_at<=?1 "
+                                "AND (next_callback_at,id)>(?2,?3) ORDER BY next_callback_at,id LIMIT ?4")),
+        next_callback(d.prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>?1")),
         in_state(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE status=?1 ORDER BY id LIMIT ?2")),
         count(d.prepare("SELECT status,count(*) FROM task GROUP BY status")),
-        count_open(d.prepare(
-            "SELECT count(*) FROM task WHERE status IN ('submitting','queued','dreaming') AND upstream=?1")),
-        tokens(d.prepare("SELECT id,name,digest,hint,created_at,revoked_at FROM token ORDER BY id")) {}
+        count_ambiguous(d.prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0")),
+        count_overdue(d.prepare("SELECT count(*) FROM task WHERE next_poll_at>0 AND next_poll_at<?1")),
+        count_owed(d.prepare("SELECT count(*) FROM task WHERE next_callback_at>0")),
+        open_at(d.prepare("SELECT task_id FROM task WHERE status IN ('submitting','queued','dreaming') AND "
+                          "upstream=?1")),
+        holds(d.prepare("SELECT 1 FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id=?3 LIMIT 1")),
+        claimed(d.prepare("SELECT task_id,request FROM claim "
+                          "WHERE owner=?1 AND digest=?2 AND kind='key' AND created_at>=?3")),
+        tokens(d.prepare("SELECT " RELAY_TOKEN_COLUMNS " FROM token ORDER BY id")),
+        token_by_id(d.prepare("SELECT " RELAY_TOKEN_COLUMNS " FROM token WHERE id=?1")) {}
 
-  statement find, list, due_submit, due_poll, next_submit, next_poll, in_state, count, count_open, tokens;
+  statement find, list, load, browse, due_submit, due_reconcile, next_submit, next_reconcile, due_polls,
+      next_poll, polled, due_callbacks, next_callback, in_state, count, count_ambiguous, count_overdue,
+      count_owed, open_at, holds, claimed, tokens, token_by_id;
 };
+
+result<std::int64_t> read_number(statement& s) {
+  auto row = s.step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  return *row ? s.integer(0) : 0;
+}
+
+result<std::vector<std::string>> read_texts(statement& s) {
+  std::vector<std::string> out;
+  for (;;) {
+    auto row = s.step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return out;
+    out.emplace_back(s.text(0));
+  }
+}
+
+result<timestamp> read_time(statement& s) {
+  auto v = read_number(s);
+  if (!v) return std::unexpected(std::move(v.error()));
+  return from_column(*v);
+}
 
 result<std::vector<task>> read_all(statement& s) {
   std::vector<task> out;
@@ -95,18 +140,77 @@ class sqlite_store final : public store {
 
   result<std::vector<task>> due(schedule which, timestamp now, std::int64_t limit,
                                 std::int64_t offset) override {
-    statement& s = which == schedule::submit ? read_.due_submit : read_.due_poll;
+    statement& s = which == schedule::submit ? read_.due_submit : read_.due_reconcile;
     const use guard(s);
     s.bind(1, to_column(now)).bind(2, limit).bind(3, offset);
     return read_all(s);
   }
 
   result<timestamp> next_due(schedule which) override {
-    statement& s = which == schedule::submit ? read_.next_submit : read_.next_poll;
+    statement& s = which == schedule::submit ? read_.next_submit : read_.next_reconcile;
     const use guard(s);
-    auto row = s.step();
+    return read_time(s);
+  }
+
+  result<task_ptr> load(const std::string& id) override {
+    if (const task_ptr* kept = cache_.find(id)) return *kept;
+    const use guard(read_.load);
+    read_.load.bind(1, id);
+    auto row = read_.load.step();
     if (!row) return std::unexpected(std::move(row.error()));
-    return from_column(s.integer(0));
+    if (!*row) return nullptr;
+    return keep(read_task(read_.load));
+  }
+
+  result<std::vector<task>> browse(const task_filter& filter) override {
+    const use guard(read_.browse);
+    read_.browse.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
+        .bind(2, filter.owner.value_or(0))
+        .bind(3, std::int64_t{filter.ambiguous})
+        .bind(4, filter.limit);
+    return read_all(read_.browse);
+  }
+
+  result<std::vector<std::string>> due_polls(const std::string& upstream, timestamp now,
+                                             std::int64_t limit) override {
+    const use guard(read_.due_polls);
+    read_.due_polls.bind(1, upstream).bind(2, to_column(now)).bind(3, limit);
+    return read_texts(read_.due_polls);
+  }
+
+  result<timestamp> next_poll(const std::string& upstream, timestamp after) override {
+    const use guard(read_.next_poll);
+    read_.next_poll.bind(1, upstream).bind(2, to_column(after));
+    return read_time(read_.next_poll);
+  }
+
+  result<std::vector<std::string>> polled_upstreams() override {
+    const use guard(read_.polled);
+    return read_texts(read_.polled);
+  }
+
+  result<std::vector<owed_callback>> due_callbacks(timestamp now, callback_cursor after,
+                                                   std::int64_t limit) override {
+    const use guard(read_.due_callbacks);
+    read_.due_callbacks.bind(1, to_column(now))
+        .bind(2, to_column(after.at))
+        .bind(3, after.row)
+        .bind(4, limit);
+    std::vector<owed_callback> out;
+    for (;;) {
+      auto row = read_.due_callbacks.step();
+      if (!row) return std::unexpected(std::move(row.error()));
+      if (!*row) return out;
+      out.push_back({std::string(read_.due_callbacks.text(0)),
+                     std::string(read_.due_callbacks.text(1)),
+                     {from_column(read_.due_callbacks.integer(2)), read_.due_callbacks.integer(3)}});
+    }
+  }
+
+  result<timestamp> next_callback(timestamp after) override {
+    const use guard(read_.next_callback);
+    read_.next_callback.bind(1, to_column(after));
+    return read_time(read_.next_callback);
   }
 
   result<std::vector<task>> in_state(task_state state, std::int64_t limit) override {
@@ -127,12 +231,44 @@ class sqlite_store final : public store {
     }
   }
 
-  result<std::int64_t> count_open(const std::string& upstream) override {
-    const use guard(read_.count_open);
-    read_.count_open.bind(1, upstream);
-    auto row = read_.count_open.step();
+  result<std::int64_t> count_ambiguous() override {
+    const use guard(read_.count_ambiguous);
+    return read_number(read_.count_ambiguous);
+  }
+  result<std::int64_t> count_overdue(timestamp before) override {
+    const use guard(read_.count_overdue);
+    read_.count_overdue.bind(1, to_column(before));
+    return read_number(read_.count_overdue);
+  }
+  result<std::int64_t> count_owed() override {
+    const use guard(read_.count_owed);
+    return read_number(read_.count_owed);
+  }
+
+  result<std::vector<std::string>> open_at(const std::string& upstream) override {
+    const use guard(read_.open_at);
+    read_.open_at.bind(1, upstream);
+    return read_texts(read_.open_at);
+  }
+
+  result<bool> holds(const std::string& upstream, const std::string& upstream_id, timestamp since) override {
+    const std::string oldest = make_task_id(since, {});
+    const use guard(read_.holds);
+    read_.holds.bind(1, oldest).bind(2, upstream).bind(3, upstream_id);
+    return read_.holds.step();
+  }
+
+  result<std::optional<inserted>> claimed(std::int64_t owner, const claim& c) override {
+    const use guard(read_.claimed);
+    read_.claimed.bind(1, owner).bind(2, c.digest).bind(3, to_column(c.since));
+    auto row = read_.claimed.step();
     if (!row) return std::unexpected(std::move(row.error()));
-    return read_.count_open.integer(0);
+    if (!*row) return std::nullopt;
+    inserted out;
+    const bool same = std::ranges::equal(read_.claimed.blob(1), c.request);
+    out.what = same ? inserted::outcome::repeated : inserted::outcome::other_request;
+    out.task_id = read_.claimed.text(0);
+    return out;
   }
 
   result<std::vector<token>> tokens() override {
@@ -146,8 +282,17 @@ class sqlite_store final : public store {
     }
   }
 
-  void insert(task t, written<task> done) override {
-    commits_.push(write_new_task(write_, saved_, std::move(t), std::move(done)));
+  result<std::optional<token>> token_by_id(std::int64_t id) override {
+    const use guard(read_.token_by_id);
+    read_.token_by_id.bind(1, id);
+    auto row = read_.token_by_id.step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return std::nullopt;
+    return read_token(read_.token_by_id);
+  }
+
+  void insert(task t, std::optional<claim> c, written<inserted> done) override {
+    commits_.push(write_new_task(write_, saved_, std::move(t), std::move(c), std::move(done)));
   }
   void save(task t, written<task> done) override {
     commits_.push(write_task(write_, saved_, std::move(t), std::move(done)));
@@ -157,6 +302,22 @@ class sqlite_store final : public store {
   }
   void revoke_token(const std::string& name, timestamp now, written<token> done) override {
     commits_.push(write_revocation(write_, name, now, std::move(done)));
+  }
+  void set_webhook_secret(const std::string& name, secret bytes, written<token> done) override {
+    commits_.push(write_webhook_secret(write_, name, std::move(bytes), std::move(done)));
+  }
+  void rebase(timestamp now, schedule_limits limits, written<std::int64_t> done) override {
+    commits_.push(write_rebase(write_, now, limits, std::move(done)));
+  }
+  void purge_claims(timestamp before, std::int64_t limit, written<std::int64_t> done) override {
+    commits_.push(write_claim_purge(write_, before, limit, std::move(done)));
+  }
+  void purge_tasks(timestamp before, std::int64_t limit, written<std::int64_t> done) override {
+    auto gone = [this](const std::vector<std::string>& ids) {
+      for (const std::string& id : ids) cache_.erase(id);
+      hooks_.purged(ids);
+    };
+    commits_.push(write_task_purge(write_, std::move(gone), before, limit, std::move(done)));
   }
 
   std::size_t queued() const override { return commits_.queued(); }
@@ -189,7 +350,7 @@ class sqlite_store final : public store {
 result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, store_hooks hooks) {
   auto lock = sqlite::lock_file::acquire(options.path + ".lock");
   if (!lock) return std::unexpected(std::move(lock.error()));
-  auto writer = sqlite::db::open(options.path, sqlite::role::writer);
+  auto writer = sqlite::db::open(options.path, sqlite::role::writer, options.synchronous);
   if (!writer) return std::unexpected(std::move(writer.error()));
   if (auto done = sqlite::quick_check(*writer); !done) return std::unexpected(std::move(done.error()));
   if (auto done = sqlite::migrate(*writer); !done) return std::unexpected(std::move(done.error()));

@@ -15,6 +15,7 @@ struct sqlite_options {
   std::string path;
   std::size_t queue_limit = 10'000;  // writes that may wait
   std::size_t cache_tasks = 10'000;  // 0: no cache
+  std::string synchronous = "FULL";  // anything less loses acknowledged jobs, as its test shows
 };
 
 /// Takes the lock file `<path>.lock`, opens, migrates, checks. Errors: conflict (another process has it),

@@ -1,7 +1,9 @@
 #include "storage/sqlite/writes.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include "common/id.hpp"
 #include "storage/sqlite/rows.hpp"
 
 namespace relay::sqlite {
@@ -9,21 +11,39 @@ namespace relay::sqlite {
 write_statements::write_statements(db& d)
     : connection(d),
       insert_task(
-          d.prepare("INSERT INTO task(task_id,owner,dialect,endpoint,platform,action,status,progress,request,"
-                    "callback_url,upstream,pinned,upstream_id,data,fail_reason,fail_status,attempts,misses,"
-                    "not_found,next_submit_at,next_poll_at,next_callback_at,deadline,submit_time,start_time,"
-                    "finish_time,created_at,updated_at,revision) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,"
-                    "?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29+1)")),
+          d.prepare("INSERT INTO task(" RELAY_TASK_COLUMNS
+                    ") VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,"
+                    "?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31,?32,?33,?34,?35,?36,?37,?38+1)")),
       // What a client asked for never changes after the insert: only what happens to it does.
-      save_task(
-          d.prepare("UPDATE task SET status=?2,progress=?3,upstream=?4,upstream_id=?5,data=?6,fail_reason=?7,"
-                    "fail_status=?8,attempts=?9,misses=?10,not_found=?11,next_submit_at=?12,next_poll_at=?13,"
-                    "next_callback_at=?14,deadline=?15,start_time=?16,finish_time=?17,updated_at=?18,"
-                    "revision=?19+1 WHERE task_id=?1 AND revision=?19")),
-      insert_token(d.prepare("INSERT INTO token(name,digest,hint,created_at) VALUES(?1,?2,?3,?4)")),
-      find_token(d.prepare(
-          "SELECT id,name,digest,hint,created_at,revoked_at FROM token WHERE name=?1 AND revoked_at=0")),
-      revoke_token(d.prepare("UPDATE token SET revoked_at=?2 WHERE id=?1 AND revoked_at=0")) {}
+      save_task(d.prepare(
+          "UPDATE task SET status=?12,progress=?13,upstream=?14,marker=?15,upstream_id=?16,data=?17,"
+          "fail_reason=?18,fail_status=?19,attempts=?20,misses=?21,not_found=?22,owed=?23,callbacks_done=?24,"
+          "callback_attempts=?25,callback_stopped=?26,callback_problem=?27,next_submit_at=?28,"
+          "next_poll_at=?29,next_reconcile_at=?30,next_callback_at=?31,deadline=?32,attempted_at=?33,"
+          "ambiguous_at=?34,start_time=?35,finish_time=?36,updated_at=?37,revision=?38+1 "
+          "WHERE task_id=?1 AND revision=?38")),
+      insert_token(d.prepare("INSERT INTO token(name,digest,hint,created_at,webhook_secret) "
+                             "VALUES(?1,?2,?3,?4,?5)")),
+      find_token(d.prepare("SELECT " RELAY_TOKEN_COLUMNS " FROM token WHERE name=?1 AND revoked_at=0")),
+      revoke_token(d.prepare("UPDATE token SET revoked_at=?2 WHERE id=?1 AND revoked_at=0")),
+      set_webhook(d.prepare("UPDATE token SET webhook_secret=?2 WHERE id=?1")),
+      find_key(d.prepare("SELECT id,task_id,request,created_at FROM claim "
+                         "WHERE owner=?1 AND digest=?2 AND kind='key'")),
+      drop_claim(d.prepare("DELETE FROM claim WHERE id=?1")),
+      // The newest of those whose last send came before this one: two equal jobs of one client that are both
+      // sent again find one each.
+      find_repeat(d.prepare("SELECT id,task_id FROM claim WHERE owner=?1 AND digest=?2 AND kind='repeat' "
+                            "AND repeats<?3 AND created_at>=?4 ORDER BY repeats DESC,id DESC LIMIT 1")),
+      count_repeat(d.prepare("UPDATE claim SET repeats=?2 WHERE id=?1")),
+      insert_claim(d.prepare("INSERT INTO claim(owner,kind,digest,request,task_id,repeats,created_at) "
+                             "VALUES(?1,?2,?3,?4,?5,?6,?7)")),
+      purge_claims(d.prepare("DELETE FROM claim WHERE id IN "
+                             "(SELECT id FROM claim WHERE created_at<?1 ORDER BY created_at LIMIT ?2)")),
+      // Ids begin with the time of creation, which is not after the end.
+      old_tasks(d.prepare("SELECT id,task_id FROM task WHERE task_id<?1 AND status IN ('completed','failed') "
+                          "AND finish_time<?2 AND next_poll_at=0 AND next_callback_at=0 "
+                          "ORDER BY task_id LIMIT ?3")),
+      delete_task(d.prepare("DELETE FROM task WHERE id=?1")) {}
 
 namespace {
 
@@ -56,10 +76,111 @@ class write_of : public write {
   written<T> done_;
 };
 
-class write_of_task : public write_of<task> {
+class task_insert final : public write_of<inserted> {
  public:
-  write_of_task(write_statements& s, const saved_function& saved, task t, written<task> done)
+  task_insert(write_statements& s, const saved_function& saved, task t, std::optional<claim> c,
+              written<inserted> done)
+      : write_of(s, {inserted::outcome::fresh, std::move(t), {}}, std::move(done)),
+        saved_(saved),
+        claim_(std::move(c)) {}
+
+  result<void> apply() override {
+    value_.what = inserted::outcome::fresh;
+    if (claim_) {
+      auto found = claim_->what == claim::kind::key ? find_key() : find_repeat();
+      if (!found || *found) return found ? result<void>{} : std::unexpected(std::move(found.error()));
+    }
+    {
+      const use guard(s_.insert_task);
+      bind_task(s_.insert_task, value_.value);
+      if (auto ok = run(s_.insert_task); !ok) return ok;
+      value_.value.row = s_.connection.last_row();
+    }
+    return claim_ ? keep_claim() : result<void>{};
+  }
+
+ private:
+  // True: the key is taken, and value_ says by what.
+  result<bool> find_key() {
+    std::int64_t expired = 0;
+    {
+      const use guard(s_.find_key);
+      s_.find_key.bind(1, value_.value.owner).bind(2, claim_->digest);
+      const auto row = s_.find_key.step();
+      if (!row) return std::unexpected(row.error());
+      if (!*row) return false;
+      if (from_column(s_.find_key.integer(3)) >= claim_->since) {
+        const bool same = std::ranges::equal(s_.find_key.blob(2), claim_->request);
+        value_.what = same ? inserted::outcome::repeated : inserted::outcome::other_request;
+        value_.task_id = s_.find_key.text(1);
+        return true;
+      }
+      expired = s_.find_key.integer(0);
+    }
+    const use guard(s_.drop_claim);
+    s_.drop_claim.bind(1, expired);
+    if (auto dropped = run(s_.drop_claim); !dropped) return std::unexpected(std::move(dropped.error()));
+    return false;
+  }
+
+  result<bool> find_repeat() {
+    std::int64_t row_id = 0;
+    {
+      const use guard(s_.find_repeat);
+      s_.find_repeat.bind(1, value_.value.owner)
+          .bind(2, claim_->digest)
+          .bind(3, std::int64_t{claim_->repeats})
+          .bind(4, to_column(claim_->since));
+      const auto row = s_.find_repeat.step();
+      if (!row) return std::unexpected(row.error());
+      if (!*row) return false;
+      row_id = s_.find_repeat.integer(0);
+      value_.what = inserted::outcome::repeated;
+      value_.task_id = s_.find_repeat.text(1);
+    }
+    const use guard(s_.count_repeat);
+    s_.count_repeat.bind(1, row_id).bind(2, std::int64_t{claim_->repeats});
+    if (auto counted = run(s_.count_repeat); !counted) return std::unexpected(std::move(counted.error()));
+    return true;
+  }
+
+  result<void> keep_claim() {
+    const use guard(s_.insert_claim);
+    s_.insert_claim.bind(1, value_.value.owner)
+        .bind(2, std::string_view(claim_->what == claim::kind::key ? "key" : "repeat"))
+        .bind(3, claim_->digest)
+        .bind(4, claim_->request)
+        .bind(5, value_.value.id)
+        .bind(6, std::int64_t{claim_->repeats})
+        .bind(7, to_column(value_.value.created_at));
+    return run(s_.insert_claim);
+  }
+
+  void committed() override {
+    if (value_.what != inserted::outcome::fresh) return;
+    ++value_.value.revision;
+    saved_(value_.value);
+  }
+
+  const saved_function& saved_;
+  std::optional<claim> claim_;
+};
+
+class task_save final : public write_of<task> {
+ public:
+  task_save(write_statements& s, const saved_function& saved, task t, written<task> done)
       : write_of(s, std::move(t), std::move(done)), saved_(saved) {}
+
+  result<void> apply() override {
+    const use guard(s_.save_task);
+    bind_changes(s_.save_task, value_);
+    if (auto ok = run(s_.save_task); !ok) return ok;
+    if (s_.connection.changes() != 1) {
+      return fail(errc::conflict,
+                  "task " + value_.id + " is no longer at revision " + std::to_string(value_.revision));
+    }
+    return {};
+  }
 
  private:
   void committed() override {
@@ -69,49 +190,9 @@ class write_of_task : public write_of<task> {
   const saved_function& saved_;
 };
 
-class task_insert final : public write_of_task {
- public:
-  using write_of_task::write_of_task;
-  result<void> apply() override {
-    const use guard(s_.insert_task);
-    bind_task(s_.insert_task, value_);
-    if (auto ok = run(s_.insert_task); !ok) return ok;
-    value_.row = s_.connection.last_row();
-    return {};
-  }
-};
-
-class task_save final : public write_of_task {
- public:
-  using write_of_task::write_of_task;
-  result<void> apply() override {
-    const task& t = value_;
-    statement& s = s_.save_task;
-    const use guard(s);
-    s.bind(1, t.id)
-        .bind(2, name_of(t.state))
-        .bind(3, std::int64_t{t.progress})
-        .bind(4, t.upstream)
-        .bind(5, t.upstream_id);
-    s.bind(6, t.reply)
-        .bind(7, t.fail_reason)
-        .bind(8, std::int64_t{t.fail_status})
-        .bind(9, std::int64_t{t.attempts});
-    s.bind(10, std::int64_t{t.misses})
-        .bind(11, std::int64_t{t.not_found})
-        .bind(12, to_column(t.next_submit_at));
-    s.bind(13, to_column(t.next_poll_at))
-        .bind(14, to_column(t.next_callback_at))
-        .bind(15, to_column(t.deadline));
-    s.bind(16, to_column(t.started_at)).bind(17, to_column(t.finished_at)).bind(18, to_column(t.updated_at));
-    s.bind(19, t.revision);
-    if (auto ok = run(s); !ok) return ok;
-    if (s_.connection.changes() != 1) {
-      return fail(errc::conflict, "task " + t.id + " is no longer at revision " + std::to_string(t.revision));
-    }
-    return {};
-  }
-};
+std::span<const unsigned char> bytes_of(const secret& s) {
+  return {reinterpret_cast<const unsigned char*>(s.reveal().data()), s.reveal().size()};
+}
 
 class token_insert final : public write_of<token> {
  public:
@@ -121,7 +202,8 @@ class token_insert final : public write_of<token> {
     s_.insert_token.bind(1, value_.name)
         .bind(2, value_.digest)
         .bind(3, value_.hint)
-        .bind(4, to_column(value_.created_at));
+        .bind(4, to_column(value_.created_at))
+        .bind(5, bytes_of(value_.webhook));
     auto ok = run(s_.insert_token);
     if (!ok && ok.error().code == errc::conflict) {
       return fail(errc::conflict, "there is a token named \"" + value_.name +
@@ -132,21 +214,26 @@ class token_insert final : public write_of<token> {
   }
 };
 
+// Finds the token in force with a name.
+result<token> token_named(write_statements& s, const std::string& name) {
+  const use guard(s.find_token);
+  s.find_token.bind(1, name);
+  const auto row = s.find_token.step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row)
+    return fail(errc::task_not_found,
+                "there is no token named \"" + name + "\"; `luma-relay token list` shows them");
+  return read_token(s.find_token);
+}
+
 class token_revoke final : public write_of<token> {
  public:
   token_revoke(write_statements& s, std::string name, timestamp now, written<token> done)
       : write_of(s, {}, std::move(done)), name_(std::move(name)), now_(now) {}
   result<void> apply() override {
-    {
-      const use guard(s_.find_token);
-      s_.find_token.bind(1, name_);
-      const auto row = s_.find_token.step();
-      if (!row) return std::unexpected(row.error());
-      if (!*row)
-        return fail(errc::task_not_found,
-                    "there is no token named \"" + name_ + "\"; `luma-relay token list` shows them");
-      value_ = read_token(s_.find_token);
-    }
+    auto found = token_named(s_, name_);
+    if (!found) return std::unexpected(std::move(found.error()));
+    value_ = std::move(*found);
     const use guard(s_.revoke_token);
     s_.revoke_token.bind(1, value_.id).bind(2, to_column(now_));
     value_.revoked_at = now_;
@@ -158,12 +245,121 @@ class token_revoke final : public write_of<token> {
   timestamp now_;
 };
 
+class webhook_secret_set final : public write_of<token> {
+ public:
+  webhook_secret_set(write_statements& s, std::string name, secret bytes, written<token> done)
+      : write_of(s, {}, std::move(done)), name_(std::move(name)), bytes_(std::move(bytes)) {}
+  result<void> apply() override {
+    auto found = token_named(s_, name_);
+    if (!found) return std::unexpected(std::move(found.error()));
+    value_ = std::move(*found);
+    value_.webhook = bytes_;
+    const use guard(s_.set_webhook);
+    s_.set_webhook.bind(1, value_.id).bind(2, bytes_of(bytes_));
+    return run(s_.set_webhook);
+  }
+
+ private:
+  std::string name_;
+  secret bytes_;
+};
+
+class schedule_rebase final : public write_of<std::int64_t> {
+ public:
+  schedule_rebase(write_statements& s, timestamp now, schedule_limits limits, written<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), now_(now), limits_(limits) {}
+  result<void> apply() override {
+    value_ = 0;
+    const schedule_limits& l = limits_;
+    // Each on an index: only tasks that are on a schedule are read.
+    const struct {
+      const char* sql;
+      milliseconds ahead;
+    } steps[] = {
+        {"UPDATE task SET next_submit_at=?1 WHERE next_submit_at>?2", l.submit},
+        {"UPDATE task SET next_poll_at=?1 WHERE next_poll_at>?2", l.poll},
+        {"UPDATE task SET next_reconcile_at=?1 WHERE next_reconcile_at>?2", l.reconcile},
+        {"UPDATE task SET next_callback_at=?1 WHERE next_callback_at>?2", l.callback},
+        {"UPDATE task SET deadline=?2 WHERE next_submit_at>0 AND deadline>?2", l.submit_deadline},
+        {"UPDATE task SET deadline=?2 WHERE status IN ('queued','dreaming') AND deadline>?2", l.job_deadline},
+        {"UPDATE task SET deadline=?2 WHERE status='failed' AND next_poll_at>0 AND deadline>?2", l.late_for},
+        {"UPDATE task SET ambiguous_at=?1 WHERE next_reconcile_at>0 AND ambiguous_at>?2", milliseconds(0)},
+    };
+    for (const auto& step : steps) {
+      statement s = s_.connection.prepare(step.sql);
+      s.bind(1, to_column(now_)).bind(2, to_column(now_ + step.ahead));
+      if (auto done = run(s); !done) return done;
+      value_ += s_.connection.changes();
+    }
+    return {};
+  }
+
+ private:
+  timestamp now_;
+  schedule_limits limits_;
+};
+
+class claim_purge final : public write_of<std::int64_t> {
+ public:
+  claim_purge(write_statements& s, timestamp before, std::int64_t limit, written<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), before_(before), limit_(limit) {}
+  result<void> apply() override {
+    const use guard(s_.purge_claims);
+    s_.purge_claims.bind(1, to_column(before_)).bind(2, limit_);
+    if (auto done = run(s_.purge_claims); !done) return done;
+    value_ = s_.connection.changes();
+    return {};
+  }
+
+ private:
+  timestamp before_;
+  std::int64_t limit_;
+};
+
+class task_purge final : public write_of<std::int64_t> {
+ public:
+  task_purge(write_statements& s, std::function<void(const std::vector<std::string>&)> gone, timestamp before,
+             std::int64_t limit, written<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), gone_(std::move(gone)), before_(before), limit_(limit) {}
+  result<void> apply() override {
+    ids_.clear();
+    std::vector<std::int64_t> rows;
+    {
+      const std::string newest = make_task_id(before_, {});
+      const use guard(s_.old_tasks);
+      s_.old_tasks.bind(1, newest).bind(2, to_column(before_)).bind(3, limit_);
+      for (;;) {
+        const auto row = s_.old_tasks.step();
+        if (!row) return std::unexpected(row.error());
+        if (!*row) break;
+        rows.push_back(s_.old_tasks.integer(0));
+        ids_.emplace_back(s_.old_tasks.text(1));
+      }
+    }
+    for (const std::int64_t row : rows) {
+      const use guard(s_.delete_task);
+      s_.delete_task.bind(1, row);
+      if (auto done = run(s_.delete_task); !done) return done;
+    }
+    value_ = std::ssize(rows);
+    return {};
+  }
+
+ private:
+  void committed() override { gone_(ids_); }
+
+  std::function<void(const std::vector<std::string>&)> gone_;
+  timestamp before_;
+  std::int64_t limit_;
+  std::vector<std::string> ids_;
+};
+
 }  // namespace
 
 std::unique_ptr<write> write_new_task(write_statements& s, const saved_function& saved, task t,
-                                      written<task> done) {
+                                      std::optional<claim> c, written<inserted> done) {
   t.revision = 0;  // stored as 1
-  return std::make_unique<task_insert>(s, saved, std::move(t), std::move(done));
+  return std::make_unique<task_insert>(s, saved, std::move(t), std::move(c), std::move(done));
 }
 
 std::unique_ptr<write> write_task(write_statements& s, const saved_function& saved, task t,
@@ -178,6 +374,27 @@ std::unique_ptr<write> write_new_token(write_statements& s, token t, written<tok
 std::unique_ptr<write> write_revocation(write_statements& s, std::string name, timestamp now,
                                         written<token> done) {
   return std::make_unique<token_revoke>(s, std::move(name), now, std::move(done));
+}
+
+std::unique_ptr<write> write_webhook_secret(write_statements& s, std::string name, secret bytes,
+                                            written<token> done) {
+  return std::make_unique<webhook_secret_set>(s, std::move(name), std::move(bytes), std::move(done));
+}
+
+std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
+                                    written<std::int64_t> done) {
+  return std::make_unique<schedule_rebase>(s, now, limits, std::move(done));
+}
+
+std::unique_ptr<write> write_claim_purge(write_statements& s, timestamp before, std::int64_t limit,
+                                         written<std::int64_t> done) {
+  return std::make_unique<claim_purge>(s, before, limit, std::move(done));
+}
+
+std::unique_ptr<write> write_task_purge(write_statements& s,
+                                        std::function<void(const std::vector<std::string>&)> gone,
+                                        timestamp before, std::int64_t limit, written<std::int64_t> done) {
+  return std::make_unique<task_purge>(s, std::move(gone), before, limit, std::move(done));
 }
 
 }  // namespace relay::sqlite

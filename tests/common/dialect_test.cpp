@@ -342,14 +342,25 @@ TEST(outgoing, what_goes_upstream) {
        R"({"prompt":"abc","model":"ray-2"})"},
   };
   for (const auto& row : table) {
-    const auto out = make_outgoing(row.t, row.speaks, "ray-2", theirs);
+    const auto out = make_outgoing(row.t, {row.speaks, "ray-2", ""}, theirs);
     ASSERT_TRUE(out) << row.what;
     EXPECT_EQ(out->path, row.path) << row.what;
     EXPECT_EQ(parse(out->body), parse(row.body)) << row.what;
   }
-  EXPECT_FALSE(make_outgoing(asked(extend), protocol::luma, "", none));
-  EXPECT_EQ(parse(make_outgoing(asked(R"({"prompt":"abc"})"), protocol::luma, "", none)->body),
-            parse(R"({"prompt":"abc"})"));
+  EXPECT_FALSE(make_outgoing(asked(extend), {}, none));
+  EXPECT_EQ(parse(make_outgoing(asked(R"({"prompt":"abc"})"), {}, none)->body), parse(R"({"prompt":"abc"})"));
+  // The relay's own address goes upstream, never the client's.
+  task marked = asked(R"({"prompt":"abc"})");
+  marked.id = "t-1";
+  marked.marker = "s3cret";
+  marked.callback_url = "https://client.example.com/hook";
+  EXPECT_EQ(parse(make_outgoing(marked, {protocol::luma, "", "https://relay.example.com/"}, none)->body),
+            parse(R"({"prompt":"abc","callback_url":"https://relay.example.com/callbacks/t-1/s3cret"})"));
+  EXPECT_EQ(parse(make_outgoing(marked, {protocol::station, "", "https://r"}, none)->body)
+                .as_object()
+                .at("notify_hook"),
+            "https://r/callbacks/t-1/s3cret");
+  EXPECT_EQ(parse(make_outgoing(marked, {}, none)->body), parse(R"({"prompt":"abc"})"));
   EXPECT_FALSE(can_serve(protocol::station, asked("{}", endpoint::image)));
   EXPECT_TRUE(can_serve(protocol::station, asked(extend)));
 }

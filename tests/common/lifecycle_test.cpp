@@ -39,54 +39,84 @@ task in(task_state s) {
   return t;
 }
 
+// Submitted, and the answer was lost a minute ago; the client wants callbacks.
+task lost() {
+  task t = in(task_state::submitting);
+  t.ambiguous_at = t0 - std::chrono::minutes(2);
+  t.attempted_at = t.ambiguous_at - std::chrono::seconds(30);
+  t.next_reconcile_at = t0;
+  return t;
+}
+
+task with_callback(task_state s) {
+  task t = in(s);
+  t.callback_url = "https://client.example.com/hook";
+  return t;
+}
+
 struct named_event {
   std::string name;
   task_event e;
 };
 
 const named_event events[] = {
-    {"submit_started", event::submit_started{"b"}},
+    {"submit_started", event::submit_started{"b", "m"}},
     {"accepted", event::accepted{said(job_state::queued), "{}"}},
     {"rejected", event::rejected{400, "no"}},
     {"unavailable", event::unavailable{}},
     {"outcome_unknown", event::outcome_unknown{}},
     {"interrupted", event::interrupted{}},
+    {"found", event::found{said(job_state::dreaming), "{}"}},
+    {"absent", event::absent{t0, true}},
+    {"lookup_failed", event::lookup_failed{}},
     {"submit_expired", event::submit_expired{}},
+    {"cancelled", event::cancelled{}},
     {"polled_queued", event::polled{said(job_state::queued), "{}"}},
     {"polled_dreaming", event::polled{said(job_state::dreaming), "{}"}},
     {"polled_completed", event::polled{said(job_state::completed), "{}"}},
     {"polled_failed", event::polled{said(job_state::failed, "why"), "{}"}},
     {"polled_unknown", event::polled{said(job_state::unknown), "{}"}},
     {"poll_failed", event::poll_failed{}},
+    {"delivered", event::delivered{}},
+    {"delivery_failed", event::delivery_failed{"no", false, {}}},
+    {"callback_asked", event::callback_asked{}},
 };
 
-// What each event makes of each state: pending, submitting, queued, dreaming, completed, failed.
-// "-" means that the task is unchanged, to the last field.
-const std::map<std::string, std::array<std::string, 6>> expected = {
-    {"submit_started", {"submitting", "-", "-", "-", "-", "-"}},
-    {"accepted", {"-", "queued", "-", "-", "-", "-"}},
-    {"rejected", {"-", "failed", "-", "-", "-", "-"}},
-    {"unavailable", {"pending", "pending", "-", "-", "-", "-"}},
-    {"outcome_unknown", {"-", "failed", "-", "-", "-", "-"}},
-    {"interrupted", {"-", "failed", "-", "-", "-", "-"}},
-    {"submit_expired", {"failed", "failed", "-", "-", "-", "-"}},
-    {"polled_queued", {"-", "-", "queued", "dreaming", "-", "-"}},
-    {"polled_dreaming", {"-", "-", "dreaming", "dreaming", "-", "-"}},
-    {"polled_completed", {"-", "-", "completed", "completed", "-", "-"}},
-    {"polled_failed", {"-", "-", "failed", "failed", "-", "-"}},
-    {"polled_unknown", {"-", "-", "queued", "dreaming", "-", "-"}},
-    {"poll_failed", {"-", "-", "queued", "dreaming", "-", "-"}},
+// What each event makes of each state: pending, submitting, queued, dreaming, completed, failed, and
+// submitting with the answer lost. "-" means that the task is unchanged, to the last field.
+const std::map<std::string, std::array<std::string, 7>> expected = {
+    {"submit_started", {"submitting", "-", "-", "-", "-", "-", "-"}},
+    {"accepted", {"-", "queued", "-", "-", "-", "-", "queued"}},
+    {"rejected", {"-", "failed", "-", "-", "-", "-", "failed"}},
+    {"unavailable", {"pending", "pending", "-", "-", "-", "-", "-"}},
+    {"outcome_unknown", {"-", "submitting", "-", "-", "-", "-", "-"}},
+    {"interrupted", {"-", "submitting", "-", "-", "-", "-", "-"}},
+    {"found", {"-", "-", "-", "-", "-", "-", "dreaming"}},
+    {"absent", {"-", "-", "-", "-", "-", "-", "pending"}},
+    {"lookup_failed", {"-", "-", "-", "-", "-", "-", "submitting"}},
+    {"submit_expired", {"failed", "failed", "-", "-", "-", "-", "-"}},
+    {"cancelled", {"failed", "-", "-", "-", "-", "-", "-"}},
+    {"polled_queued", {"-", "-", "queued", "dreaming", "-", "-", "-"}},
+    {"polled_dreaming", {"-", "-", "dreaming", "dreaming", "-", "-", "-"}},
+    {"polled_completed", {"-", "-", "completed", "completed", "-", "-", "-"}},
+    {"polled_failed", {"-", "-", "failed", "failed", "-", "-", "-"}},
+    {"polled_unknown", {"-", "-", "queued", "dreaming", "-", "-", "-"}},
+    {"poll_failed", {"-", "-", "queued", "dreaming", "-", "-", "-"}},
+    {"delivered", {"-", "-", "-", "-", "-", "-", "-"}},
+    {"delivery_failed", {"-", "-", "-", "-", "-", "-", "-"}},
+    {"callback_asked", {"-", "-", "-", "-", "-", "-", "-"}},
 };
 
 TEST(lifecycle, every_state_and_every_event) {
   const policy p;
   const timestamp now = t0 + std::chrono::seconds(1);
   for (const named_event& e : events) {
-    for (std::size_t i = 0; i < std::size(all_states); ++i) {
-      const task before = in(all_states[i]);
+    for (std::size_t i = 0; i <= std::size(all_states); ++i) {
+      const bool is_lost = i == std::size(all_states);
+      const task before = is_lost ? lost() : in(all_states[i]);
       const task after = advance(before, e.e, now, p, 0.5);
       const std::string& want = expected.at(e.name)[i];
-      const std::string where = e.name + " in " + std::string(name_of(all_states[i]));
+      const std::string where = e.name + " in " + (is_lost ? "lost" : std::string(name_of(all_states[i])));
       if (want == "-") {
         EXPECT_EQ(after, before) << where;
         continue;
@@ -98,8 +128,13 @@ TEST(lifecycle, every_state_and_every_event) {
       // Rule M5: what is not terminal is on a schedule and has a deadline; what is terminal is on none.
       if (is_terminal(after.state)) {
         EXPECT_EQ(after.finished_at, now) << where;
-        EXPECT_FALSE(is_set(after.next_submit_at) || is_set(after.next_poll_at)) << where;
-      } else if (after.state != task_state::submitting) {
+        EXPECT_FALSE(is_set(after.next_submit_at) || is_set(after.next_poll_at) ||
+                     is_set(after.next_reconcile_at))
+            << where;
+      } else if (after.state == task_state::submitting) {
+        EXPECT_EQ(is_ambiguous(after), is_set(after.next_reconcile_at)) << where;
+        EXPECT_TRUE(is_ambiguous(after) || e.name == "submit_started") << where;
+      } else {
         EXPECT_TRUE(is_set(after.next_submit_at) != is_set(after.next_poll_at)) << where;
         EXPECT_TRUE(is_set(after.deadline)) << where;
       }
@@ -108,8 +143,10 @@ TEST(lifecycle, every_state_and_every_event) {
 }
 
 TEST(lifecycle, a_start_names_the_upstream_and_counts) {
-  const task t = advance(in(task_state::pending), event::submit_started{"b"}, t0, {}, 0);
+  const task t = advance(in(task_state::pending), event::submit_started{"b", "m"}, t0, {}, 0);
   EXPECT_EQ(t.upstream, "b");
+  EXPECT_EQ(t.marker, "m");
+  EXPECT_EQ(t.attempted_at, t0);
   EXPECT_EQ(t.attempts, 1);
   EXPECT_FALSE(is_set(t.next_submit_at));
 }
@@ -264,6 +301,169 @@ TEST(lifecycle, jitter_spreads_down_by_a_quarter_at_most) {
   EXPECT_EQ(delay(0), milliseconds(4000));
   EXPECT_EQ(delay(0.5), milliseconds(3500));
   EXPECT_GT(delay(0.999), milliseconds(3000));
+}
+
+TEST(lifecycle, a_lost_answer_is_looked_for_until_it_has_settled) {
+  policy p;
+  p.settle = std::chrono::seconds(60);
+  p.reconcile_retry = std::chrono::seconds(2);
+  task t = advance(in(task_state::submitting), event::outcome_unknown{}, t0, p, 0);
+  EXPECT_EQ(t.ambiguous_at, t0);
+  EXPECT_EQ(t.next_reconcile_at, t0 + std::chrono::seconds(2));
+  // A list from before it has settled proves nothing, however sure it is.
+  timestamp now = t.next_reconcile_at;
+  int looks = 0;
+  while (now < t0 + p.settle) {
+    t = advance(t, event::absent{now, true}, now, p, 0);
+    ASSERT_EQ(t.state, task_state::submitting);
+    ASSERT_GT(t.next_reconcile_at, now);
+    now = t.next_reconcile_at;
+    ++looks;
+  }
+  EXPECT_EQ(now, t0 + p.settle) << "the look that counts is not put off";
+  EXPECT_EQ(looks, 4);
+  // One that was asked for before, and answered after, proves nothing either.
+  EXPECT_EQ(advance(t, event::absent{now - std::chrono::seconds(1), true}, now, p, 0).state,
+            task_state::submitting);
+  const task again = advance(t, event::absent{now, true}, now, p, 0);
+  EXPECT_EQ(again.state, task_state::pending);
+  EXPECT_EQ(again.next_submit_at, now);
+  EXPECT_FALSE(is_set(again.ambiguous_at) || is_set(again.next_reconcile_at));
+}
+
+TEST(lifecycle, not_found_is_not_the_same_as_not_created) {
+  struct {
+    on_ambiguous set;
+    bool proven;
+    task_state want;
+  } const table[] = {
+      {on_ambiguous::prove, true, task_state::pending},
+      {on_ambiguous::prove, false, task_state::failed},
+      {on_ambiguous::fail, true, task_state::failed},
+      {on_ambiguous::fail, false, task_state::failed},
+      {on_ambiguous::resubmit, true, task_state::pending},
+      {on_ambiguous::resubmit, false, task_state::pending},
+  };
+  for (const auto& row : table) {
+    policy p;
+    p.ambiguous = row.set;
+    const task t = advance(lost(), event::absent{t0, row.proven}, t0, p, 0);
+    EXPECT_EQ(t.state, row.want) << static_cast<int>(row.set) << row.proven;
+    if (t.state == task_state::failed) {
+      EXPECT_NE(t.fail_reason.find("answer to the submission was lost"), std::string::npos);
+    }
+    // However it is set up, what is found is adopted.
+    const task adopted = advance(lost(), event::found{said(job_state::queued), "{}"}, t0, p, 0);
+    EXPECT_EQ(adopted.state, task_state::queued);
+    EXPECT_EQ(adopted.upstream_id, "u-1");
+    EXPECT_TRUE(is_set(adopted.next_poll_at));
+  }
+  task late = lost();
+  late.deadline = t0;
+  EXPECT_EQ(advance(late, event::absent{t0, true}, t0, {}, 0).state, task_state::failed);
+}
+
+TEST(lifecycle, a_list_that_cannot_be_read_is_asked_for_again_for_a_while) {
+  policy p;
+  p.reconcile_for = std::chrono::minutes(10);
+  task t = lost();
+  const task later = advance(t, event::lookup_failed{false, milliseconds(90'000)}, t0, p, 0);
+  EXPECT_EQ(later.state, task_state::submitting);
+  EXPECT_EQ(later.next_reconcile_at, t0 + std::chrono::seconds(90)) << "Retry-After is obeyed";
+  EXPECT_EQ(advance(t, event::lookup_failed{}, t.ambiguous_at + p.reconcile_for, p, 0).state,
+            task_state::failed);
+  EXPECT_EQ(advance(t, event::lookup_failed{true, {}}, t0, p, 0).state, task_state::failed);
+}
+
+TEST(lifecycle, trouble_of_the_whole_upstream_leaves_a_task_its_place) {
+  task t = in(task_state::submitting);
+  t.created_at = t0 - std::chrono::minutes(1);
+  const task waiting = advance(t, event::unavailable{{}, true}, t0, {}, 0);
+  EXPECT_EQ(waiting.state, task_state::pending);
+  EXPECT_EQ(waiting.next_submit_at, t.created_at);
+}
+
+TEST(lifecycle, what_is_owed_to_the_client) {
+  struct {
+    const char* what;
+    task before;
+    task_event e;
+    const char* owed;
+  } const table[] = {
+      {"dreams", with_callback(task_state::queued), event::polled{said(job_state::dreaming), "{}"}, "d"},
+      {"dreams on", with_callback(task_state::dreaming), event::polled{said(job_state::dreaming), "{}"}, ""},
+      {"ends", with_callback(task_state::dreaming), event::polled{said(job_state::completed), "{}"}, "c"},
+      {"fails", with_callback(task_state::queued), event::polled{said(job_state::failed), "{}"}, "f"},
+      {"refused", with_callback(task_state::submitting), event::rejected{400, "no"}, "f"},
+      {"is accepted", with_callback(task_state::submitting), event::accepted{said(job_state::queued), "{}"},
+       ""},
+      {"dreams at once", with_callback(task_state::submitting),
+       event::accepted{said(job_state::dreaming), "{}"}, "d"},
+      {"no address", in(task_state::queued), event::polled{said(job_state::completed), "{}"}, ""},
+  };
+  for (const auto& row : table) {
+    const task t = advance(row.before, row.e, t0, {}, 0);
+    EXPECT_EQ(t.owed, row.owed) << row.what;
+    EXPECT_EQ(t.next_callback_at, t.owed.empty() ? never : t0) << row.what;
+  }
+  task unusable = in(task_state::queued);
+  unusable.callback_url = "xxx";
+  EXPECT_TRUE(advance(unusable, event::polled{said(job_state::completed), "{}"}, t0, {}, 0).owed.empty());
+}
+
+TEST(lifecycle, callbacks_are_paid_one_after_the_other) {
+  task t =
+      advance(with_callback(task_state::queued), event::polled{said(job_state::dreaming), "{}"}, t0, {}, 0);
+  t = advance(t, event::delivery_failed{"refused", false, {}}, t0, {}, 0);
+  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5));
+  t = advance(t, event::polled{said(job_state::completed), "{}"}, t0, {}, 0);
+  EXPECT_EQ(t.owed, "dc");
+  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5)) << "the order is kept";
+  EXPECT_EQ(t.callback_attempts, 1);
+  t = advance(t, event::delivered{}, t0 + std::chrono::seconds(5), {}, 0);
+  EXPECT_EQ(t.owed, "c");
+  EXPECT_EQ(t.callbacks_done, 1);
+  EXPECT_EQ(t.callback_attempts, 0);
+  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5));
+  t = advance(t, event::delivered{}, t0 + std::chrono::seconds(6), {}, 0);
+  EXPECT_TRUE(t.owed.empty());
+  EXPECT_FALSE(is_set(t.next_callback_at));
+}
+
+TEST(lifecycle, a_callback_is_tried_on_the_schedule_and_then_given_up) {
+  policy p;
+  task t = with_callback(task_state::completed);
+  t.owed = "c";
+  t.next_callback_at = t0;
+  for (const milliseconds wait : p.callback_retries) {
+    const timestamp now = t.next_callback_at;
+    EXPECT_LE(advance(t, event::delivery_failed{"no", false, {}}, now, p, 0.999).next_callback_at,
+              now + wait + wait / 4);
+    t = advance(t, event::delivery_failed{"no", false, {}}, now, p, 0);
+    EXPECT_EQ(t.next_callback_at, now + wait);
+  }
+  t = advance(t, event::delivery_failed{"no", false, {}}, t.next_callback_at, p, 0);
+  EXPECT_TRUE(t.owed.empty());
+  EXPECT_FALSE(is_set(t.next_callback_at));
+  EXPECT_EQ(t.callback_problem, "no");
+  // An operator may have it sent once more.
+  t = advance(t, event::callback_asked{}, t0, p, 0);
+  EXPECT_EQ(t.owed, "c");
+  EXPECT_EQ(t.next_callback_at, t0);
+  const task busy = advance(t, event::delivery_failed{"status 503", false, milliseconds(60'000)}, t0, p, 0);
+  EXPECT_EQ(busy.next_callback_at, t0 + std::chrono::seconds(60));
+}
+
+TEST(lifecycle, a_callback_that_is_gone_ends_them_all) {
+  task t = with_callback(task_state::dreaming);
+  t.owed = "d";
+  t.next_callback_at = t0;
+  t = advance(t, event::delivery_failed{"status 410", true, {}}, t0, {}, 0);
+  EXPECT_TRUE(t.callback_stopped);
+  EXPECT_TRUE(t.owed.empty());
+  t = advance(t, event::polled{said(job_state::completed), "{}"}, t0, {}, 0);
+  EXPECT_EQ(t.state, task_state::completed);
+  EXPECT_TRUE(t.owed.empty());
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ TEST(config, each_problem_names_file_line_and_key) {
       {"not TOML", "listen = ", {"relay.toml:1: not valid TOML"}},
       {"unknown section",
        "[sever]\n" + one_upstream,
-       {"relay.toml:1: sever: no such section; there are [admin], [log]"}},
+       {"relay.toml:1: sever: no such section; there are [admin], [callbacks], [log]"}},
       {"unknown key",
        one_upstream + "[server]\nlissten = \"x\"",
        {"relay.toml:6: server.lissten: no such key; [server] has listen,"}},
@@ -159,6 +159,26 @@ TEST(config, the_example_file_is_the_defaults) {
   config defaults;
   for (const field& f : fields())
     EXPECT_EQ(to_toml(f.at(given)), to_toml(f.at(defaults))) << f.section << "." << f.key;
+}
+
+TEST(config, a_list_of_times) {
+  const std::string upstream = "\n[[upstream]]\nname='a'\nurl='http://a'\nkey='k'\n";
+  const auto none = [](const std::string&) -> std::optional<std::string> { return std::nullopt; };
+  EXPECT_EQ(
+      load_config("callbacks.retry_after_ms = [1, 20]" + upstream, "f", none).value.callbacks.retry_after,
+      (std::vector{milliseconds(1), milliseconds(20)}));
+  EXPECT_TRUE(load_config("callbacks.retry_after_ms = []" + upstream, "f", none).problems.empty());
+  const auto environment = [](const std::string& name) -> std::optional<std::string> {
+    if (name == "LUMA_RELAY_CALLBACKS_RETRY_AFTER_MS") return "5,60";
+    return std::nullopt;
+  };
+  EXPECT_EQ(load_config(upstream, "f", environment).value.callbacks.retry_after,
+            (std::vector{milliseconds(5), milliseconds(60)}));
+  for (const char* bad : {"[-1]", "['x']", "5", "[1.5]", "[999999999999]"}) {
+    const auto c = load_config("callbacks.retry_after_ms = " + std::string(bad) + upstream, "f", none);
+    ASSERT_EQ(c.problems.size(), 1u) << bad;
+    EXPECT_EQ(c.problems[0].key, "callbacks.retry_after_ms") << bad;
+  }
 }
 
 TEST(config, the_reference_page_is_the_table) {

@@ -69,8 +69,14 @@ TEST(outcome, of_a_create) {
     EXPECT_EQ(std::holds_alternative<event::rejected>(o.event), row.want == kind::rejected) << row.what;
     EXPECT_EQ(std::holds_alternative<event::unavailable>(o.event), row.want == kind::unavailable) << row.what;
     EXPECT_EQ(std::holds_alternative<event::outcome_unknown>(o.event), row.want == kind::unknown) << row.what;
-    if (row.want != kind::unavailable) {
-      EXPECT_EQ(o.hold_off.count(), 0) << row.what;
+    if (row.want == kind::accepted || row.want == kind::rejected) {
+      EXPECT_FALSE(o.whole_upstream) << row.what;
+    }
+    if (row.want == kind::unknown) {
+      EXPECT_TRUE(o.whole_upstream) << row.what << ": the next answer may be lost too";
+    }
+    if (const auto* e = std::get_if<event::unavailable>(&o.event)) {
+      EXPECT_EQ(e->whole_upstream, o.whole_upstream) << row.what;
     }
   }
 }
@@ -83,10 +89,10 @@ TEST(outcome, retry_after_is_obeyed_within_reason) {
 // One request that an upstream does not like must not close it for the others.
 TEST(outcome, only_what_concerns_every_request_holds_the_upstream_off) {
   for (const int status : {401, 402, 429})
-    EXPECT_GT(classify_submit(answered(status)).hold_off.count(), 0) << status;
+    EXPECT_TRUE(classify_submit(answered(status)).whole_upstream) << status;
   for (const int status : {403, 404, 405, 308})
-    EXPECT_EQ(classify_submit(answered(status)).hold_off.count(), 0) << status;
-  EXPECT_GT(classify_submit(cut_off(false)).hold_off.count(), 0);
+    EXPECT_FALSE(classify_submit(answered(status)).whole_upstream) << status;
+  EXPECT_TRUE(classify_submit(cut_off(false)).whole_upstream);
 }
 
 TEST(outcome, of_a_question) {
@@ -157,6 +163,49 @@ TEST(failover, the_first_that_can) {
   t.asked_at = endpoint::image;
   lanes[1].speaks = protocol::station;
   EXPECT_EQ(choose(lanes, t, now), std::nullopt);
+}
+
+TEST(failover, a_rate_is_kept_in_any_minute) {
+  timestamp now{std::chrono::hours(1)};
+  lane l;
+  l.per_minute = 3;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(l.can_take(now));
+    l.started(now);
+    --l.in_flight;
+    now += std::chrono::seconds(10);
+  }
+  EXPECT_FALSE(l.can_take(now));
+  EXPECT_EQ(l.opening(now), timestamp(std::chrono::hours(1)) + std::chrono::minutes(1));
+  now = l.opening(now);
+  EXPECT_TRUE(l.can_take(now));
+  l.started(now);
+  EXPECT_FALSE(l.can_take(now));
+}
+
+TEST(failover, after_trouble_one_tries_and_then_more) {
+  timestamp now{std::chrono::hours(1)};
+  lane l;
+  EXPECT_EQ(l.troubled(now, {}, milliseconds(2'000), milliseconds(30'000)), milliseconds(2'000));
+  EXPECT_FALSE(l.can_take(now));
+  l.troubled(now, {}, milliseconds(2'000),
+             milliseconds(30'000));  // one that was in flight with the first: the same trouble
+  now = l.not_before;
+  EXPECT_EQ(now, timestamp(std::chrono::hours(1)) + std::chrono::seconds(4)) << "troubles in a row";
+  EXPECT_TRUE(l.can_take(now));
+  l.started(now);
+  EXPECT_FALSE(l.can_take(now)) << "one tries";
+  --l.in_flight;
+  l.well();
+  l.started(now);
+  EXPECT_TRUE(l.can_take(now));
+  l.started(now);
+  EXPECT_FALSE(l.can_take(now)) << "then two";
+  for (int i = 0; i < 20; ++i) l.troubled(l.not_before, {}, milliseconds(2'000), milliseconds(30'000));
+  EXPECT_EQ(l.troubled(l.not_before, {}, milliseconds(2'000), milliseconds(30'000)), milliseconds(30'000));
+  EXPECT_EQ(l.troubled(l.not_before, milliseconds(90'000), milliseconds(2'000), milliseconds(30'000)),
+            milliseconds(90'000))
+      << "the upstream's own wish";
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "common/token.hpp"
 #include "common/url.hpp"
+#include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "tests/simulator/assets.hpp"
 
@@ -24,7 +25,7 @@ int number_after(std::string_view prompt, std::string_view tag) {
 }
 
 std::string random_uuid() {
-  return make_task_id(wall_now(), random_for_id());
+  return make_task_id(wall_clock(), random_for_id());
 }
 
 }  // namespace
@@ -77,8 +78,8 @@ bool simulator::authorised(const http::request& r) const {
 
 json::object simulator::render(const job& j) const {
   const std::string assets = options_.public_url.empty() ? url() : options_.public_url;
-  return options_.protocol == "station" ? render_web_app(j, wall_now(), assets)
-                                        : render_official(j, wall_now(), assets);
+  return options_.protocol == "station" ? render_web_app(j, wall_clock(), assets)
+                                        : render_official(j, wall_clock(), assets);
 }
 
 awaitable<http::reply> simulator::handle(http::request& r) {
@@ -136,7 +137,7 @@ bool simulator::over_limit(timestamp now, std::string& why) {
 
 http::reply simulator::create(const http::request& r, bool& hang, const std::string& kind,
                               const std::string& extends) {
-  const timestamp now = wall_now();
+  const timestamp now = wall_clock();
   json::object entry{{"at", json::string(to_iso(now, precision::milliseconds))},
                      {"path", json::string(r.target)},
                      {"id", nullptr},
@@ -257,7 +258,7 @@ awaitable<> simulator::call_back(std::string id) {
     co_await wait.async_wait(as_result);
     if (deadlines_.expiring()) co_return;
     const job& j = jobs_.at(id);
-    const phase now = j.at(wall_now());
+    const phase now = j.at(wall_clock());
     if (now == told) continue;
     told = now;
     const std::string body = json::serialize(render(j));

@@ -10,9 +10,12 @@
 #include <fstream>
 #include <latch>
 #include <mutex>
+#include <set>
 
 #include "common/id.hpp"
 #include "common/lru.hpp"
+#include "storage/migrations.hpp"
+#include "storage/sqlite/backup.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
@@ -69,8 +72,14 @@ class store_test : public ::testing::TestWithParam<std::size_t> {
     while (!out) inbox_.run_one();
     return std::move(*out);
   }
+  result<inserted> insert(task t, std::optional<claim> c) {
+    return wait<inserted>(
+        [&](written<inserted> done) { store_->insert(std::move(t), std::move(c), std::move(done)); });
+  }
   result<task> insert(task t) {
-    return wait<task>([&](written<task> done) { store_->insert(std::move(t), std::move(done)); });
+    auto made = insert(std::move(t), std::nullopt);
+    if (!made) return std::unexpected(std::move(made.error()));
+    return std::move(made->value);
   }
   result<task> save(task t) {
     return wait<task>([&](written<task> done) { store_->save(std::move(t), std::move(done)); });
@@ -123,12 +132,12 @@ TEST_P(store_test, every_field_comes_back) {
   t.callback_url = "https://e.x/";
   t.pinned = true;
   t.upstream = "up";
-  auto inserted = insert(t);
-  ASSERT_TRUE(inserted) << inserted.error().log.text;
-  EXPECT_EQ(inserted->row, 1);
-  EXPECT_EQ(inserted->revision, 1);
+  auto made = insert(t);
+  ASSERT_TRUE(made) << made.error().log.text;
+  EXPECT_EQ(made->row, 1);
+  EXPECT_EQ(made->revision, 1);
 
-  task u = *inserted;
+  task u = *made;
   u.state = task_state::dreaming;
   u.progress = 42;
   u.upstream_id = "u-1";
@@ -141,6 +150,15 @@ TEST_P(store_test, every_field_comes_back) {
   u.next_submit_at = never;
   u.next_poll_at = at(7);
   u.next_callback_at = at(8);
+  u.next_reconcile_at = at(13);
+  u.attempted_at = at(14);
+  u.ambiguous_at = at(15);
+  u.marker = "m";
+  u.owed = "dc";
+  u.callbacks_done = 4;
+  u.callback_attempts = 5;
+  u.callback_stopped = true;
+  u.callback_problem = "refused";
   u.deadline = at(9);
   u.started_at = at(10);
   u.finished_at = at(11);
@@ -154,6 +172,184 @@ TEST_P(store_test, every_field_comes_back) {
   store_.reset();
   open();
   EXPECT_EQ(*store_->find(owner.id, t.id).value(), u) << "after a restart";
+}
+
+TEST_P(store_test, a_key_names_one_task) {
+  const token owner = add_token("a");
+  const token other = add_token("b");
+  claim c;
+  c.digest = digest_token("key");
+  c.request = digest_token("request");
+  const auto first = insert(fresh(owner.id), c);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->what, inserted::outcome::fresh);
+  saved_.clear();
+  const auto again = insert(fresh(owner.id), c);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->what, inserted::outcome::repeated);
+  EXPECT_EQ(again->task_id, first->value.id);
+  EXPECT_TRUE(saved_.empty()) << "nothing was inserted";
+  EXPECT_EQ(store_->claimed(owner.id, c).value()->task_id, first->value.id);
+  claim changed = c;
+  changed.request = digest_token("another");
+  EXPECT_EQ(insert(fresh(owner.id), changed)->what, inserted::outcome::other_request);
+  EXPECT_EQ(store_->claimed(owner.id, changed).value()->what, inserted::outcome::other_request);
+  EXPECT_EQ(insert(fresh(other.id), c)->what, inserted::outcome::fresh) << "keys are each token's own";
+  EXPECT_EQ(store_->list(owner.id, 10, 0)->tasks.size(), 1u);
+
+  // Once it has been forgotten, it is free again.
+  claim later = c;
+  later.since = at(1000);
+  EXPECT_FALSE(store_->claimed(owner.id, later).value());
+  task newer = fresh(owner.id);
+  newer.created_at = at(1001);
+  EXPECT_EQ(insert(newer, later)->what, inserted::outcome::fresh);
+  EXPECT_EQ(insert(fresh(owner.id), later)->task_id, newer.id);
+  const auto purged = wait<std::int64_t>(
+      [&](written<std::int64_t> done) { store_->purge_claims(at(1001), 10, std::move(done)); });
+  EXPECT_EQ(purged.value(), 1) << "the other token's; the newer one stays";
+  EXPECT_TRUE(store_->claimed(owner.id, later).value());
+}
+
+TEST_P(store_test, a_retry_of_an_sdk_is_the_job_it_repeats) {
+  const token owner = add_token("a");
+  claim c;
+  c.what = claim::kind::repeat;
+  c.digest = c.request = digest_token("request");
+  const auto send = [&](int repeats, const char* body = "request") {
+    claim one = c;
+    one.digest = one.request = digest_token(body);
+    one.repeats = repeats;
+    return insert(fresh(owner.id), one).value();
+  };
+  const std::string a = send(0).value.id;
+  const std::string b = send(0).value.id;
+  EXPECT_NE(a, b) << "two first sends are two jobs";
+  // Both are sent again: each finds one, and not the same.
+  const std::string first = send(1).task_id;
+  const std::string second = send(1).task_id;
+  EXPECT_EQ((std::set{first, second}), (std::set{a, b}));
+  EXPECT_EQ(send(3).what, inserted::outcome::repeated) << "a retry that never came is no reason to buy again";
+  EXPECT_EQ(send(1, "another").what, inserted::outcome::fresh) << "its first send never came";
+  claim late = c;
+  late.repeats = 9;
+  late.since = at(5000);
+  EXPECT_EQ(insert(fresh(owner.id), late)->what, inserted::outcome::fresh) << "too long ago";
+}
+
+TEST_P(store_test, lost_submissions_and_callbacks_have_schedules) {
+  const token owner = add_token("a");
+  task lost = insert(fresh(owner.id)).value();
+  lost.state = task_state::submitting;
+  lost.upstream = "up";
+  lost.next_submit_at = never;
+  lost.ambiguous_at = at(50);
+  lost.next_reconcile_at = at(60);
+  ASSERT_TRUE(save(lost));
+  EXPECT_EQ(store_->next_due(schedule::reconcile).value(), at(60));
+  EXPECT_TRUE(store_->due(schedule::reconcile, at(59), 10, 0)->empty());
+  EXPECT_EQ(store_->due(schedule::reconcile, at(60), 10, 0)->at(0).id, lost.id);
+  EXPECT_EQ(store_->count_ambiguous().value(), 1);
+  task_filter filter;
+  filter.ambiguous = true;
+  EXPECT_EQ(store_->browse(filter)->at(0).id, lost.id);
+  EXPECT_EQ(store_->open_at("up").value(), std::vector{lost.id}) << "it may be running there";
+
+  std::vector<std::string> owing;
+  for (int i = 0; i < 3; ++i) {
+    task t = insert(fresh(owner.id)).value();
+    t.callback_url = "https://e.x/";
+    t.state = task_state::completed;
+    t.upstream = "up";
+    t.upstream_id = "u-" + std::to_string(i);
+    t.next_submit_at = never;
+    t.owed = "c";
+    t.next_callback_at = at(70);
+    ASSERT_TRUE(save(t));
+    owing.push_back(t.id);
+  }
+  EXPECT_TRUE(store_->due_callbacks(at(69), {}, 10)->empty());
+  std::vector<std::string> seen;
+  callback_cursor place;
+  for (;;) {
+    const auto page = store_->due_callbacks(at(70), place, 2).value();
+    for (const owed_callback& c : page) seen.push_back(c.task_id);
+    if (page.empty()) break;
+    place = page.back().place;
+  }
+  EXPECT_EQ(seen, owing);
+  EXPECT_EQ(store_->next_callback(never).value(), at(70));
+  EXPECT_EQ(store_->count_owed().value(), 3);
+  EXPECT_TRUE(store_->holds("up", "u-1", at(0)).value());
+  EXPECT_FALSE(store_->holds("up", "u-1", at(1000)).value());
+  EXPECT_FALSE(store_->holds("other", "u-1", at(0)).value());
+}
+
+TEST_P(store_test, a_clock_that_was_set_back_leaves_nothing_too_far_ahead) {
+  const token owner = add_token("a");
+  task far = insert(fresh(owner.id)).value();
+  far.state = task_state::queued;
+  far.upstream = "up";
+  far.next_submit_at = never;
+  far.next_poll_at = far.deadline = at(100'000);
+  ASSERT_TRUE(save(far));
+  task near = insert(fresh(owner.id)).value();
+  near.state = task_state::queued;
+  near.upstream = "up";
+  near.next_submit_at = never;
+  near.next_poll_at = at(60);
+  near.deadline = at(500);
+  ASSERT_TRUE(save(near));
+  schedule_limits l{};
+  l.submit = l.poll = l.reconcile = l.callback = milliseconds(60'000);
+  l.submit_deadline = l.job_deadline = l.late_for = milliseconds(600'000);
+  store_.reset();
+  open();
+  const auto moved =
+      wait<std::int64_t>([&](written<std::int64_t> done) { store_->rebase(at(50), l, std::move(done)); });
+  EXPECT_EQ(moved.value(), 2) << "the poll and the deadline of one";
+  EXPECT_EQ(store_->load(far.id).value()->next_poll_at, at(50));
+  EXPECT_EQ(store_->load(far.id).value()->deadline, at(650));
+  EXPECT_EQ(store_->load(near.id).value()->next_poll_at, at(60));
+}
+
+TEST_P(store_test, old_tasks_are_deleted_when_nothing_is_owed_on_them) {
+  const token owner = add_token("a");
+  const auto ended = [&](int finished, const char* owed) {
+    task t = insert(fresh(owner.id)).value();
+    t.state = task_state::completed;
+    t.next_submit_at = never;
+    t.finished_at = at(finished);
+    t.owed = owed;
+    t.next_callback_at = t.owed.empty() ? never : at(finished);
+    return save(t).value().id;
+  };
+  const std::string old = ended(100, ""), owing = ended(100, "c"), young = ended(300, "");
+  const std::string open_one = insert(fresh(owner.id)).value().id;
+  ASSERT_TRUE(*store_->find(owner.id, old));
+  const auto purged = wait<std::int64_t>(
+      [&](written<std::int64_t> done) { store_->purge_tasks(at(200), 10, std::move(done)); });
+  EXPECT_EQ(purged.value(), 1);
+  EXPECT_FALSE(*store_->find(owner.id, old)) << "not from memory either";
+  for (const std::string& id : {owing, young, open_one}) EXPECT_TRUE(*store_->find(owner.id, id));
+}
+
+TEST_P(store_test, a_token_signs_with_its_secret) {
+  token t;
+  t.name = "a";
+  t.digest = digest_token("a");
+  t.created_at = at(1);
+  t.webhook = secret(std::string("\0x\xff", 3));
+  const auto made = wait<token>([&](written<token> done) { store_->insert_token(t, std::move(done)); });
+  ASSERT_TRUE(made);
+  EXPECT_EQ(store_->token_by_id(made->id).value()->webhook, t.webhook);
+  const auto changed = wait<token>(
+      [&](written<token> done) { store_->set_webhook_secret("a", secret("new"), std::move(done)); });
+  EXPECT_EQ(changed->webhook, secret("new"));
+  EXPECT_EQ(store_->token_by_id(made->id).value()->webhook, secret("new"));
+  EXPECT_FALSE(store_->token_by_id(99).value());
+  EXPECT_FALSE(wait<token>(
+      [&](written<token> done) { store_->set_webhook_secret("b", secret("new"), std::move(done)); }));
 }
 
 TEST_P(store_test, a_foreign_task_is_as_absent_as_an_absent_one) {
@@ -200,7 +396,8 @@ TEST_P(store_test, a_bad_write_does_not_fail_its_neighbours) {
   // All in the queue at once: most likely one transaction.
   std::vector<int> ends;
   for (const task& t : {fresh(owner.id), twin, fresh(owner.id)}) {
-    store_->insert(t, [&ends](result<task> r) { ends.push_back(r ? 0 : static_cast<int>(r.error().code)); });
+    store_->insert(t, std::nullopt,
+                   [&ends](result<inserted> r) { ends.push_back(r ? 0 : static_cast<int>(r.error().code)); });
   }
   while (ends.size() < 3) inbox_.run_one();
   EXPECT_EQ(ends, (std::vector<int>{0, static_cast<int>(errc::conflict), 0}));
@@ -242,7 +439,7 @@ TEST_P(store_test, schedules) {
   task a = insert(fresh(owner.id)).value();
   task b = insert(fresh(owner.id)).value();
   EXPECT_EQ(store_->next_due(schedule::submit).value(), a.next_submit_at);
-  EXPECT_EQ(store_->next_due(schedule::poll).value(), never);
+  EXPECT_EQ(store_->next_poll("up", never).value(), never);
   EXPECT_EQ(store_->due(schedule::submit, a.next_submit_at, 10, 0)->size(), 1u);
   EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 10, 0)->size(), 2u);
   EXPECT_EQ(store_->due(schedule::submit, b.next_submit_at, 1, 0)->at(0).id, a.id);
@@ -253,12 +450,14 @@ TEST_P(store_test, schedules) {
   a.next_poll_at = at(100);
   ASSERT_TRUE(save(a));
   EXPECT_EQ(store_->next_due(schedule::submit).value(), b.next_submit_at);
-  EXPECT_EQ(store_->next_due(schedule::poll).value(), at(100));
-  EXPECT_TRUE(store_->due(schedule::poll, at(99), 10, 0)->empty());
-  EXPECT_EQ(store_->due(schedule::poll, at(100), 10, 0)->size(), 1u);
+  EXPECT_EQ(store_->next_poll("up", never).value(), at(100));
+  EXPECT_EQ(store_->next_poll("up", at(100)).value(), never);
+  EXPECT_TRUE(store_->due_polls("up", at(99), 10)->empty());
+  EXPECT_TRUE(store_->due_polls("other", at(100), 10)->empty());
+  EXPECT_EQ(store_->due_polls("up", at(100), 10).value(), std::vector{a.id});
   EXPECT_EQ(store_->in_state(task_state::queued, 10)->size(), 1u);
-  EXPECT_EQ(store_->count_open("up").value(), 1);
-  EXPECT_EQ(store_->count_open("other").value(), 0);
+  EXPECT_EQ(store_->open_at("up").value(), std::vector{a.id});
+  EXPECT_TRUE(store_->open_at("other").value().empty());
   std::int64_t total = 0;
   const auto counts = store_->count_by_state();
   for (const state_count& n : *counts) total += n.tasks;
@@ -311,10 +510,10 @@ TEST_P(store_test, a_second_process_is_refused) {
 
 TEST_P(store_test, after_close_writes_are_refused_and_nothing_is_lost) {
   const token owner = add_token("a");
-  store_->insert(fresh(owner.id), [](result<task>) {});
+  store_->insert(fresh(owner.id), std::nullopt, [](result<inserted>) {});
   store_->close();
-  std::optional<result<task>> end;
-  store_->insert(fresh(owner.id), [&end](result<task> r) { end = std::move(r); });
+  std::optional<result<inserted>> end;
+  store_->insert(fresh(owner.id), std::nullopt, [&end](result<inserted> r) { end = std::move(r); });
   while (!end) inbox_.run_one();
   ASSERT_FALSE(*end);
   EXPECT_EQ(end->error().code, errc::overloaded);
@@ -335,7 +534,7 @@ TEST_P(store_test, a_full_queue_refuses_at_once) {
   int refused = 0;
   int ended = 0;
   for (int i = 0; i < 200; ++i) {
-    store_->insert(fresh(owner.id), [&](result<task> r) {
+    store_->insert(fresh(owner.id), std::nullopt, [&](result<inserted> r) {
       ++ended;
       if (!r) {
         EXPECT_EQ(r.error().code, errc::overloaded);
@@ -436,6 +635,73 @@ TEST(group_commit, a_full_disk_fails_the_whole_transaction_and_nothing_of_it_sta
   EXPECT_FALSE(ends[1]);
   EXPECT_TRUE(ends[3]) << "it recovers by itself";
   EXPECT_EQ(rows.text(0), expected) << "what was said to have failed is there, or the other way round";
+}
+
+TEST(migrations, a_database_of_the_first_release_is_brought_up_to_date) {
+  test::temp_dir dir;
+  {
+    auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
+    ASSERT_TRUE(d);
+    ASSERT_TRUE(d->run(migrations().front().sql));
+    ASSERT_TRUE(
+        d->run("PRAGMA user_version=1;"
+               "INSERT INTO token(name,digest,hint,created_at) VALUES('a',zeroblob(32),'h',1);"
+               "INSERT INTO task VALUES(1,'t-1',1,'luma','generations','luma','LUMA_VIDEO','queued',10,'{}',"
+               "'https://e.x/','up',0,'u-1','{}','',0,1,0,0,0,5,0,9,1,2,0,1,2,3)"));
+  }
+  sqlite_options options;
+  options.path = dir.file("a.db");
+  store_hooks hooks;
+  hooks.post = [](std::move_only_function<void()>) {};
+  auto opened = open_sqlite_store(options, std::move(hooks));
+  ASSERT_TRUE(opened) << opened.error().log.text;
+  const task_ptr t = (*opened)->load("t-1").value();
+  ASSERT_TRUE(t);
+  EXPECT_EQ(t->state, task_state::queued);
+  EXPECT_EQ(t->upstream_id, "u-1");
+  EXPECT_EQ(t->callback_url, "https://e.x/");
+  EXPECT_EQ(t->revision, 3);
+  EXPECT_TRUE(t->marker.empty() && t->owed.empty());
+  EXPECT_EQ((*opened)->due_polls("up", timestamp(std::chrono::microseconds(5)), 10)->size(), 1u);
+  EXPECT_EQ((*opened)->tokens()->at(0).webhook.reveal().size(), 32u) << "every token can sign";
+}
+
+TEST(backup, is_a_whole_database_of_its_own) {
+  test::temp_dir dir;
+  sqlite_options options;
+  options.path = dir.file("a.db");
+  inbox in;
+  store_hooks hooks;
+  hooks.post = [&in](std::move_only_function<void()> f) { in.post(std::move(f)); };
+  auto opened = open_sqlite_store(options, std::move(hooks));
+  ASSERT_TRUE(opened);
+  store& s = **opened;
+  int ended = 0;
+  token owner;
+  owner.name = "a";
+  owner.created_at = timestamp(std::chrono::seconds(1));
+  s.insert_token(owner, [&](result<token> r) { ended += r.has_value(); });
+  for (int i = 0; i < 100; ++i) {
+    task t;
+    t.id = "t-" + std::to_string(i);
+    t.owner = 1;
+    t.request = std::string(2'000, 'x');
+    s.insert(t, std::nullopt, [&](result<inserted> r) { ended += r.has_value(); });
+  }
+  while (ended < 101) in.run_one();
+  // While the store is open, as another process would.
+  ASSERT_TRUE(sqlite::backup(options.path, dir.file("copy.db")));
+  EXPECT_EQ(sqlite::backup(options.path, dir.file("copy.db")).error().code, errc::conflict)
+      << "never over another";
+  EXPECT_FALSE(sqlite::backup(dir.file("nothing.db"), dir.file("x.db")));
+  s.close();
+
+  options.path = dir.file("copy.db");
+  store_hooks none;
+  none.post = [](std::move_only_function<void()>) {};
+  auto copy = open_sqlite_store(options, std::move(none));
+  ASSERT_TRUE(copy) << copy.error().log.text;
+  EXPECT_EQ((*copy)->list(1, 1'000, 0)->tasks.size(), 100u);
 }
 
 TEST(store_pragmas, a_commit_survives_a_power_cut) {

@@ -36,6 +36,12 @@ config test_config(const temp_dir& dir, const std::string& upstream_url) {
   c.poll.retry_max = milliseconds(100);
   c.submit.retry = milliseconds(20);
   c.submit.retry_max = milliseconds(100);
+  c.submit.settle = milliseconds(400);
+  c.submit.reconcile_deadline = milliseconds(1'500);
+  c.callbacks.allow_private_addresses = true;
+  c.callbacks.timeout = milliseconds(3'000);
+  c.callbacks.retry_after = {milliseconds(20),  milliseconds(50),    milliseconds(100),  milliseconds(200),
+                             milliseconds(400), milliseconds(1'000), milliseconds(2'000)};
   c.server.shutdown_grace = milliseconds(5'000);
   upstream_config u;
   u.name = "sim";

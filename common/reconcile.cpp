@@ -1,0 +1,110 @@
+#include "common/reconcile.hpp"
+
+#include <algorithm>
+
+namespace relay {
+namespace {
+
+bool absent_or(const json::object& echoed, std::string_view key, const json::value& sent) {
+  const json::value* said = member(echoed, key);
+  return said == nullptr || *said == sent;
+}
+
+// Every field that was sent and that the upstream echoes is the same, the prompt among them.
+bool same_request(const json::object& sent, const listed_job& j) {
+  const json::value* echo = member(j.said.body, "request");
+  if (echo == nullptr || !echo->is_object()) return false;
+  const json::object& echoed = echo->get_object();
+  for (const std::string_view needed : {"prompt", "keyframes"}) {
+    const json::value* said = member(echoed, needed);
+    const json::value* asked = member(sent, needed);
+    if ((said == nullptr) != (asked == nullptr)) return false;
+  }
+  return std::ranges::all_of(sent, [&](const auto& field) {
+    return view(field.key()) == "callback_url" || absent_or(echoed, view(field.key()), field.value());
+  });
+}
+
+bool in_time(const task& t, const listed_job& j) {
+  return is_set(j.created_at) && j.created_at >= t.attempted_at - clock_tolerance &&
+         j.created_at <= t.ambiguous_at + clock_tolerance;
+}
+
+json::object fields_of(const outgoing& sent) {
+  auto body = parse_lenient(sent.body);
+  return body && body->is_object() ? std::move(body->get_object()) : json::object{};
+}
+
+}  // namespace
+
+result<listed_page> parse_list(std::string_view body) {
+  const auto v = parse_lenient(body);
+  const json::object* o = v ? v->if_object() : nullptr;
+  const json::value* list = o != nullptr ? member(*o, "generations") : nullptr;
+  if (list == nullptr || !list->is_array()) {
+    return fail(errc::upstream_unavailable, "the upstream's answer is not a list of generations");
+  }
+  listed_page out;
+  for (const json::value& item : list->get_array()) {
+    auto said = parse_job(item);
+    if (!said || said->id.empty()) {
+      return fail(errc::upstream_unavailable, "an item of the upstream's list is not a generation");
+    }
+    listed_job j;
+    j.reply = json::serialize(item);
+    j.created_at = from_iso(text_of(said->body, "created_at")).value_or(never);
+    if (const json::value* request = member(said->body, "request"); request != nullptr && request->is_object())
+      j.callback_url = text_of(request->get_object(), "callback_url");
+    j.said = std::move(*said);
+    out.jobs.push_back(std::move(j));
+  }
+  const json::value* more = member(*o, "has_more");
+  out.has_more = more != nullptr && more->is_bool() && more->get_bool();
+  return out;
+}
+
+bool listing::covers(timestamp since) const {
+  if (ended) return true;
+  if (jobs.empty() || !std::ranges::all_of(jobs, [](const listed_job& j) { return is_set(j.created_at); })) {
+    return false;
+  }
+  const bool newest_first = std::ranges::is_sorted(
+      jobs, [](const listed_job& a, const listed_job& b) { return a.created_at > b.created_at; });
+  return newest_first && jobs.back().created_at < since;
+}
+
+bool listing::echoes(const std::string& public_url) const {
+  std::string prefix = public_url;
+  while (prefix.ends_with('/')) prefix.pop_back();
+  prefix.append(marker_path);
+  return std::ranges::any_of(jobs, [&](const listed_job& j) { return j.callback_url.starts_with(prefix); });
+}
+
+timestamp needed_since(const task& t) {
+  return t.attempted_at - clock_tolerance;
+}
+
+task_event look_for(const suspicion& s, const listing& seen, std::span<const suspicion> others, bool echoes,
+                    const std::function<bool(const std::string&)>& known) {
+  if (!s.marker_url.empty()) {
+    const auto marked = std::ranges::find(seen.jobs, s.marker_url, &listed_job::callback_url);
+    if (marked != seen.jobs.end()) return event::found{marked->said, marked->reply};
+  }
+  // With a marker, and an upstream that echoes it, a job without it is somebody else's.
+  const bool marked = !s.marker_url.empty() && echoes;
+  if (!marked) {
+    const json::object sent = fields_of(s.sent);
+    const listed_job* candidate = nullptr;
+    bool several = std::ranges::any_of(
+        others, [&](const suspicion& o) { return o.of.id != s.of.id && fields_of(o.sent) == sent; });
+    for (const listed_job& j : seen.jobs) {
+      if (!j.callback_url.empty() || !in_time(s.of, j) || !same_request(sent, j) || known(j.said.id)) continue;
+      several = several || candidate != nullptr;
+      candidate = &j;
+    }
+    if (candidate != nullptr && !several) return event::found{candidate->said, candidate->reply};
+  }
+  return event::absent{seen.asked_at, marked && seen.covers(needed_since(s.of))};
+}
+
+}  // namespace relay

@@ -1,0 +1,62 @@
+#pragma once
+
+// What became of a submission whose answer was lost: the upstream's list, and what it says about a task. Pure.
+// A job of ours is known by our marker, the callback URL that it was submitted with and that the list echoes;
+// without one, by being the same request within the time of the attempt, when only one job can be meant.
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/lifecycle.hpp"
+#include "common/outgoing.hpp"
+
+namespace relay {
+
+/// A job in an upstream's list.
+struct listed_job {
+  job said;
+  std::string reply;         // the item, as a reply about the job would be
+  timestamp created_at;      // never: the upstream does not say
+  std::string callback_url;  // echoed; empty: none
+};
+
+/// A page of it. Errors: upstream_unavailable when it is no list.
+struct listed_page {
+  std::vector<listed_job> jobs;
+  bool has_more = false;
+};
+result<listed_page> parse_list(std::string_view body);
+
+/// As much of the list as was read.
+struct listing {
+  timestamp asked_at;  // when the first page was asked for
+  std::vector<listed_job> jobs;
+  bool ended = false;  // the last page was read
+
+  /// True if every job created at `since` or later is in it, as far as its order can be trusted.
+  bool covers(timestamp since) const;
+  /// True if the upstream is seen to echo callback URLs of this relay.
+  bool echoes(const std::string& public_url) const;
+};
+
+/// Clocks of the two sides may differ by this much.
+inline constexpr std::chrono::minutes clock_tolerance{1};
+
+/// The earliest time that a list must reach back to for a task's sake.
+timestamp needed_since(const task& t);
+
+struct suspicion {
+  const task& of;
+  const outgoing& sent;    // what was submitted
+  std::string marker_url;  // empty: it was submitted without
+};
+
+/// `others`: all other tasks of this upstream whose outcome is unknown. `known`: true for an upstream id that
+/// some task of ours has. `echoes`: the upstream is known to echo our markers. The event is `found` or
+/// `absent`.
+task_event look_for(const suspicion& s, const listing& seen, std::span<const suspicion> others, bool echoes,
+                    const std::function<bool(const std::string&)>& known);
+
+}  // namespace relay

@@ -1,0 +1,218 @@
+#include "server/admin_commands.hpp"
+
+#include <algorithm>
+
+#include "common/id.hpp"
+#include "common/lifecycle.hpp"
+#include "common/webhook.hpp"
+#include "server/await_store.hpp"
+#include "server/clock.hpp"
+#include "server/entropy.hpp"
+
+namespace relay {
+namespace {
+
+constexpr std::int64_t most_listed = 1'000;
+
+json::object failure(std::string_view message) {
+  return {{"ok", false}, {"message", json::string(message)}};
+}
+
+secret new_webhook_secret() {
+  std::string bytes(webhook_secret_bytes, '\0');
+  fill_random({reinterpret_cast<unsigned char*>(bytes.data()), bytes.size()});
+  return secret(std::move(bytes));
+}
+
+awaitable<json::object> create_token(store& s, token_registry& registry, std::string name) {
+  if (!valid_token_name(name)) co_return failure("--name must be 1 to 64 letters, digits or any of . _ - @");
+  std::array<unsigned char, token_entropy_bytes> random;
+  fill_random(random);
+  const std::string text = make_token(random);
+  token t;
+  t.name = std::move(name);
+  t.digest = digest_token(text);
+  t.hint = text.substr(text.size() - 4);
+  t.created_at = now();
+  t.webhook = new_webhook_secret();
+  auto start = [&](written<token> done) { s.insert_token(std::move(t), std::move(done)); };
+  auto made = co_await await_written<token>(std::move(start));
+  if (!made) co_return failure(made.error().log.text);
+  registry.add(*made);
+  co_return json::object{{"ok", true}, {"token", json::string(text)}, {"name", json::string(made->name)}};
+}
+
+awaitable<json::object> revoke_token(store& s, token_registry& registry, std::string name) {
+  auto start = [&](written<token> done) { s.revoke_token(name, now(), std::move(done)); };
+  auto gone = co_await await_written<token>(std::move(start));
+  if (!gone) co_return failure(gone.error().log.text);
+  registry.remove(*gone);
+  co_return json::object{{"ok", true}, {"name", json::string(gone->name)}};
+}
+
+json::object list_tokens(store& s) {
+  const auto all = s.tokens();
+  if (!all) return failure(all.error().log.text);
+  json::array list;
+  for (const token& t : *all) {
+    list.emplace_back(json::object{
+        {"name", json::string(t.name)},
+        {"hint", json::string(t.hint)},
+        {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
+        {"revoked_at", t.revoked() ? json::value(json::string(to_iso(t.revoked_at, precision::milliseconds)))
+                                   : json::value(nullptr)}});
+  }
+  return {{"ok", true}, {"tokens", std::move(list)}};
+}
+
+// The secret that signs a token's callbacks, as its owner's verifier wants it; a new one when asked to rotate.
+awaitable<json::object> webhook_secret(store& s, std::string name, bool rotate) {
+  if (rotate) {
+    auto start = [&](written<token> done) { s.set_webhook_secret(name, new_webhook_secret(), std::move(done)); };
+    auto changed = co_await await_written<token>(std::move(start));
+    if (!changed) co_return failure(changed.error().log.text);
+    co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(changed->webhook))}};
+  }
+  const auto all = s.tokens();
+  if (!all) co_return failure(all.error().log.text);
+  const auto found =
+      std::ranges::find_if(*all, [&](const token& t) { return t.name == name && !t.revoked(); });
+  if (found == all->end())
+    co_return failure("there is no token named \"" + name + "\"; `luma-relay token list` shows them");
+  co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(found->webhook))}};
+}
+
+json::value time_or_null(timestamp t) {
+  return is_set(t) ? json::value(json::string(to_iso(t, precision::milliseconds))) : json::value(nullptr);
+}
+
+json::object line_of(const task& t, const std::vector<token>& tokens) {
+  const auto owner = std::ranges::find(tokens, t.owner, &token::id);
+  return {{"id", json::string(t.id)},
+          {"state", json::string(is_ambiguous(t) ? std::string_view("ambiguous") : name_of(t.state))},
+          {"token", json::string(owner == tokens.end() ? "?" : owner->name)},
+          {"upstream", json::string(t.upstream)},
+          {"upstream_id", json::string(t.upstream_id)},
+          {"attempts", t.attempts},
+          {"created_at", time_or_null(t.created_at)},
+          {"updated_at", time_or_null(t.updated_at)},
+          {"fail_reason", json::string(t.fail_reason)},
+          {"callbacks_owed", static_cast<std::int64_t>(t.owed.size())}};
+}
+
+json::object list_tasks(store& s, const json::object& o) {
+  const auto tokens = s.tokens();
+  if (!tokens) return failure(tokens.error().log.text);
+  task_filter filter;
+  if (const auto state = text_of(o, "state"); state == "ambiguous") {
+    filter.ambiguous = true;
+  } else if (!state.empty()) {
+    filter.state = task_state_from(state);
+    if (!filter.state) {
+      return failure("--state must be pending, submitting, ambiguous, queued, dreaming, completed or failed");
+    }
+  }
+  if (const auto name = text_of(o, "token"); !name.empty()) {
+    const auto found = std::ranges::find(*tokens, name, &token::name);
+    if (found == tokens->end()) return failure("there is no token named \"" + std::string(name) + "\"");
+    filter.owner = found->id;
+  }
+  if (const json::value* limit = member(o, "limit"); limit != nullptr && limit->is_int64())
+    filter.limit = std::clamp<std::int64_t>(limit->get_int64(), 1, most_listed);
+  const auto tasks = s.browse(filter);
+  if (!tasks) return failure(tasks.error().log.text);
+  json::array list;
+  for (const task& t : *tasks) list.emplace_back(line_of(t, *tokens));
+  return {{"ok", true}, {"tasks", std::move(list)}};
+}
+
+json::value as_json(std::string_view text) {
+  auto v = parse_lenient(text);
+  return v ? std::move(*v) : json::value(json::string(text));
+}
+
+json::object show_task(const task& t, const std::vector<token>& tokens) {
+  json::object out = line_of(t, tokens);
+  out["dialect"] = json::string(name_of(t.dialect));
+  out["request"] = as_json(t.request);
+  out["progress"] = t.progress;
+  out["fail_status"] = t.fail_status;
+  out["polls_without_answer"] = t.misses;
+  out["callback"] = {{"url", json::string(t.callback_url)},
+                     {"owed", json::string(t.owed)},
+                     {"done", t.callbacks_done},
+                     {"attempts", t.callback_attempts},
+                     {"stopped", t.callback_stopped},
+                     {"last_problem", json::string(t.callback_problem)},
+                     {"next_at", time_or_null(t.next_callback_at)}};
+  out["attempted_at"] = time_or_null(t.attempted_at);
+  out["ambiguous_at"] = time_or_null(t.ambiguous_at);
+  out["started_at"] = time_or_null(t.started_at);
+  out["finished_at"] = time_or_null(t.finished_at);
+  out["deadline"] = time_or_null(t.deadline);
+  out["next_submit_at"] = time_or_null(t.next_submit_at);
+  out["next_poll_at"] = time_or_null(t.next_poll_at);
+  out["next_reconcile_at"] = time_or_null(t.next_reconcile_at);
+  out["revision"] = t.revision;
+  out["upstream_said"] = as_json(t.reply);
+  return {{"ok", true}, {"task", std::move(out)}};
+}
+
+// Puts an event on the newest revision of a task.
+awaitable<json::object> apply(store& s, task_ptr t, task_event e, std::string otherwise) {
+  for (;;) {
+    task next = advance(*t, e, now(), {}, 0);
+    if (next == *t) co_return failure(otherwise);
+    auto written = co_await save(s, std::move(next));
+    if (written) co_return json::object{{"ok", true}, {"id", json::string(written->id)}};
+    if (written.error().code != errc::conflict) co_return failure(written.error().log.text);
+    const std::string id = t->id;
+    auto again = s.load(id);
+    if (!again || !*again) co_return failure("task " + id + " is no longer there");
+    t = std::move(*again);
+  }
+}
+
+awaitable<json::object> with_task(store& s, std::string_view command, std::string id) {
+  auto t = s.load(normalise_id(id));
+  if (!t) co_return failure(t.error().log.text);
+  if (!*t) co_return failure("there is no task " + id + "; `luma-relay task list` shows the newest");
+  if (command == "task-show") {
+    const auto tokens = s.tokens();
+    if (!tokens) co_return failure(tokens.error().log.text);
+    co_return show_task(**t, *tokens);
+  }
+  const std::string state(name_of((*t)->state));
+  if (command == "task-cancel-pending") {
+    co_return co_await apply(s, std::move(*t), event::cancelled{},
+                             "task " + id + " is " + state + "; only a pending one can be cancelled");
+  }
+  co_return co_await apply(s, std::move(*t), event::callback_asked{},
+                           "task " + id + " has no callback to send: it is " + state +
+                               ", or was created without a callback_url that can be called");
+}
+
+}  // namespace
+
+awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request) {
+  const json::object* o = request.if_object();
+  const std::string_view command = o != nullptr ? text_of(*o, "command") : std::string_view{};
+  if (command == "token-list") co_return list_tokens(s);
+  if (command == "task-list") co_return list_tasks(s, *o);
+  if (command == "task-show" || command == "task-cancel-pending" || command == "task-retry-callback") {
+    std::string id(text_of(*o, "id"));
+    co_return co_await with_task(s, command, std::move(id));
+  }
+  if (command == "token-create" || command == "token-revoke" || command == "webhook-secret") {
+    std::string name(text_of(*o, "name"));
+    if (command == "token-create") co_return co_await create_token(s, registry, std::move(name));
+    if (command == "token-revoke") co_return co_await revoke_token(s, registry, std::move(name));
+    const json::value* rotate = member(*o, "rotate");
+    const bool anew = rotate != nullptr && rotate->is_bool() && rotate->get_bool();
+    co_return co_await webhook_secret(s, std::move(name), anew);
+  }
+  co_return failure("the server does not know the command \"" + std::string(command) +
+                    "\"; it may be another version");
+}
+
+}  // namespace relay

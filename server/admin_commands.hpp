@@ -1,0 +1,18 @@
+#pragma once
+
+// The operator's commands, as one JSON object in and one out: run by the server for whoever reaches its admin
+// socket, or by the command line itself when no server has the database. Loop thread.
+
+#include "common/json.hpp"
+#include "server/asio.hpp"
+#include "server/auth.hpp"
+#include "storage/store.hpp"
+
+namespace relay {
+
+/// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke`;
+/// `webhook-secret` (`name`, `rotate`); `task-list` (`state`, `token`, `ambiguous`, `limit`); `task-show`,
+/// `task-cancel-pending`, `task-retry-callback` (`id`). A failure is `{"ok":false,"message":…}`.
+awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request);
+
+}  // namespace relay

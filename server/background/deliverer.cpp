@@ -1,0 +1,242 @@
+#include "server/background/deliverer.hpp"
+
+#include <spdlog/logger.h>
+
+#include <algorithm>
+
+#include "common/backoff.hpp"
+#include "common/dialect.hpp"
+#include "common/fault_point.hpp"
+#include "common/webhook.hpp"
+#include "server/await_store.hpp"
+#include "server/clock.hpp"
+#include "server/entropy.hpp"
+
+namespace relay {
+namespace {
+
+constexpr std::int64_t batch = 256;
+constexpr std::int64_t most_looked_at = 4'096;  // in one turn; the next goes on from there
+constexpr std::size_t most_hosts = 10'000;
+constexpr std::size_t addresses_tried = 4;
+// A host that failed this often in a row is left alone for a while, so that its callbacks take no slots.
+constexpr int patience = 3;
+constexpr milliseconds first_rest{1'000};
+constexpr milliseconds longest_rest{60'000};
+constexpr int max_retry_after = 3'600;
+
+std::string host_of(const std::string& url) {
+  const auto to = parse_web_address(url);
+  return to ? to->at.authority() : std::string{};
+}
+
+}  // namespace
+
+deliverer::deliverer(asio::io_context& loop, deadlines& d, store& s, const policy& p, const callbacks_config& c,
+                     metrics& m, spdlog::logger& log)
+    : loop_(loop),
+      deadlines_(d),
+      store_(s),
+      policy_(p),
+      config_(c),
+      metrics_(m),
+      log_(log),
+      guard_(loop, c.allow_private_addresses),
+      tls_("", false),
+      alarm_(loop) {}
+
+void deliverer::saved(const task& t) {
+  if (is_set(t.next_callback_at)) alarm_.consider(t.next_callback_at);
+}
+
+awaitable<> deliverer::run() {
+  while (!stopped_) {
+    const timestamp time = now();
+    const bool more = hand_out(time);
+    timestamp at = time;
+    if (!more) {
+      auto next = store_.next_callback(time);
+      at = next ? *next : never;
+      for (const auto& [name, host] : hosts_) {
+        if (host.not_before > time && (!is_set(at) || host.not_before < at)) at = host.not_before;
+      }
+    }
+    co_await alarm_.wait(now(), at);
+  }
+}
+
+// Walks over what is due, past hosts that are busy or rest. True: there is more to look at, from cursor_ on.
+bool deliverer::hand_out(timestamp time) {
+  std::int64_t looked_at = 0;
+  bool from_the_start = cursor_.row == 0;
+  while (looked_at < most_looked_at) {
+    if (telling_.size() >= static_cast<std::size_t>(config_.concurrency)) return false;
+    auto due = store_.due_callbacks(time, cursor_, batch);
+    if (!due) {
+      log_.error("cannot read the callbacks that are due, will try again: {}", due.error().log.text);
+      return false;
+    }
+    for (const owed_callback& c : *due) {
+      if (telling_.size() >= static_cast<std::size_t>(config_.concurrency)) return false;
+      cursor_ = c.place;
+      ++looked_at;
+      if (telling_.contains(c.task_id)) continue;
+      const std::string host = host_of(c.url);
+      host_state& state = hosts_[host];
+      if (state.in_flight >= static_cast<std::size_t>(config_.per_host) || state.not_before > time ||
+          (state.failures > 0 && state.in_flight > 0)) {
+        continue;
+      }
+      ++state.in_flight;
+      telling_.insert(c.task_id);
+      auto work = tell(c.task_id, host);
+      asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
+    }
+    if (std::ssize(*due) < batch) {
+      cursor_ = {};
+      if (from_the_start) return false;
+      from_the_start = true;
+    }
+  }
+  return true;
+}
+
+awaitable<> deliverer::tell(std::string task_id, std::string host) {
+  std::string thrown;
+  try {
+    co_await tell_and_save(task_id);
+  } catch (const std::exception& e) {
+    thrown = e.what();
+  }
+  if (!thrown.empty()) {
+    log_.error("task {}: its callback ended by an exception, it is tried again: {}", task_id, thrown);
+    steady_timer pause(loop_.get_executor());
+    pause.expires_after(std::chrono::seconds(1));
+    co_await pause.async_wait(as_result);
+  }
+  telling_.erase(task_id);
+  const auto state = hosts_.find(host);
+  if (state != hosts_.end() && --state->second.in_flight == 0 && state->second.failures == 0) hosts_.erase(state);
+  if (hosts_.size() > most_hosts) {
+    std::erase_if(hosts_, [](const auto& h) { return h.second.in_flight == 0; });
+  }
+  alarm_.nudge();
+}
+
+awaitable<> deliverer::tell_and_save(std::string task_id) {
+  auto loaded = store_.load(task_id);
+  if (!loaded) throw std::runtime_error(loaded.error().log.text);
+  const task_ptr t = *loaded;
+  if (t == nullptr || t->owed.empty()) co_return;
+  const task_event outcome = co_await deliver(*t);
+  if (const auto* failed = std::get_if<event::delivery_failed>(&outcome)) {
+    log_.warn("task {}: callback {} (attempt {}) was not taken by {}: {}{}", t->id, message_id(*t),
+              t->callback_attempts + 1, host_of(t->callback_url), failed->problem,
+              failed->gone ? "; no more callbacks for this task" : "");
+  } else {
+    log_.info("task {}: callback {} was taken by {}", t->id, message_id(*t), host_of(t->callback_url));
+  }
+  metrics_.callback_done(std::holds_alternative<event::delivered>(outcome) ? "delivered" : "failed");
+  fault_point("callback taken, not recorded");
+  co_await save_outcome(task_id, t->callbacks_done, outcome);
+}
+
+// What a poll or another save has changed meanwhile stays: the outcome is put on top of the newest revision.
+awaitable<> deliverer::save_outcome(std::string task_id, int message, task_event e) {
+  for (;;) {
+    auto t = store_.load(task_id);
+    if (!t) throw std::runtime_error(t.error().log.text);
+    if (*t == nullptr || (*t)->callbacks_done != message) co_return;
+    task next = advance(**t, e, now(), policy_, random_share());
+    if (next.owed.empty() && !(*t)->owed.empty() && std::holds_alternative<event::delivery_failed>(e)) {
+      log_.error("task {}: its callbacks are given up; `luma-relay task retry-callback {}` sends the last one again",
+                 task_id, task_id);
+    }
+    auto written = co_await save(store_, std::move(next));
+    if (written) co_return;
+    if (written.error().code != errc::conflict) throw std::runtime_error(written.error().log.text);
+  }
+}
+
+awaitable<task_event> deliverer::deliver(const task& t) {
+  const auto to = parse_web_address(t.callback_url);
+  if (!to) co_return event::delivery_failed{"not an address that can be called", true, {}};
+  auto owner = store_.token_by_id(t.owner);
+  if (!owner) throw std::runtime_error(owner.error().log.text);
+
+  const timestamp time = now();
+  const task told = as_told(t);
+  const std::string body = json::serialize(dialect_of(t.dialect).render(told, time));
+  const std::string id = message_id(t);
+  std::string request;
+  request.reserve(body.size() + 640);
+  request.append("POST ").append(to->target).append(" HTTP/1.1\r\nHost: ").append(to->at.authority());
+  request.append("\r\nContent-Type: application/json\r\nContent-Length: ").append(std::to_string(body.size()));
+  request.append("\r\nUser-Agent: luma-relay\r\nAccept: */*\r\nConnection: close\r\nwebhook-id: ").append(id);
+  request.append("\r\nwebhook-timestamp: ").append(std::to_string(to_unix(time)));
+  if (*owner && !(*owner)->webhook.empty()) {
+    request.append("\r\nwebhook-signature: ").append(sign((*owner)->webhook, id, to_unix(time), body));
+  }
+  request.append("\r\n\r\n").append(body);
+
+  fault_point("callback owed, not sent");
+  const exchange x = co_await post(*to, request);
+  host_state& host = hosts_[to->at.authority()];
+  // A host that answers is well, whatever it says; one that does not is left alone for a while.
+  host.failures = x.answered ? 0 : host.failures + 1;
+  host.not_before = never;
+  if (host.failures >= patience)
+    host.not_before = now() + backoff(host.failures - patience, first_rest, longest_rest, random_share());
+  if (!x.answered) co_return event::delivery_failed{x.problem, false, {}};
+  if (x.status >= 200 && x.status < 300) co_return event::delivered{};
+  const milliseconds later(1000 * std::min(x.retry_after_seconds, max_retry_after));
+  co_return event::delivery_failed{"status " + std::to_string(x.status), x.status == 410, later};
+}
+
+// On a connection of its own, to an address that the guard has seen.
+awaitable<exchange> deliverer::post(const web_address& to, const std::string& request) {
+  exchange out;
+  const auto until = steady_clock::now() + config_.timeout;
+  std::string host = to.at.host;
+  const auto where = co_await guard_.resolve(std::move(host), to.at.port, config_.timeout / 3);
+  if (where.endpoints.empty()) {
+    out.problem = where.problem;
+    co_return out;
+  }
+  const std::size_t tries = std::min(where.endpoints.size(), addresses_tried);
+  std::unique_ptr<connection> c;
+  boost::system::error_code ec;
+  for (std::size_t i = 0; i < tries; ++i) {
+    c = std::make_unique<connection>(loop_, deadlines_, to.at.tls ? &tls_ : nullptr);
+    c->arm(config_.timeout / (2 * static_cast<int>(tries)));
+    ec = co_await c->connect(where.endpoints[i]);
+    if (!ec) break;
+  }
+  if (ec) {
+    out.problem = "cannot connect: " + words(ec, c->timed_out());
+    co_return out;
+  }
+  c->arm(std::max<steady_clock::duration>(until - steady_clock::now(), std::chrono::milliseconds(1)));
+  try {
+    ec = co_await c->handshake(to.at.host);
+  } catch (const std::exception& e) {
+    out.problem = std::string("cannot begin TLS: ") + e.what();
+    co_return out;
+  }
+  if (ec) {
+    out.problem = "no TLS: " + words(ec, c->timed_out());
+    co_return out;
+  }
+  exchange_limits limits;
+  limits.total = std::max<steady_clock::duration>(until - steady_clock::now(), std::chrono::milliseconds(1));
+  limits.first_byte = limits.total;
+    bool reusable = false;
+  co_return co_await run_exchange(*c, request, limits, reusable);
+}
+
+void deliverer::stop() {
+  stopped_ = true;
+  alarm_.nudge();
+}
+
+}  // namespace relay

@@ -1,0 +1,72 @@
+#pragma once
+
+// Pays what is owed: tells clients' callback URLs how their tasks stand, in the dialect each was created in, one
+// message at a time for a task and in order, at least once. A host that does not answer has only its own
+// callbacks waiting. Loop thread.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "common/lifecycle.hpp"
+#include "common/url.hpp"
+#include "config/config.hpp"
+#include "server/background/alarm.hpp"
+#include "server/background/callback_guard.hpp"
+#include "server/http/deadline.hpp"
+#include "server/metrics.hpp"
+#include "server/upstream/exchange.hpp"
+#include "storage/store.hpp"
+
+namespace spdlog {
+class logger;
+}
+
+namespace relay {
+
+class deliverer {
+ public:
+  deliverer(asio::io_context& loop, deadlines& d, store& s, const policy& p, const callbacks_config& c,
+            metrics& m, spdlog::logger& log);
+
+  /// Until stop().
+  awaitable<> run();
+  void stop();
+  /// A task was saved: wakes run() when something is due.
+  void saved(const task& t);
+  std::size_t in_flight() const { return telling_.size(); }
+
+ private:
+  /// How a host fares.
+  struct host_state {
+    std::size_t in_flight = 0;
+    int failures = 0;  // in a row
+    timestamp not_before;
+  };
+
+  bool hand_out(timestamp time);
+  awaitable<> tell(std::string task_id, std::string host);
+  awaitable<> tell_and_save(std::string task_id);
+  awaitable<task_event> deliver(const task& t);
+  awaitable<exchange> post(const web_address& to, const std::string& request);
+  awaitable<> save_outcome(std::string task_id, int message, task_event e);
+
+  asio::io_context& loop_;
+  deadlines& deadlines_;
+  store& store_;
+  const policy policy_;
+  const callbacks_config config_;
+  metrics& metrics_;
+  spdlog::logger& log_;
+  callback_guard guard_;
+  tls_client tls_;
+  std::unordered_map<std::string, host_state> hosts_;  // those with deliveries in flight or in trouble
+  std::unordered_set<std::string> telling_;            // ids of tasks
+  callback_cursor cursor_;                             // where the next look goes on
+  alarm alarm_;
+  bool stopped_ = false;
+};
+
+}  // namespace relay

@@ -1,0 +1,42 @@
+#pragma once
+
+// At most so many a second: a token bucket that holds a fiftieth of a second's worth, so that any second sees
+// no more than the rate. Pure.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "common/time.hpp"
+
+namespace relay {
+
+class rate {
+ public:
+  explicit rate(std::int64_t per_second)
+      : most_(std::max(1.0, static_cast<double>(per_second) / 50)),
+        per_micro_(static_cast<double>(per_second) * 0.98 / 1e6),
+        have_(most_) {}
+
+  /// True: one may go now.
+  bool take(timestamp now) {
+    if (is_set(since_) && now > since_) {
+      have_ = std::min(most_, have_ + per_micro_ * static_cast<double>((now - since_).count()));
+    }
+    since_ = now;
+    if (have_ < 1) return false;
+    have_ -= 1;
+    return true;
+  }
+  /// When the next may go, after take() said no.
+  timestamp next() const {
+    return since_ + std::chrono::microseconds(static_cast<std::int64_t>((1 - have_) / per_micro_) + 1);
+  }
+
+ private:
+  double most_;
+  double per_micro_;
+  double have_;
+  timestamp since_;
+};
+
+}  // namespace relay

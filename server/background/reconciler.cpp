@@ -1,0 +1,193 @@
+#include "server/background/reconciler.hpp"
+
+#include <spdlog/logger.h>
+
+#include <algorithm>
+#include <map>
+
+#include "server/await_store.hpp"
+#include "server/clock.hpp"
+#include "server/entropy.hpp"
+#include "server/upstream/outcome.hpp"
+
+namespace relay {
+namespace {
+
+constexpr std::int64_t batch = 1'000;  // tasks looked for at once
+constexpr std::size_t page_size = 100;
+constexpr std::size_t most_pages = 50;
+
+}  // namespace
+
+reconciler::reconciler(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
+                       const dispatcher& submit, const policy& p, std::string public_url, metrics& m,
+                       spdlog::logger& log)
+    : loop_(loop),
+      store_(s),
+      upstreams_(upstreams),
+      submit_(submit),
+      policy_(p),
+      public_url_(std::move(public_url)),
+      metrics_(m),
+      log_(log),
+      alarm_(loop) {}
+
+void reconciler::saved(const task& t) {
+  if (is_set(t.next_reconcile_at)) alarm_.consider(t.next_reconcile_at);
+}
+
+void reconciler::hint(const task& t) {
+  hinted_.insert(t.id);
+  alarm_.nudge();
+}
+
+awaitable<> reconciler::run() {
+  while (!stopped_) {
+    const timestamp time = now();
+    auto due = store_.due(schedule::reconcile, time, batch, 0);
+    if (!due) log_.error("cannot read the tasks to look for, will try again: {}", due.error().log.text);
+    std::map<std::string, std::vector<task>> by_upstream;
+    if (due) {
+      for (task& t : *due) {
+        hinted_.erase(t.id);
+        std::string name = t.upstream;
+        by_upstream[std::move(name)].push_back(std::move(t));
+      }
+    }
+    for (const std::string& id : std::exchange(hinted_, {})) {
+      if (auto t = store_.load(id); t && *t && is_ambiguous(**t)) by_upstream[(*t)->upstream].push_back(**t);
+    }
+    for (auto& [name, tasks] : by_upstream) {
+      if (!looking_.insert(name).second) continue;
+      auto work = look(name, std::move(tasks));
+      asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
+    }
+    auto next = store_.next_due(schedule::reconcile);
+    co_await alarm_.wait(now(), next && *next > time ? *next : never);
+  }
+}
+
+awaitable<> reconciler::look(std::string upstream_name, std::vector<task> due) {
+  const auto at = std::ranges::find(upstreams_, upstream_name, [](const auto& u) { return u->name(); });
+  upstream* found = at == upstreams_.end() ? nullptr : at->get();
+  bool failed = false;
+  try {
+    co_await look_at(found, std::move(due));
+  } catch (const std::exception& e) {
+    log_.error("looking for lost submissions at {} ended by an exception, trying again in 1 s: {}", upstream_name,
+               e.what());
+    failed = true;
+  }
+  if (failed) {
+    steady_timer pause(loop_.get_executor());
+    pause.expires_after(std::chrono::seconds(1));
+    co_await pause.async_wait(as_result);
+  }
+  looking_.erase(upstream_name);
+  alarm_.nudge();
+}
+
+// As many pages as it takes to reach back past the oldest attempt, or to find every marked job.
+awaitable<result<listing>> reconciler::read_list(upstream& at, const std::vector<task>& wanted) {
+  listing seen;
+  seen.asked_at = now();
+  timestamp since = seen.asked_at;
+  for (const task& t : wanted) since = std::min(since, needed_since(t));
+  for (std::size_t page = 0; page < most_pages; ++page) {
+    const auto started = steady_clock::now();
+    const std::string path = list_path(page_size, seen.jobs.size());
+    const exchange x = co_await at.fetch(path);
+    std::string problem = x.problem;
+    if (x.answered && x.status != 200)
+      problem = "status " + std::to_string(x.status) + ": " + refusal_text(x.status, x.body);
+    result<listed_page> said = fail(errc::upstream_unavailable, problem);
+    if (problem.empty()) said = parse_list(x.body);
+    metrics_.upstream_call(at.name(), "list", said ? "ok" : "error",
+                           std::chrono::duration<double>(steady_clock::now() - started).count());
+    if (!said) {
+      said.error().retry_after_seconds = x.retry_after_seconds;
+      co_return std::unexpected(std::move(said.error()));
+    }
+    const bool full = said->jobs.size() >= page_size;
+    std::ranges::move(said->jobs, std::back_inserter(seen.jobs));
+    seen.ended = !said->has_more && !full;
+    const bool all_found = std::ranges::all_of(wanted, [&](const task& t) {
+      const std::string marker = marker_url(public_url_, t);
+      return !marker.empty() && std::ranges::find(seen.jobs, marker, &listed_job::callback_url) != seen.jobs.end();
+    });
+    if (all_found || seen.covers(since)) break;
+  }
+  co_return seen;
+}
+
+awaitable<> reconciler::look_at(upstream* at, std::vector<task> due) {
+  if (at == nullptr || at->speaks() != protocol::luma) {
+    for (const task& t : due) {
+      const task_event e = event::lookup_failed{at != nullptr, {}};
+      co_await settle(t, e, at == nullptr ? "an upstream that is not configured" : "a station, which has no list");
+    }
+    co_return;
+  }
+  // Every other lost submission counts too: two equal ones must not take each other's job.
+  task_filter all_lost;
+  all_lost.ambiguous = true;
+  all_lost.limit = 10'000;
+  auto lost = store_.browse(all_lost);
+  if (!lost) throw std::runtime_error(lost.error().log.text);
+
+  auto seen = co_await read_list(*at, due);
+  if (!seen) {
+    for (const task& t : due) {
+      log_.warn("task {}: {}'s list cannot be read: {}; trying again", t.id, at->name(), seen.error().log.text);
+      const task_event e =
+          event::lookup_failed{false, milliseconds(1000 * std::min(seen.error().retry_after_seconds, 300))};
+      co_await settle(t, e, at->name());
+    }
+    co_return;
+  }
+  if (!public_url_.empty() && seen->echoes(public_url_)) at->saw_marker();
+
+  // Suspicions refer to what is kept here.
+  std::vector<outgoing> sent;
+  std::vector<suspicion> suspicions;
+  std::erase_if(*lost, [&](const task& t) { return t.upstream != at->name() || !is_ambiguous(t); });
+  sent.reserve(lost->size());
+  for (const task& t : *lost) {
+    auto request = submit_.request_for(t, *at);
+    sent.push_back(request ? std::move(*request) : outgoing{});
+    suspicions.push_back({t, sent.back(), marker_url(public_url_, t)});
+  }
+  for (const suspicion& s : suspicions) {
+    const bool is_due = std::ranges::any_of(due, [&](const task& t) { return t.id == s.of.id; });
+    if (!is_due) continue;
+    // An error counts as "known": then nothing is adopted by mistake.
+    const auto known = [&](const std::string& id) {
+      const auto held = store_.holds(at->name(), id, s.of.attempted_at - std::chrono::hours(24));
+      return !held || *held;
+    };
+    const task_event e = look_for(s, *seen, suspicions, at->echoes_markers(), known);
+    co_await settle(s.of, e, at->name());
+  }
+}
+
+awaitable<> reconciler::settle(const task& t, task_event e, std::string_view upstream_name) {
+  task next = advance(t, e, now(), policy_, random_share());
+  if (next.state == task_state::queued || next.state == task_state::dreaming ||
+      next.state == task_state::completed) {
+    log_.warn("task {}: found in {}'s list as {}; it is followed from here", t.id, upstream_name,
+              next.upstream_id);
+  } else if (next.state == task_state::pending) {
+    log_.warn("task {}: {} has no such job; it is submitted again", t.id, upstream_name);
+  } else if (next.state == task_state::failed) {
+    log_.error("task {}: not found at {}: {}; it failed", t.id, upstream_name, next.fail_reason);
+  }
+  auto written = co_await save(store_, std::move(next));
+  if (!written && written.error().code != errc::conflict) throw std::runtime_error(written.error().log.text);
+}
+
+void reconciler::stop() {
+  stopped_ = true;
+  alarm_.nudge();
+}
+
+}  // namespace relay

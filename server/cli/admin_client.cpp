@@ -1,0 +1,76 @@
+#include "server/cli/admin_client.hpp"
+
+#include <sys/stat.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <iostream>
+
+#include "server/admin.hpp"
+#include "server/admin_commands.hpp"
+#include "server/cli/config_file.hpp"
+#include "storage/sqlite/sqlite_store.hpp"
+
+namespace relay::cli {
+namespace {
+
+std::optional<json::object> ask_server(const std::string& database, const json::object& request) {
+  asio::io_context loop;
+  asio::local::stream_protocol::socket s(loop);
+  boost::system::error_code ec;
+  s.connect(asio::local::stream_protocol::endpoint(admin_socket_path(database)), ec);
+  if (ec) return std::nullopt;  // nobody listens
+  const std::string line = json::serialize(request) + "\n";
+  asio::write(s, asio::buffer(line), ec);
+  std::string answer;
+  if (!ec) asio::read_until(s, asio::dynamic_buffer(answer), '\n', ec);
+  const auto value = parse_lenient(answer);
+  if (!value || !value->is_object())
+    return json::object{{"ok", false}, {"message", "the server did not answer on its admin socket"}};
+  return value->get_object();
+}
+
+json::object run_here(const std::string& database, const json::object& request) {
+  asio::io_context loop;
+  store_hooks hooks;
+  hooks.post = [&loop](std::move_only_function<void()> f) { asio::post(loop, std::move(f)); };
+  sqlite_options options;
+  options.path = database;
+  auto opened = open_sqlite_store(options, std::move(hooks));
+  if (!opened) return {{"ok", false}, {"message", json::string(opened.error().log.text)}};
+  store& s = **opened;
+  token_registry registry;
+  json::object answer;
+  // Parameters, not captures: a coroutine outlives the lambda it came from.
+  constexpr auto run = [](store& on, token_registry& known, json::object what,
+                          json::object& into) -> awaitable<> {
+    into = co_await run_admin_command(on, known, std::move(what));
+  };
+  asio::co_spawn(loop.get_executor(), run(s, registry, request, answer), asio::detached);
+  loop.run();
+  s.close();
+  return answer;
+}
+
+}  // namespace
+
+std::optional<json::object> ask(const std::string& config_file, const json::object& request, int& status) {
+  const auto database = database_path(config_file);
+  if (!database) {
+    status = 2;
+    return std::nullopt;
+  }
+  ::umask(0077);
+  auto answer = ask_server(*database, request);
+  if (!answer) answer = run_here(*database, request);
+  const json::value* ok = member(*answer, "ok");
+  if (ok != nullptr && ok->is_bool() && ok->get_bool()) return answer;
+  std::cerr << "luma-relay: " << text_of(*answer, "message") << "\n";
+  status = 1;
+  return std::nullopt;
+}
+
+}  // namespace relay::cli

@@ -1,0 +1,28 @@
+// luma-relay backup FILE
+
+#include "storage/sqlite/backup.hpp"
+
+#include <sys/stat.h>
+
+#include <iostream>
+
+#include "server/cli/commands.hpp"
+#include "server/cli/config_file.hpp"
+
+namespace relay::cli {
+
+int backup(const std::string& config_file, const std::string& to) {
+  const auto database = database_path(config_file);
+  if (!database) return 2;
+  ::umask(0077);
+  if (auto done = sqlite::backup(*database, to); !done) {
+    std::cerr << "luma-relay: no backup was made: " << done.error().log.text << "\n";
+    return 1;
+  }
+  std::cerr << to << " is a checked copy of " << *database
+            << ". To restore it: stop the relay, put it in the place of the database, and delete the files beside "
+               "that end in -wal and -shm.\n";
+  return 0;
+}
+
+}  // namespace relay::cli

@@ -1,0 +1,92 @@
+// luma-relay task …
+
+#include <cstdio>
+#include <iostream>
+
+#include "server/cli/admin_client.hpp"
+#include "server/cli/commands.hpp"
+
+namespace relay::cli {
+namespace {
+
+// Two spaces a level: what a person reads.
+void print(const json::value& v, const std::string& indent) {
+  if (const json::object* o = v.if_object()) {
+    for (const auto& m : *o) {
+      std::cout << indent << view(m.key()) << ":";
+      if (m.value().is_object() && !m.value().get_object().empty()) {
+        std::cout << "\n";
+        print(m.value(), indent + "  ");
+      } else {
+        std::cout << " ";
+        print(m.value(), indent);
+      }
+    }
+    return;
+  }
+  if (v.is_string()) {
+    std::cout << view(v.get_string()) << "\n";
+  } else if (v.is_null()) {
+    std::cout << "-\n";
+  } else {
+    std::cout << json::serialize(v) << "\n";
+  }
+}
+
+int simple(const std::string& config_file, const char* command, const std::string& id, const char* done) {
+  int status = 0;
+  if (!ask(config_file, {{"command", json::string(command)}, {"id", json::string(id)}}, status)) return status;
+  std::cerr << "Task " << id << " " << done << "\n";
+  return 0;
+}
+
+}  // namespace
+
+int task_list(const std::string& config_file, const task_list_options& o) {
+  int status = 0;
+  const auto answer = ask(config_file,
+                          {{"command", "task-list"},
+                           {"state", json::string(o.state)},
+                           {"token", json::string(o.token)},
+                           {"limit", o.limit}},
+                          status);
+  if (!answer) return status;
+  const json::value* list = member(*answer, "tasks");
+  if (list == nullptr || !list->is_array() || list->get_array().empty()) {
+    std::cerr << "There is no such task.\n";
+    return 0;
+  }
+  std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", "ID", "STATE", "TOKEN", "UPSTREAM", "CREATED", "WHY");
+  for (const json::value& item : list->get_array()) {
+    const json::object& t = item.as_object();
+    const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };
+    std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", text("id").c_str(), text("state").c_str(),
+                text("token").c_str(), text("upstream").empty() ? "-" : text("upstream").c_str(),
+                text("created_at").c_str(), text("fail_reason").c_str());
+  }
+  return 0;
+}
+
+int task_show(const std::string& config_file, const std::string& id, bool as_json) {
+  int status = 0;
+  const auto answer = ask(config_file, {{"command", "task-show"}, {"id", json::string(id)}}, status);
+  if (!answer) return status;
+  const json::value* t = member(*answer, "task");
+  if (t == nullptr) return 1;
+  if (as_json) {
+    std::cout << json::serialize(*t) << "\n";
+  } else {
+    print(*t, "");
+  }
+  return 0;
+}
+
+int task_cancel_pending(const std::string& config_file, const std::string& id) {
+  return simple(config_file, "task-cancel-pending", id, "is cancelled; it was never submitted.");
+}
+
+int task_retry_callback(const std::string& config_file, const std::string& id) {
+  return simple(config_file, "task-retry-callback", id, "will have its callback sent now.");
+}
+
+}  // namespace relay::cli

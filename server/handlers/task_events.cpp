@@ -1,0 +1,160 @@
+// GET …/generations/{id}/events and /luma/tasks/events?ids=…: tasks as they change, as Server-Sent Events (WHATWG
+// HTML §9.2). Each event is a whole task; its id tells the revisions the client has seen, so that a client that
+// comes back with Last-Event-ID is sent what has changed since, and nothing twice.
+
+#include <algorithm>
+#include <charconv>
+
+#include "common/id.hpp"
+#include "server/clock.hpp"
+#include "server/handlers/handlers.hpp"
+
+namespace relay::handlers {
+namespace {
+
+constexpr std::size_t most_ids = 100;
+constexpr std::chrono::seconds heartbeat{15};
+
+// What the client sees of a task: a poll that found nothing new is no event.
+struct shown {
+  std::int64_t revision = 0;
+  task_state state = task_state::pending;
+  int progress = -1;
+};
+
+shown shown_of(const task& t) {
+  return {t.revision, t.state, t.progress};
+}
+
+struct stream_state {
+  services& in;
+  rendering how;
+  std::vector<std::string> ids;
+  std::vector<task_ptr> tasks;  // newest, same order
+  std::vector<shown> sent;      // same order
+  std::vector<std::int64_t> seen_before;  // from Last-Event-ID; empty: nothing
+  std::unique_ptr<watch::waiter> change;
+};
+
+std::vector<std::int64_t> revisions_in(std::string_view text, std::size_t expected) {
+  std::vector<std::int64_t> out;
+  while (!text.empty() && out.size() < expected) {
+    std::int64_t v = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), v);
+    if (ec != std::errc{} || v < 0) return {};
+    out.push_back(v);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (text.empty()) break;
+    if (text.front() != '.') return {};
+    text.remove_prefix(1);
+  }
+  if (out.size() != expected || !text.empty()) return {};
+  return out;
+}
+
+std::string event_for(const stream_state& s, std::size_t i) {
+  std::string out = "id: ";
+  for (std::size_t k = 0; k < s.sent.size(); ++k) {
+    if (k > 0) out += '.';
+    out += std::to_string(s.sent[k].revision);
+  }
+  out += "\ndata: " + s.in.rendered.get(s.how, *s.tasks[i], now()) + "\n\n";
+  return out;
+}
+
+bool all_ended(const stream_state& s) {
+  return std::ranges::all_of(s.tasks, [](const task_ptr& t) { return is_terminal(t->state); });
+}
+
+awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& to) {
+  stream_state& s = *owned;
+  std::string first = "retry: 3000\n\n";
+  for (std::size_t i = 0; i < s.seen_before.size(); ++i) s.sent[i].revision = s.seen_before[i];
+  for (std::size_t i = 0; i < s.tasks.size(); ++i) {
+    const bool has_it = s.sent[i].revision == s.tasks[i]->revision;
+    s.sent[i] = shown_of(*s.tasks[i]);
+    if (!has_it) first += event_for(s, i);
+  }
+  bool alive = co_await to.send(first);
+  while (alive && !all_ended(s) && !s.change->over()) {
+    const std::vector<task_ptr> news = co_await s.change->changes(heartbeat);
+    std::string out;
+    for (const task_ptr& t : news) {
+      for (std::size_t i = 0; i < s.ids.size(); ++i) {
+        if (s.ids[i] != t->id || s.tasks[i]->revision >= t->revision) continue;
+        const shown before = s.sent[i];
+        s.tasks[i] = t;
+        s.sent[i] = shown_of(*t);
+        if (before.state == t->state && before.progress == t->progress) continue;
+        out += event_for(s, i);
+      }
+    }
+    if (news.empty() && !s.change->over()) out = ": still here\n\n";
+    if (!out.empty()) alive = co_await to.send(out);
+  }
+}
+
+// The stream of these tasks, all of them the caller's.
+http::reply stream_of(call& c, std::vector<std::string> ids, rendering how) {
+  auto s = std::make_unique<stream_state>(stream_state{c.in, how, std::move(ids), {}, {}, {}, nullptr});
+  s->change = std::make_unique<watch::waiter>(c.in.changes, s->ids, watch::manner::listens);
+  auto found = c.in.tasks.find_many(c.who.id, s->ids);
+  if (!found) return error_reply(found.error(), c.on.errors);
+  if (found->size() != s->ids.size()) {  // some are unknown: they are left out
+    std::vector<std::string> known;
+    for (const task_ptr& t : *found) known.push_back(t->id);
+    if (known.empty()) {
+      auto none = fail(errc::task_not_found, "Generation not found: no such id for this API key");
+      return error_reply(none.error(), c.on.errors);
+    }
+    return stream_of(c, std::move(known), how);
+  }
+  s->tasks = std::move(*found);
+  s->sent.resize(s->tasks.size());
+  s->seen_before = revisions_in(c.http.header("Last-Event-ID"), s->tasks.size());
+
+  http::reply out;
+  bool nothing_new = !s->seen_before.empty();
+  for (std::size_t i = 0; i < s->seen_before.size(); ++i) {
+    nothing_new = nothing_new && s->seen_before[i] == s->tasks[i]->revision;
+  }
+  if (all_ended(*s) && nothing_new) {
+    out.status = 204;  // an EventSource that comes back after the end stops coming
+    return out;
+  }
+  out.content_type = "text/event-stream";
+  out.add_header("X-Accel-Buffering", "no");
+  auto send = [owned = std::move(s)](http::body_stream& to) mutable { return send_events(std::move(owned), to); };
+  out.stream = std::move(send);
+  return out;
+}
+
+}  // namespace
+
+awaitable<http::reply> generation_events(call& c) {
+  std::vector<std::string> ids{normalise_id(c.id)};
+  co_return stream_of(c, std::move(ids),
+                      c.on.speaks == dialect_id::luma ? rendering::web_app : rendering::official);
+}
+
+awaitable<http::reply> task_events(call& c) {
+  const auto text = http::query_value(c.http.query, "ids");
+  std::vector<std::string> ids;
+  std::string_view rest = text ? std::string_view(*text) : std::string_view{};
+  while (!rest.empty()) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    if (comma > 0) {
+      std::string id = normalise_id(rest.substr(0, comma));
+      if (std::ranges::find(ids, id) == ids.end()) ids.push_back(std::move(id));
+    }
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  if (ids.empty() || ids.size() > most_ids) {
+    auto wrong = fail(errc::invalid_request, "ids: give 1 to " + std::to_string(most_ids) +
+                                                 " ids, separated by commas, not " + std::to_string(ids.size()));
+    co_return error_reply(wrong.error(), c.on.errors);
+  }
+  co_return stream_of(c, std::move(ids), rendering::item);
+}
+
+}  // namespace relay::handlers

@@ -1,0 +1,35 @@
+#pragma once
+
+// One request and its answer on an HTTP/1.1 connection. Used for upstreams and for clients' callbacks; what an
+// answer means is decided elsewhere. Loop thread.
+
+#include <string>
+
+#include "server/upstream/connection.hpp"
+
+namespace relay {
+
+/// What came of one exchange.
+struct exchange {
+  bool bytes_left = false;  // some byte of the request may have reached the peer
+  bool answered = false;    // a whole answer came
+  int status = 0;
+  int retry_after_seconds = 0;  // from the answer; 0: none
+  std::string body;
+  std::string problem;  // for the operator: at which step it ended, and why; empty when answered
+};
+
+struct exchange_limits {
+  steady_clock::duration first_byte{std::chrono::seconds(30)};  // from the first byte sent
+  steady_clock::duration total{std::chrono::seconds(60)};
+  std::uint64_t answer_bytes = 1024 * 1024;
+};
+
+/// `request` is the whole request. `reusable`: another may follow on the connection.
+awaitable<exchange> run_exchange(connection& c, const std::string& request, exchange_limits limits,
+                                 bool& reusable);
+
+/// "timed out", or the error's own words.
+std::string words(const boost::system::error_code& ec, bool timed_out);
+
+}  // namespace relay

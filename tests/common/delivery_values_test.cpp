@@ -1,0 +1,145 @@
+// Small values of the way to the client and of the clock: signatures, addresses, times, rates.
+
+#include <gtest/gtest.h>
+
+#include "common/slewed_clock.hpp"
+#include "common/url.hpp"
+#include "common/webhook.hpp"
+#include "server/background/callback_guard.hpp"
+#include "server/background/rate.hpp"
+
+namespace relay {
+namespace {
+
+constexpr timestamp t0{std::chrono::hours(1000)};
+
+TEST(webhook, the_signature_of_the_standards_own_example) {
+  // From the specification of Standard Webhooks: secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw.
+  const unsigned char key[] = {0x31, 0xf2, 0x90, 0xf6, 0xbf, 0x06, 0x29, 0x8a, 0xab, 0x4f, 0x08, 0xd4,
+                               0x3c, 0x3f, 0x08, 0x2c, 0xf6, 0x48, 0xa3, 0x62, 0xda, 0x2d, 0xa4, 0xb0};
+  const secret bytes(std::string(reinterpret_cast<const char*>(key), sizeof key));
+  EXPECT_EQ(webhook_secret_text(bytes), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+  EXPECT_EQ(sign(bytes, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, R"({"test": 2432232314})"),
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+}
+
+TEST(webhook, a_message_tells_the_state_it_is_about) {
+  task t;
+  t.id = "t-1";
+  t.owed = "dc";
+  t.callbacks_done = 2;
+  t.state = task_state::completed;
+  t.reply = R"({"assets":{"video":"v"}})";
+  t.finished_at = t0;
+  EXPECT_EQ(message_id(t), "msg_t-1_3");
+  EXPECT_EQ(as_told(t).state, task_state::dreaming);
+  EXPECT_TRUE(as_told(t).reply.empty()) << "what came later is not in it, so that every attempt is the same";
+  t.owed = "c";
+  EXPECT_EQ(as_told(t).state, task_state::completed);
+  EXPECT_EQ(as_told(t).reply, t.reply);
+  t.owed = "fc";
+  EXPECT_EQ(as_told(t).state, task_state::failed);
+  EXPECT_FALSE(as_told(t).fail_reason.empty());
+}
+
+TEST(guard, what_is_a_public_address) {
+  struct {
+    const char* address;
+    bool allowed;
+  } const table[] = {
+      {"8.8.8.8", true},         {"1.1.1.1", true},          {"172.15.255.255", true},   {"172.32.0.1", true},
+      {"100.63.255.255", true},  {"100.128.0.1", true},      {"169.253.1.1", true},      {"198.17.255.255", true},
+      {"223.255.255.255", true}, {"2606:4700::1111", true},  {"2a00:1450:4001::1", true}, {"2001:4860:4860::8888", true},
+      {"0.0.0.0", false},        {"0.1.2.3", false},         {"10.0.0.1", false},        {"127.0.0.1", false},
+      {"127.255.255.254", false}, {"100.64.0.1", false},     {"100.127.255.255", false}, {"169.254.169.254", false},
+      {"172.16.0.1", false},     {"172.31.255.255", false},  {"192.168.1.1", false},     {"192.0.0.8", false},
+      {"192.0.2.1", false},      {"192.88.99.1", false},     {"198.18.0.1", false},      {"198.19.255.255", false},
+      {"198.51.100.7", false},   {"203.0.113.9", false},     {"224.0.0.1", false},       {"239.255.255.255", false},
+      {"240.0.0.1", false},      {"255.255.255.255", false}, {"::", false},              {"::1", false},
+      {"::ffff:8.8.8.8", false}, {"::ffff:10.0.0.1", false}, {"::8.8.8.8", false},       {"64:ff9b::808:808", false},
+      {"64:ff9b:1::1", false},   {"fc00::1", false},         {"fd12:3456::1", false},    {"fe80::1", false},
+      {"fec0::1", false},        {"ff02::1", false},         {"2001::1", false},         {"2001:10::1", false},
+      {"2001:db8::1", false},    {"2002:a00:1::1", false},   {"3fff::1", false},         {"100::1", false},
+      {"5f00::1", false},
+  };
+  for (const auto& row : table) {
+    EXPECT_EQ(is_public(asio::ip::make_address(row.address)), row.allowed) << row.address;
+  }
+}
+
+TEST(url, the_address_of_a_callback) {
+  const auto whole = parse_web_address("https://Client.example.com:8443/hook/a%20b?x=1&y=%2F#frag");
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(whole->at.tls);
+  EXPECT_EQ(whole->at.port, 8443);
+  EXPECT_EQ(whole->target, "/hook/a%20b?x=1&y=%2F");
+  EXPECT_EQ(parse_web_address("http://[2606:4700::1]")->target, "/");
+  EXPECT_EQ(parse_web_address("http://[2606:4700::1]")->at.host, "2606:4700::1");
+  EXPECT_EQ(parse_web_address("http://a?b")->target, "/?b");
+  for (const char* bad : {"xxx", "", "ftp://a/", "http://", "//a/b", "http://u:p@a/", "http://a/\r\nX: y",
+                          "http://a b/", "javascript:alert(1)", "http://a:99999/"}) {
+    EXPECT_FALSE(parse_web_address(bad)) << bad;
+  }
+}
+
+TEST(time, what_upstreams_write) {
+  const auto read = [](const char* text) {
+    const auto t = from_iso(text);
+    return t ? to_iso(*t, precision::microseconds) : "no time";
+  };
+  EXPECT_EQ(read("2024-11-27T13:50:56.313494Z"), "2024-11-27T13:50:56.313494Z");
+  EXPECT_EQ(read("2025-05-19T13:51:42.302Z"), "2025-05-19T13:51:42.302000Z");
+  EXPECT_EQ(read("2025-05-19 13:51:42"), "2025-05-19T13:51:42.000000Z");
+  EXPECT_EQ(read("2025-05-19T13:51:42.123456789+08:00"), "2025-05-19T05:51:42.123456Z");
+  for (const char* bad : {"", "yesterday", "2025-13-01T00:00:00Z", "2025-02-30T00:00:00Z", "2025-02-03T24:00:00Z",
+                          "2025-02-03T00:00:00.Z", "2025-02-03T00:00:00Zzz", "1732715456"}) {
+    EXPECT_EQ(read(bad), "no time") << bad;
+  }
+}
+
+TEST(rate, no_more_than_so_many_in_any_second) {
+  for (const int per_second : {1, 7, 100, 5'000}) {
+    rate r(per_second);
+    std::vector<timestamp> taken;
+    for (timestamp now = t0; now < t0 + std::chrono::seconds(5); now += std::chrono::microseconds(137)) {
+      while (r.take(now)) taken.push_back(now);
+    }
+    std::size_t most = 0;
+    std::size_t from = 0;
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+      while (taken[i] - taken[from] >= std::chrono::seconds(1)) ++from;
+      most = std::max(most, i - from + 1);
+    }
+    EXPECT_LE(most, static_cast<std::size_t>(per_second)) << per_second;
+    EXPECT_GE(taken.size(), static_cast<std::size_t>(5 * per_second * 9 / 10)) << per_second;
+  }
+  rate one(1);
+  EXPECT_TRUE(one.take(t0));
+  EXPECT_FALSE(one.take(t0));
+  EXPECT_FALSE(one.take(one.next() - std::chrono::milliseconds(1)));
+  EXPECT_TRUE(one.take(one.next() + std::chrono::milliseconds(1)));
+}
+
+TEST(slewed_clock, follows_jumps_slowly_and_never_goes_back) {
+  using std::chrono::seconds;
+  slewed_clock clock;
+  EXPECT_EQ(clock.read(t0, seconds(10)), t0);
+  EXPECT_EQ(clock.read(t0 + seconds(5), seconds(15)), t0 + seconds(5));
+  // An hour forward: ten seconds pass as eleven.
+  const auto hour = std::chrono::hours(1);
+  EXPECT_EQ(clock.read(t0 + seconds(15) + hour, seconds(25)), t0 + seconds(16));
+  // Two hours back.
+  EXPECT_EQ(clock.read(t0 + seconds(25) - hour, seconds(35)), t0 + seconds(25));
+  // It arrives in the end.
+  timestamp shown;
+  for (int i = 1; i <= 2'000; ++i) {
+    const timestamp before = shown;
+    shown = clock.read(t0 + seconds(25 + 20 * i) - hour, seconds(35 + 20 * i));
+    EXPECT_GE(shown, before);
+  }
+  EXPECT_EQ(shown, t0 + seconds(25 + 20 * 2'000) - hour);
+  EXPECT_EQ(clock.read(t0, seconds(0)), shown) << "a steady clock that goes back is not believed";
+}
+
+}  // namespace
+}  // namespace relay

@@ -1,0 +1,155 @@
+// What an upstream's list says about a submission whose answer was lost.
+
+#include "common/reconcile.hpp"
+
+#include <gtest/gtest.h>
+
+namespace relay {
+namespace {
+
+constexpr timestamp t0{std::chrono::hours(1000)};
+const std::string relay_url = "https://relay.example.com";
+
+timestamp at(int seconds) {
+  return t0 + std::chrono::seconds(seconds);
+}
+
+task lost(const std::string& id, bool marked) {
+  task t;
+  t.id = id;
+  t.state = task_state::submitting;
+  t.marker = marked ? "s-" + id : "";
+  t.attempted_at = at(0);
+  t.ambiguous_at = at(30);
+  return t;
+}
+
+listed_job listed(const std::string& id, int seconds, const std::string& prompt, const std::string& callback = {}) {
+  const std::string text = R"({"id":")" + id + R"(","state":"dreaming","created_at":")" +
+                           to_iso(at(seconds), precision::microseconds) + R"(","request":{"prompt":")" + prompt +
+                           R"(","aspect_ratio":"16:9","loop":false,"keyframes":null,"callback_url":)" +
+                           (callback.empty() ? "null" : "\"" + callback + "\"") + "}}";
+  auto page = parse_list(R"({"generations":[)" + text + R"(],"has_more":false})");
+  return page->jobs.at(0);
+}
+
+struct asked {
+  task t;
+  outgoing sent;
+  std::string url;
+  asked(task of, const std::string& body) : t(std::move(of)), sent{"/generations", body}, url(marker_url(relay_url, t)) {}
+  suspicion as() const { return {t, sent, url}; }
+};
+
+constexpr auto nobody = [](const std::string&) { return false; };
+
+std::string verdict(const task_event& e) {
+  if (const auto* f = std::get_if<event::found>(&e)) return "found " + f->said.id;
+  return std::get<event::absent>(e).proven ? "proven absent" : "absent";
+}
+
+TEST(reconcile, by_the_marker) {
+  const asked a(lost("a", true), R"({"prompt":"cat"})");
+  listing seen;
+  seen.asked_at = at(100);
+  seen.ended = true;
+  seen.jobs = {listed("u-2", 5, "cat", relay_url + "/callbacks/b/s-b"), listed("u-1", 5, "cat", a.url)};
+  const suspicion s = a.as();
+  EXPECT_EQ(verdict(look_for(s, seen, {&s, 1}, false, nobody)), "found u-1");
+  seen.jobs.pop_back();
+  EXPECT_EQ(verdict(look_for(s, seen, {&s, 1}, true, nobody)), "proven absent");
+  EXPECT_EQ(std::get<event::absent>(look_for(s, seen, {&s, 1}, true, nobody)).asked_at, at(100));
+  EXPECT_TRUE(seen.echoes(relay_url));
+  EXPECT_FALSE(seen.echoes("https://elsewhere"));
+}
+
+TEST(reconcile, absence_is_proven_only_when_the_list_would_show_it) {
+  const asked a(lost("a", true), R"({"prompt":"cat"})");
+  const suspicion s = a.as();
+  const auto jobs_until = [](int oldest) {
+    return std::vector{listed("u-3", 50, "x"), listed("u-2", oldest + 10, "x"), listed("u-1", oldest, "x")};
+  };
+  struct {
+    const char* what;
+    listing seen;
+    bool echoes;
+    const char* want;
+  } const table[] = {
+      {"all of it", {at(100), jobs_until(20), true}, true, "proven absent"},
+      {"an empty one", {at(100), {}, true}, true, "proven absent"},
+      {"far enough back", {at(100), jobs_until(-70), false}, true, "proven absent"},
+      {"not far enough", {at(100), jobs_until(-50), false}, true, "absent"},
+      {"the upstream may not echo", {at(100), {}, true}, false, "absent"},
+      {"in another order", {at(100), {listed("u-1", -500, "x"), listed("u-2", 5, "x")}, false}, true, "absent"},
+      {"without times",
+       {at(100), [] { auto j = listed("u-1", -500, "x"); j.created_at = never; return std::vector{j}; }(), false},
+       true,
+       "absent"},
+  };
+  for (const auto& row : table) {
+    EXPECT_EQ(verdict(look_for(s, row.seen, {&s, 1}, row.echoes, nobody)), row.want) << row.what;
+  }
+  const asked unmarked(lost("a", false), R"({"prompt":"cat"})");
+  const suspicion u = unmarked.as();
+  EXPECT_EQ(verdict(look_for(u, {at(100), {}, true}, {&u, 1}, true, nobody)), "absent")
+      << "without a marker nothing proves it";
+}
+
+TEST(reconcile, by_the_request_when_only_one_can_be_meant) {
+  const asked a(lost("a", false), R"({"prompt":"cat","aspect_ratio":"16:9"})");
+  const asked twin(lost("b", false), R"({"prompt":"cat","aspect_ratio":"16:9"})");
+  const asked other(lost("c", false), R"({"prompt":"dog"})");
+  struct {
+    const char* what;
+    std::vector<listed_job> jobs;
+    std::vector<const asked*> lost;
+    const char* want;
+  } const table[] = {
+      {"one", {listed("u-1", 5, "cat"), listed("u-2", 5, "dog")}, {&a, &other}, "found u-1"},
+      {"two that could be it", {listed("u-1", 5, "cat"), listed("u-2", 6, "cat")}, {&a}, "absent"},
+      {"two that look for it", {listed("u-1", 5, "cat")}, {&a, &twin}, "absent"},
+      {"another prompt", {listed("u-1", 5, "dog")}, {&a}, "absent"},
+      {"somebody's with a callback", {listed("u-1", 5, "cat", "https://x/")}, {&a}, "absent"},
+      {"too early", {listed("u-1", -61, "cat")}, {&a}, "absent"},
+      {"clocks differ", {listed("u-1", -59, "cat")}, {&a}, "found u-1"},
+      {"too late", {listed("u-1", 91, "cat")}, {&a}, "absent"},
+      {"one of ours", {listed("u-known", 5, "cat")}, {&a}, "absent"},
+  };
+  for (const auto& row : table) {
+    std::vector<suspicion> suspicions;
+    for (const asked* l : row.lost) suspicions.push_back(l->as());
+    const auto known = [](const std::string& id) { return id == "u-known"; };
+    EXPECT_EQ(verdict(look_for(suspicions[0], {at(100), row.jobs, true}, suspicions, false, known)), row.want)
+        << row.what;
+  }
+  // With a marker that this upstream echoes, an equal request without one is somebody else's.
+  const asked marked(lost("a", true), R"({"prompt":"cat"})");
+  const suspicion s = marked.as();
+  EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, true, nobody)),
+            "proven absent");
+  EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, false, nobody)), "found u-1");
+}
+
+TEST(reconcile, keyframes_are_part_of_the_request) {
+  const asked a(lost("a", false),
+                R"({"prompt":"cat","keyframes":{"frame0":{"type":"image","url":"https://x/1.jpg"}}})");
+  const suspicion s = a.as();
+  EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, false, nobody)), "absent");
+}
+
+TEST(reconcile, a_page_of_the_list) {
+  const auto page = parse_list(
+      R"({"has_more":true,"count":1,"generations":[{"id":"u-1","state":"completed","created_at":"2024-11-27T13:50:56.313494Z"}]})");
+  ASSERT_TRUE(page);
+  EXPECT_TRUE(page->has_more);
+  EXPECT_EQ(page->jobs.at(0).said.id, "u-1");
+  EXPECT_EQ(to_iso(page->jobs.at(0).created_at, precision::microseconds), "2024-11-27T13:50:56.313494Z");
+  EXPECT_TRUE(parse_list(R"({"generations":[]})")->jobs.empty());
+  for (const char* bad : {"", "[]", "{}", R"({"generations":{}})", R"({"generations":[1]})",
+                          R"({"generations":[{"state":"queued"}]})", "<html>"}) {
+    EXPECT_FALSE(parse_list(bad)) << bad << ": half a list must prove nothing";
+  }
+}
+
+}  // namespace
+}  // namespace relay
