@@ -53,7 +53,8 @@ result<listed_page> parse_list(std::string_view body) {
     listed_job j;
     j.reply = json::serialize(item);
     j.created_at = from_iso(text_of(said->body, "created_at")).value_or(never);
-    if (const json::value* request = member(said->body, "request"); request != nullptr && request->is_object())
+    if (const json::value* request = member(said->body, "request");
+        request != nullptr && request->is_object())
       j.callback_url = text_of(request->get_object(), "callback_url");
     j.said = std::move(*said);
     out.jobs.push_back(std::move(j));
@@ -98,7 +99,8 @@ task_event look_for(const suspicion& s, const listing& seen, std::span<const sus
     bool several = std::ranges::any_of(
         others, [&](const suspicion& o) { return o.of.id != s.of.id && fields_of(o.sent) == sent; });
     for (const listed_job& j : seen.jobs) {
-      if (!j.callback_url.empty() || !in_time(s.of, j) || !same_request(sent, j) || known(j.said.id)) continue;
+      if (!j.callback_url.empty() || !in_time(s.of, j) || !same_request(sent, j) || known(j.said.id))
+        continue;
       several = several || candidate != nullptr;
       candidate = &j;
     }

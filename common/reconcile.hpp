@@ -1,8 +1,9 @@
 #pragma once
 
-// What became of a submission whose answer was lost: the upstream's list, and what it says about a task. Pure.
-// A job of ours is known by our marker, the callback URL that it was submitted with and that the list echoes;
-// without one, by being the same request within the time of the attempt, when only one job can be meant.
+// What became of a submission whose answer was lost: the upstream's list, and what it says about a task.
+// Pure. A job of ours is known by our marker, the callback URL that it was submitted with and that the list
+// echoes; without one, by being the same request within the time of the attempt, when only one job can be
+// meant.
 
 #include <functional>
 #include <span>

@@ -1,7 +1,8 @@
 #pragma once
 
-// A clock for schedules: the wall clock's time, but when that is set forward or back this one follows by going a
-// tenth faster or slower. So a jump neither makes everything due at once nor stalls it (rule F5). Pure.
+// A clock for schedules: the wall clock's time, but when that is set forward or back this one follows by
+// going a tenth faster or slower. So a jump neither makes everything due at once nor stalls it (rule F5).
+// Pure.
 
 #include <algorithm>
 #include <chrono>

@@ -54,7 +54,8 @@ std::string sign(const secret& bytes, std::string_view id, std::int64_t unix_sec
   unsigned int size = 0;
   const std::string& key = bytes.reveal();
   if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-           reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest, &size) == nullptr) {
+           reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest,
+           &size) == nullptr) {
     throw std::runtime_error("HMAC-SHA256 failed");
   }
   return "v1," + base64({reinterpret_cast<const char*>(digest), size});

@@ -1,8 +1,8 @@
 #pragma once
 
-// Callbacks to clients as messages: Standard Webhooks (standardwebhooks.com) 1.0.0. Each message has an id that
-// stays the same over retries, the time of the attempt, and an HMAC-SHA256 over both and the body with the
-// secret of the client's token.
+// Callbacks to clients as messages: Standard Webhooks (standardwebhooks.com) 1.0.0. Each message has an id
+// that stays the same over retries, the time of the attempt, and an HMAC-SHA256 over both and the body with
+// the secret of the client's token.
 
 #include <string>
 #include <string_view>

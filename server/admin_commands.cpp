@@ -65,10 +65,13 @@ json::object list_tokens(store& s) {
   return {{"ok", true}, {"tokens", std::move(list)}};
 }
 
-// The secret that signs a token's callbacks, as its owner's verifier wants it; a new one when asked to rotate.
+// The secret that signs a token's callbacks, as its owner's verifier wants it; a new one when asked to
+// rotate.
 awaitable<json::object> webhook_secret(store& s, std::string name, bool rotate) {
   if (rotate) {
-    auto start = [&](written<token> done) { s.set_webhook_secret(name, new_webhook_secret(), std::move(done)); };
+    auto start = [&](written<token> done) {
+      s.set_webhook_secret(name, new_webhook_secret(), std::move(done));
+    };
     auto changed = co_await await_written<token>(std::move(start));
     if (!changed) co_return failure(changed.error().log.text);
     co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(changed->webhook))}};

@@ -15,6 +15,8 @@
 namespace relay {
 namespace {
 
+constexpr std::chrono::seconds repeatable_grace{1};
+
 policy policy_of(const config& c) {
   policy p;
   p.submit_deadline = c.submit.deadline;
@@ -277,19 +279,21 @@ awaitable<> app::drain() {
   janitor_->stop();
   watch_.drain();
   fault_point("in the drain");
-  const auto until = steady_clock::now() + config_.server.shutdown_grace;
+  const auto started = steady_clock::now();
+  const auto until = started + config_.server.shutdown_grace;
   steady_timer pause(loop_.get_executor());
-  const auto busy = [this] {
-    return public_->connections() + dispatcher_->in_flight() + reconciler_->in_flight() +
-               poller_->in_flight() + deliverer_->in_flight() >
-           0;
+  // Polls and callbacks can be done again: they are not waited for as long as what clients wait for.
+  const auto clients = [this] { return public_->connections() + dispatcher_->in_flight() > 0; };
+  const auto others = [this] {
+    return reconciler_->in_flight() + poller_->in_flight() + deliverer_->in_flight() > 0;
   };
-  while (!ended_ && steady_clock::now() < until && busy()) {
+  while (!ended_ && steady_clock::now() < until &&
+         (clients() || (others() && steady_clock::now() < started + repeatable_grace))) {
     pause.expires_after(std::chrono::milliseconds(10));
     co_await pause.async_wait(as_result);
   }
   end_now();
-  while (busy()) {  // whatever still begins to wait for a peer gives up at the next sweep
+  while (clients() || others()) {  // whatever still begins to wait for a peer gives up at the next sweep
     pause.expires_after(std::chrono::milliseconds(10));
     co_await pause.async_wait(as_result);
   }

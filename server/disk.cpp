@@ -22,7 +22,7 @@ struct room {
 };
 
 room room_in(const std::string& folder) {
-  struct statvfs s {};
+  struct statvfs s{};
   if (::statvfs(folder.c_str(), &s) != 0) return {};
   const auto block = static_cast<std::int64_t>(s.f_frsize);
   return {static_cast<std::int64_t>(s.f_bavail) * block, static_cast<std::int64_t>(s.f_blocks) * block};
@@ -53,9 +53,10 @@ void disk::check() {
   // Somewhat more than it takes to stop, so that it does not go to and fro.
   const bool low = free_ < (low_ ? min_free_ + min_free_ / 8 : min_free_) || (ballast_ > 0 && !has_ballast_);
   if (low && !low_) {
-    log_.error("the disk of {} has {} MiB left: new jobs are refused until there is more; free some, or set "
-               "storage.keep_ended_ms",
-               folder_, free_ >> 20);
+    log_.error(
+        "the disk of {} has {} MiB left: new jobs are refused until there is more; free some, or set "
+        "storage.keep_ended_ms",
+        folder_, free_ >> 20);
   } else if (!low && low_) {
     log_.warn("the disk of {} has {} MiB left: new jobs are taken again", folder_, free_ >> 20);
   }
@@ -81,7 +82,8 @@ bool disk::release() {
 
 std::string_view disk::refusal() const {
   if (!low_ && (ballast_ == 0 || has_ballast_)) return {};
-  return "The relay's disk is nearly full: no new jobs are taken until there is room again; those that are there go "
+  return "The relay's disk is nearly full: no new jobs are taken until there is room again; those that are "
+         "there go "
          "on. Nothing was recorded or submitted";
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Room on the database's disk (rule F1). Below a watermark new jobs are refused, so that those in flight can be
-// finished; a ballast file is given up when the disk is full all the same. Both come back by themselves.
+// Room on the database's disk (rule F1). Below a watermark new jobs are refused, so that those in flight can
+// be finished; a ballast file is given up when the disk is full all the same. Both come back by themselves.
 
 #include <atomic>
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace relay {
 class disk {
  public:
   /// On a small disk the watermark is at most a twentieth of it, the ballast at most a fiftieth.
-  disk(const std::string& database, std::int64_t min_free_bytes, std::int64_t ballast_bytes, spdlog::logger& log);
+  disk(const std::string& database, std::int64_t min_free_bytes, std::int64_t ballast_bytes,
+       spdlog::logger& log);
 
   /// Loop thread, about once a second: looks, and puts the ballast back when there is room again.
   void check();

@@ -1,8 +1,9 @@
 #pragma once
 
-// Where a client may have its callbacks sent (rule S4). An address is resolved here, refused if any answer is not
-// a public unicast address, and the addresses that were checked are the ones to dial. Names of clients' hosts are
-// resolved by threads of their own, so that a slow one stalls neither the loop nor the upstreams' names.
+// Where a client may have its callbacks sent (rule S4). An address is resolved here, refused if any answer is
+// not a public unicast address, and the addresses that were checked are the ones to dial. Names of clients'
+// hosts are resolved by threads of their own, so that a slow one stalls neither the loop nor the upstreams'
+// names.
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -14,8 +15,8 @@
 namespace relay {
 
 /// False for everything that is not public unicast: this host, private, shared (CGNAT), link-local, loopback,
-/// documentation, benchmarking, multicast and reserved networks (RFC 6890), unique local and link-local IPv6, and
-/// IPv6 that embeds IPv4 (mapped, compatible, 6to4, NAT64, Teredo).
+/// documentation, benchmarking, multicast and reserved networks (RFC 6890), unique local and link-local IPv6,
+/// and IPv6 that embeds IPv4 (mapped, compatible, 6to4, NAT64, Teredo).
 bool is_public(const asio::ip::address& a);
 
 class callback_guard {

@@ -32,8 +32,8 @@ std::string host_of(const std::string& url) {
 
 }  // namespace
 
-deliverer::deliverer(asio::io_context& loop, deadlines& d, store& s, const policy& p, const callbacks_config& c,
-                     metrics& m, spdlog::logger& log)
+deliverer::deliverer(asio::io_context& loop, deadlines& d, store& s, const policy& p,
+                     const callbacks_config& c, metrics& m, spdlog::logger& log)
     : loop_(loop),
       deadlines_(d),
       store_(s),
@@ -116,7 +116,8 @@ awaitable<> deliverer::tell(std::string task_id, std::string host) {
   }
   telling_.erase(task_id);
   const auto state = hosts_.find(host);
-  if (state != hosts_.end() && --state->second.in_flight == 0 && state->second.failures == 0) hosts_.erase(state);
+  if (state != hosts_.end() && --state->second.in_flight == 0 && state->second.failures == 0)
+    hosts_.erase(state);
   if (hosts_.size() > most_hosts) {
     std::erase_if(hosts_, [](const auto& h) { return h.second.in_flight == 0; });
   }
@@ -149,8 +150,9 @@ awaitable<> deliverer::save_outcome(std::string task_id, int message, task_event
     if (*t == nullptr || (*t)->callbacks_done != message) co_return;
     task next = advance(**t, e, now(), policy_, random_share());
     if (next.owed.empty() && !(*t)->owed.empty() && std::holds_alternative<event::delivery_failed>(e)) {
-      log_.error("task {}: its callbacks are given up; `luma-relay task retry-callback {}` sends the last one again",
-                 task_id, task_id);
+      log_.error(
+          "task {}: its callbacks are given up; `luma-relay task retry-callback {}` sends the last one again",
+          task_id, task_id);
     }
     auto written = co_await save(store_, std::move(next));
     if (written) co_return;
@@ -171,7 +173,8 @@ awaitable<task_event> deliverer::deliver(const task& t) {
   std::string request;
   request.reserve(body.size() + 640);
   request.append("POST ").append(to->target).append(" HTTP/1.1\r\nHost: ").append(to->at.authority());
-  request.append("\r\nContent-Type: application/json\r\nContent-Length: ").append(std::to_string(body.size()));
+  request.append("\r\nContent-Type: application/json\r\nContent-Length: ")
+      .append(std::to_string(body.size()));
   request.append("\r\nUser-Agent: luma-relay\r\nAccept: */*\r\nConnection: close\r\nwebhook-id: ").append(id);
   request.append("\r\nwebhook-timestamp: ").append(std::to_string(to_unix(time)));
   if (*owner && !(*owner)->webhook.empty()) {
@@ -230,7 +233,7 @@ awaitable<exchange> deliverer::post(const web_address& to, const std::string& re
   exchange_limits limits;
   limits.total = std::max<steady_clock::duration>(until - steady_clock::now(), std::chrono::milliseconds(1));
   limits.first_byte = limits.total;
-    bool reusable = false;
+  bool reusable = false;
   co_return co_await run_exchange(*c, request, limits, reusable);
 }
 

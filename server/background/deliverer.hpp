@@ -1,7 +1,7 @@
 #pragma once
 
-// Pays what is owed: tells clients' callback URLs how their tasks stand, in the dialect each was created in, one
-// message at a time for a task and in order, at least once. A host that does not answer has only its own
+// Pays what is owed: tells clients' callback URLs how their tasks stand, in the dialect each was created in,
+// one message at a time for a task and in order, at least once. A host that does not answer has only its own
 // callbacks waiting. Loop thread.
 
 #include <functional>

@@ -19,7 +19,9 @@ awaitable<> janitor::run() {
   while (!stopped_) {
     std::int64_t most = 0;
     const timestamp forgotten = now() - handlers::keys_kept;
-    auto forget = [&](written<std::int64_t> done) { store_.purge_claims(forgotten, at_once, std::move(done)); };
+    auto forget = [&](written<std::int64_t> done) {
+      store_.purge_claims(forgotten, at_once, std::move(done));
+    };
     auto claims = co_await await_written<std::int64_t>(std::move(forget));
     if (claims) most = *claims;
     if (keep_ended_.count() > 0 && !stopped_) {
@@ -27,8 +29,8 @@ awaitable<> janitor::run() {
       auto remove = [&](written<std::int64_t> done) { store_.purge_tasks(old, at_once, std::move(done)); };
       auto tasks = co_await await_written<std::int64_t>(std::move(remove));
       if (tasks) most = std::max(most, *tasks);
-      if (tasks && *tasks > 0) log_.info("{} tasks that ended before {} were deleted", *tasks,
-                                         to_iso(old, precision::milliseconds));
+      if (tasks && *tasks > 0)
+        log_.info("{} tasks that ended before {} were deleted", *tasks, to_iso(old, precision::milliseconds));
     }
     if (stopped_) break;
     if (most == at_once) {

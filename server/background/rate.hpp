@@ -1,7 +1,7 @@
 #pragma once
 
-// At most so many a second: a token bucket that holds a fiftieth of a second's worth, so that any second sees
-// no more than the rate. Pure.
+// At most so many a second: a token bucket that holds a fiftieth of a second's worth, and is filled a
+// little slower than the rate, so that any second sees no more than it, bunched by the network or not. Pure.
 
 #include <algorithm>
 #include <cstdint>
@@ -14,7 +14,7 @@ class rate {
  public:
   explicit rate(std::int64_t per_second)
       : most_(std::max(1.0, static_cast<double>(per_second) / 50)),
-        per_micro_(static_cast<double>(per_second) * 0.98 / 1e6),
+        per_micro_(static_cast<double>(per_second) * 0.95 / 1e6),
         have_(most_) {}
 
   /// True: one may go now.

@@ -74,8 +74,8 @@ awaitable<> reconciler::look(std::string upstream_name, std::vector<task> due) {
   try {
     co_await look_at(found, std::move(due));
   } catch (const std::exception& e) {
-    log_.error("looking for lost submissions at {} ended by an exception, trying again in 1 s: {}", upstream_name,
-               e.what());
+    log_.error("looking for lost submissions at {} ended by an exception, trying again in 1 s: {}",
+               upstream_name, e.what());
     failed = true;
   }
   if (failed) {
@@ -113,7 +113,8 @@ awaitable<result<listing>> reconciler::read_list(upstream& at, const std::vector
     seen.ended = !said->has_more && !full;
     const bool all_found = std::ranges::all_of(wanted, [&](const task& t) {
       const std::string marker = marker_url(public_url_, t);
-      return !marker.empty() && std::ranges::find(seen.jobs, marker, &listed_job::callback_url) != seen.jobs.end();
+      return !marker.empty() &&
+             std::ranges::find(seen.jobs, marker, &listed_job::callback_url) != seen.jobs.end();
     });
     if (all_found || seen.covers(since)) break;
   }
@@ -124,7 +125,8 @@ awaitable<> reconciler::look_at(upstream* at, std::vector<task> due) {
   if (at == nullptr || at->speaks() != protocol::luma) {
     for (const task& t : due) {
       const task_event e = event::lookup_failed{at != nullptr, {}};
-      co_await settle(t, e, at == nullptr ? "an upstream that is not configured" : "a station, which has no list");
+      co_await settle(t, e,
+                      at == nullptr ? "an upstream that is not configured" : "a station, which has no list");
     }
     co_return;
   }
@@ -138,7 +140,8 @@ awaitable<> reconciler::look_at(upstream* at, std::vector<task> due) {
   auto seen = co_await read_list(*at, due);
   if (!seen) {
     for (const task& t : due) {
-      log_.warn("task {}: {}'s list cannot be read: {}; trying again", t.id, at->name(), seen.error().log.text);
+      log_.warn("task {}: {}'s list cannot be read: {}; trying again", t.id, at->name(),
+                seen.error().log.text);
       const task_event e =
           event::lookup_failed{false, milliseconds(1000 * std::min(seen.error().retry_after_seconds, 300))};
       co_await settle(t, e, at->name());

@@ -1,7 +1,8 @@
 #pragma once
 
 // Finds out what became of submissions whose answer was lost: reads the upstream's list and lets
-// common/reconcile say which job is ours. One look at a list serves all tasks that are due there. Loop thread.
+// common/reconcile say which job is ours. One look at a list serves all tasks that are due there. Loop
+// thread.
 
 #include <memory>
 #include <string>
@@ -20,7 +21,8 @@ namespace relay {
 class reconciler {
  public:
   reconciler(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
-             const dispatcher& submit, const policy& p, std::string public_url, metrics& m, spdlog::logger& log);
+             const dispatcher& submit, const policy& p, std::string public_url, metrics& m,
+             spdlog::logger& log);
 
   /// Until stop().
   awaitable<> run();

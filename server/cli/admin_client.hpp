@@ -1,7 +1,7 @@
 #pragma once
 
-// A command for the relay: through the admin socket of the server that has the database, or run here when none
-// has it.
+// A command for the relay: through the admin socket of the server that has the database, or run here when
+// none has it.
 
 #include <optional>
 #include <string>

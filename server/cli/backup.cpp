@@ -19,9 +19,10 @@ int backup(const std::string& config_file, const std::string& to) {
     std::cerr << "luma-relay: no backup was made: " << done.error().log.text << "\n";
     return 1;
   }
-  std::cerr << to << " is a checked copy of " << *database
-            << ". To restore it: stop the relay, put it in the place of the database, and delete the files beside "
-               "that end in -wal and -shm.\n";
+  std::cerr
+      << to << " is a checked copy of " << *database
+      << ". To restore it: stop the relay, put it in the place of the database, and delete the files beside "
+         "that end in -wal and -shm.\n";
   return 0;
 }
 

@@ -35,7 +35,8 @@ void print(const json::value& v, const std::string& indent) {
 
 int simple(const std::string& config_file, const char* command, const std::string& id, const char* done) {
   int status = 0;
-  if (!ask(config_file, {{"command", json::string(command)}, {"id", json::string(id)}}, status)) return status;
+  if (!ask(config_file, {{"command", json::string(command)}, {"id", json::string(id)}}, status))
+    return status;
   std::cerr << "Task " << id << " " << done << "\n";
   return 0;
 }
@@ -56,7 +57,8 @@ int task_list(const std::string& config_file, const task_list_options& o) {
     std::cerr << "There is no such task.\n";
     return 0;
   }
-  std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", "ID", "STATE", "TOKEN", "UPSTREAM", "CREATED", "WHY");
+  std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", "ID", "STATE", "TOKEN", "UPSTREAM", "CREATED",
+              "WHY");
   for (const json::value& item : list->get_array()) {
     const json::object& t = item.as_object();
     const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };

@@ -23,7 +23,8 @@ result<std::optional<claim>> claim_of(const call& c, timestamp time) {
     if (key.size() >= 2 && key.starts_with('"') && key.ends_with('"')) key = key.substr(1, key.size() - 2);
     const bool printable = std::ranges::all_of(key, [](char ch) { return ch >= 0x20 && ch <= 0x7e; });
     if (fields > 1 || key.empty() || key.size() > longest_key || !printable) {
-      return fail(errc::invalid_request, "Idempotency-Key: must be one key of 1 to 255 printable ASCII characters");
+      return fail(errc::invalid_request,
+                  "Idempotency-Key: must be one key of 1 to 255 printable ASCII characters");
     }
     claim out;
     out.what = claim::kind::key;

@@ -1,6 +1,6 @@
-// GET …/generations/{id}/events and /luma/tasks/events?ids=…: tasks as they change, as Server-Sent Events (WHATWG
-// HTML §9.2). Each event is a whole task; its id tells the revisions the client has seen, so that a client that
-// comes back with Last-Event-ID is sent what has changed since, and nothing twice.
+// GET …/generations/{id}/events and /luma/tasks/events?ids=…: tasks as they change, as Server-Sent Events
+// (WHATWG HTML §9.2). Each event is a whole task; its id tells the revisions the client has seen, so that a
+// client that comes back with Last-Event-ID is sent what has changed since, and nothing twice.
 
 #include <algorithm>
 #include <charconv>
@@ -30,8 +30,8 @@ struct stream_state {
   services& in;
   rendering how;
   std::vector<std::string> ids;
-  std::vector<task_ptr> tasks;  // newest, same order
-  std::vector<shown> sent;      // same order
+  std::vector<task_ptr> tasks;            // newest, same order
+  std::vector<shown> sent;                // same order
   std::vector<std::int64_t> seen_before;  // from Last-Event-ID; empty: nothing
   std::unique_ptr<watch::waiter> change;
 };
@@ -124,7 +124,9 @@ http::reply stream_of(call& c, std::vector<std::string> ids, rendering how) {
   }
   out.content_type = "text/event-stream";
   out.add_header("X-Accel-Buffering", "no");
-  auto send = [owned = std::move(s)](http::body_stream& to) mutable { return send_events(std::move(owned), to); };
+  auto send = [owned = std::move(s)](http::body_stream& to) mutable {
+    return send_events(std::move(owned), to);
+  };
   out.stream = std::move(send);
   return out;
 }
@@ -150,8 +152,9 @@ awaitable<http::reply> task_events(call& c) {
     rest.remove_prefix(std::min(comma + 1, rest.size()));
   }
   if (ids.empty() || ids.size() > most_ids) {
-    auto wrong = fail(errc::invalid_request, "ids: give 1 to " + std::to_string(most_ids) +
-                                                 " ids, separated by commas, not " + std::to_string(ids.size()));
+    auto wrong =
+        fail(errc::invalid_request, "ids: give 1 to " + std::to_string(most_ids) +
+                                        " ids, separated by commas, not " + std::to_string(ids.size()));
     co_return error_reply(wrong.error(), c.on.errors);
   }
   co_return stream_of(c, std::move(ids), rendering::item);

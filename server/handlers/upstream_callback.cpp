@@ -1,5 +1,5 @@
-// POST /callbacks/{task}/{secret}: an upstream says that something has happened. It is not signed, so it is a hint
-// and nothing more (rule S6): the task is asked about, and the body is not looked at.
+// POST /callbacks/{task}/{secret}: an upstream says that something has happened. It is not signed, so it is a
+// hint and nothing more (rule S6): the task is asked about, and the body is not looked at.
 
 #include <openssl/crypto.h>
 

@@ -17,7 +17,8 @@ std::optional<std::chrono::seconds> wait_in(std::string_view preferences) {
     const auto equals = one.find('=');
     if (equals == std::string_view::npos || !iequals(trim(one.substr(0, equals)), "wait")) continue;
     std::string_view value = trim(one.substr(equals + 1));
-    if (value.size() >= 2 && value.starts_with('"') && value.ends_with('"')) value = value.substr(1, value.size() - 2);
+    if (value.size() >= 2 && value.starts_with('"') && value.ends_with('"'))
+      value = value.substr(1, value.size() - 2);
     unsigned seconds = 0;
     const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), seconds);
     if (value.empty() || end != value.data() + value.size()) return std::nullopt;

@@ -1,7 +1,7 @@
 #pragma once
 
-// One request and its answer on an HTTP/1.1 connection. Used for upstreams and for clients' callbacks; what an
-// answer means is decided elsewhere. Loop thread.
+// One request and its answer on an HTTP/1.1 connection. Used for upstreams and for clients' callbacks; what
+// an answer means is decided elsewhere. Loop thread.
 
 #include <string>
 

@@ -48,7 +48,8 @@ result<void> copy(const std::string& path, const std::string& to) {
   const int finished = sqlite3_backup_finish(b);
   if (code == SQLITE_DONE && finished == SQLITE_OK) {
     // One file, without a log beside it.
-    if (sqlite3_exec(target->get(), "PRAGMA journal_mode=DELETE", nullptr, nullptr, nullptr) == SQLITE_OK) return {};
+    if (sqlite3_exec(target->get(), "PRAGMA journal_mode=DELETE", nullptr, nullptr, nullptr) == SQLITE_OK)
+      return {};
     return failed("cannot finish the backup", target->get());
   }
   return failed("the backup stopped", code == SQLITE_DONE ? source->get() : target->get());
@@ -72,7 +73,8 @@ result<void> backup(const std::string& path, const std::string& to) {
   }
   const auto slash = to.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : to.substr(0, slash + 1);
-  if (done && (!sync_file(unfinished) || std::rename(unfinished.c_str(), to.c_str()) != 0 || !sync_file(folder))) {
+  if (done &&
+      (!sync_file(unfinished) || std::rename(unfinished.c_str(), to.c_str()) != 0 || !sync_file(folder))) {
     done = fail(errc::storage_unavailable, "cannot bring " + to + " to disk: " + std::strerror(errno));
   }
   if (!done) std::remove(unfinished.c_str());

@@ -8,8 +8,8 @@
 
 namespace relay::sqlite {
 
-/// Copies the database at `path` to the new file `to`, as of one moment, checks the copy and brings it to disk
-/// before it gets its name. Errors: conflict when `to` exists, storage_unavailable, disk_full.
+/// Copies the database at `path` to the new file `to`, as of one moment, checks the copy and brings it to
+/// disk before it gets its name. Errors: conflict when `to` exists, storage_unavailable, disk_full.
 result<void> backup(const std::string& path, const std::string& to);
 
 }  // namespace relay::sqlite

@@ -24,9 +24,11 @@ task lost(const std::string& id, bool marked) {
   return t;
 }
 
-listed_job listed(const std::string& id, int seconds, const std::string& prompt, const std::string& callback = {}) {
+listed_job listed(const std::string& id, int seconds, const std::string& prompt,
+                  const std::string& callback = {}) {
   const std::string text = R"({"id":")" + id + R"(","state":"dreaming","created_at":")" +
-                           to_iso(at(seconds), precision::microseconds) + R"(","request":{"prompt":")" + prompt +
+                           to_iso(at(seconds), precision::microseconds) + R"(","request":{"prompt":")" +
+                           prompt +
                            R"(","aspect_ratio":"16:9","loop":false,"keyframes":null,"callback_url":)" +
                            (callback.empty() ? "null" : "\"" + callback + "\"") + "}}";
   auto page = parse_list(R"({"generations":[)" + text + R"(],"has_more":false})");
@@ -37,7 +39,8 @@ struct asked {
   task t;
   outgoing sent;
   std::string url;
-  asked(task of, const std::string& body) : t(std::move(of)), sent{"/generations", body}, url(marker_url(relay_url, t)) {}
+  asked(task of, const std::string& body)
+      : t(std::move(of)), sent{"/generations", body}, url(marker_url(relay_url, t)) {}
   suspicion as() const { return {t, sent, url}; }
 };
 
@@ -80,9 +83,18 @@ TEST(reconcile, absence_is_proven_only_when_the_list_would_show_it) {
       {"far enough back", {at(100), jobs_until(-70), false}, true, "proven absent"},
       {"not far enough", {at(100), jobs_until(-50), false}, true, "absent"},
       {"the upstream may not echo", {at(100), {}, true}, false, "absent"},
-      {"in another order", {at(100), {listed("u-1", -500, "x"), listed("u-2", 5, "x")}, false}, true, "absent"},
+      {"in another order",
+       {at(100), {listed("u-1", -500, "x"), listed("u-2", 5, "x")}, false},
+       true,
+       "absent"},
       {"without times",
-       {at(100), [] { auto j = listed("u-1", -500, "x"); j.created_at = never; return std::vector{j}; }(), false},
+       {at(100),
+        [] {
+          auto j = listed("u-1", -500, "x");
+          j.created_at = never;
+          return std::vector{j};
+        }(),
+        false},
        true,
        "absent"},
   };
@@ -127,14 +139,16 @@ TEST(reconcile, by_the_request_when_only_one_can_be_meant) {
   const suspicion s = marked.as();
   EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, true, nobody)),
             "proven absent");
-  EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, false, nobody)), "found u-1");
+  EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, false, nobody)),
+            "found u-1");
 }
 
 TEST(reconcile, keyframes_are_part_of_the_request) {
   const asked a(lost("a", false),
                 R"({"prompt":"cat","keyframes":{"frame0":{"type":"image","url":"https://x/1.jpg"}}})");
   const suspicion s = a.as();
-  EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, false, nobody)), "absent");
+  EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, false, nobody)),
+            "absent");
 }
 
 TEST(reconcile, a_page_of_the_list) {

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   o.listen = "127.0.0.1:9000";
   std::int64_t queued = o.queued_for.count();
   std::int64_t dreams = o.dreams_for.count();
+  std::int64_t list_lag = 0;
   CLI::App app{
       "A simulated Luma upstream for trying luma-relay: creates cost nothing, videos are two frames long"};
   app.add_option("--listen", o.listen, "Address and port")->capture_default_str();
@@ -28,9 +29,13 @@ int main(int argc, char** argv) {
   app.add_option("--dreaming-ms", dreams, "How long it is dreaming")
       ->check(CLI::Range(0, 86'400'000))
       ->capture_default_str();
+  app.add_option("--list-lag-ms", list_lag, "How long after its creation a job is in the list")
+      ->check(CLI::Range(0, 86'400'000))
+      ->capture_default_str();
   app.add_flag("--limits", o.limits, "Enforce the official limits: 10 jobs at once, 20 creates a minute");
   app.add_flag("--step-per-poll", o.by_polls, "Jobs move on with each question, not with time");
   CLI11_PARSE(app, argc, argv);
+  o.list_lag = relay::milliseconds(list_lag);
   o.queued_for = relay::milliseconds(queued);
   o.dreams_for = relay::milliseconds(dreams);
   if (!relay::parse_listen(o.listen)) {

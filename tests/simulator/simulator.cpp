@@ -109,11 +109,12 @@ awaitable<http::reply> simulator::handle(http::request& r) {
     bool hang = false;
     http::reply out = create(r, hang, kind, extends);
     if (hang) co_await stop_signal_.async_wait(as_result);
+    if (out.status == 0) throw std::runtime_error("the connection ends, as the prompt asked");
     co_return out;
   }
   if (r.method != http::verb::get) co_return detail(405, "Method Not Allowed");
   if (rest.empty() && !station) co_return list(r);
-  if (rest.starts_with('/')) co_return fetch(rest.substr(1));
+  if (rest.starts_with('/')) co_return co_await fetch(std::string(rest.substr(1)));
   co_return detail(404, "Not Found");
 }
 
@@ -161,6 +162,7 @@ http::reply simulator::create(const http::request& r, bool& hang, const std::str
     out.add_header("Retry-After", "1");
     return record(std::move(out));
   }
+  if (prompt.find("#drop") != std::string::npos) return record(detail(0, "dropped"));
   if (const int status = number_after(prompt, "#refuse-"))
     return record(detail(status, "refused as the prompt asked"));
   if (prompt.size() < 3 && o.if_contains("keyframes") == nullptr && o.if_contains("image_url") == nullptr &&
@@ -180,6 +182,7 @@ http::reply simulator::create(const http::request& r, bool& hang, const std::str
   if (prompt.find("#fail") != std::string::npos) j.failure_reason = "Job failed";
   if (prompt.find("#moderated") != std::string::npos) j.failure_reason = "Advanced prompt moderation failed";
   j.request = std::move(o);
+  if (!options_.echo_callback) j.request.erase("callback_url");
   entry["id"] = json::string(j.id);
   recent_creates_.push_back(now);
   order_.push_back(j.id);
@@ -194,15 +197,28 @@ http::reply simulator::create(const http::request& r, bool& hang, const std::str
   hang = prompt.find("#hang") != std::string::npos;
   if (const int status = number_after(prompt, "#answer-"))
     out = detail(status, "answered as the prompt asked");
+  if (prompt.find("#cut") != std::string::npos) out = detail(0, "cut");
+  if (prompt.find("#garbage") != std::string::npos) out.body = "<html>created</html>";
   return record(std::move(out));
 }
 
-http::reply simulator::fetch(std::string_view id) {
-  const auto found = jobs_.find(std::string(id));
-  ++polls_[std::string(id)];
-  if (found == jobs_.end()) return detail(404, "Generation not found");
+awaitable<http::reply> simulator::fetch(std::string id) {
+  const auto time = steady_clock::now();
+  last_second_.push_back(time);
+  while (time - last_second_.front() >= std::chrono::seconds(1)) last_second_.pop_front();
+  most_in_a_second_ = std::max(most_in_a_second_, last_second_.size());
+  most_at_once_ = std::max(most_at_once_, ++asking_[id]);
+  if (options_.poll_delay.count() > 0) {
+    steady_timer wait(loop_.get_executor());
+    wait.expires_after(options_.poll_delay);
+    co_await wait.async_wait(as_result);
+  }
+  --asking_[id];
+  const auto found = jobs_.find(id);
+  ++polls_[id];
+  if (found == jobs_.end()) co_return detail(404, "Generation not found");
   ++found->second.polls;
-  return http::json_reply(200, render(found->second));
+  co_return http::json_reply(200, render(found->second));
 }
 
 http::reply simulator::list(const http::request& r) {
@@ -215,10 +231,14 @@ http::reply simulator::list(const http::request& r) {
   const std::size_t limit = std::min<std::size_t>(number("limit", 100), 100);
   const std::size_t offset = number("offset", 0);
   json::array page;
-  for (std::size_t i = offset; i < order_.size() && page.size() < limit; ++i) {
-    page.emplace_back(render(jobs_.at(order_[order_.size() - 1 - i])));
+  ++lists_;
+  // The newest may not be in it yet.
+  std::size_t shown = order_.size();
+  while (shown > 0 && jobs_.at(order_[shown - 1]).created_at > wall_clock() - options_.list_lag) --shown;
+  for (std::size_t i = offset; i < shown && page.size() < limit; ++i) {
+    page.emplace_back(render(jobs_.at(order_[shown - 1 - i])));
   }
-  const bool more = offset + page.size() < order_.size();
+  const bool more = offset + page.size() < shown;
   const std::size_t count = page.size();
   return http::json_reply(200, {{"has_more", more},
                                 {"count", count},
@@ -245,6 +265,9 @@ http::reply simulator::log(std::string_view path) const {
   return http::json_reply(200, {{"created", static_cast<std::int64_t>(jobs_.size())},
                                 {"refused", refused_},
                                 {"callbacks", callbacks_},
+                                {"lists", lists_},
+                                {"most_polls_of_one_job_at_once", most_at_once_},
+                                {"most_polls_in_a_second", most_in_a_second_},
                                 {"creates", std::move(creates)},
                                 {"polls", std::move(polls)}});
 }

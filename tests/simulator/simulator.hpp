@@ -10,6 +10,9 @@
 //   #answer-NNN   the job is created, but the answer to the create is status NNN
 //   #refuse-NNN   nothing is created, the answer is status NNN
 //   #hang         the job is created, and the create is never answered
+//   #cut          the job is created, and the connection ends without an answer
+//   #garbage      the job is created, and the answer is no JSON
+//   #drop         nothing is created, and the connection ends without an answer
 
 #include <atomic>
 #include <deque>
@@ -32,6 +35,9 @@ struct options {
   bool limits = false;            // the Build tier's: 10 jobs at once, 20 creates a minute
   std::string public_url;         // where its files are fetched; empty: where it listens
   std::size_t max_log = 100'000;  // entries kept of each kind
+  bool echo_callback = true;      // the official API does; false: `request.callback_url` is null
+  milliseconds list_lag{0};       // a job is in the list only so long after its creation
+  milliseconds poll_delay{0};     // how long an answer to a question about a job takes
 };
 
 class simulator {
@@ -47,7 +53,7 @@ class simulator {
  private:
   awaitable<http::reply> handle(http::request& r);
   http::reply create(const http::request& r, bool& hang, const std::string& kind, const std::string& extends);
-  http::reply fetch(std::string_view id);
+  awaitable<http::reply> fetch(std::string id);
   http::reply list(const http::request& r);
   http::reply asset(std::string_view path);
   http::reply log(std::string_view path) const;
@@ -69,6 +75,11 @@ class simulator {
   std::deque<timestamp> recent_creates_;  // within the last minute
   std::deque<json::object> creates_;      // what was asked, oldest first
   std::unordered_map<std::string, std::int64_t> polls_;
+  std::unordered_map<std::string, int> asking_;  // questions in flight
+  int most_at_once_ = 0;                         // about one job
+  std::deque<steady_clock::time_point> last_second_;
+  std::size_t most_in_a_second_ = 0;
+  std::int64_t lists_ = 0;
   std::int64_t refused_ = 0;
   std::int64_t callbacks_ = 0;
 };

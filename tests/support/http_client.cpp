@@ -79,6 +79,16 @@ response connection::receive(bool to_head) {
   return out;
 }
 
+std::string connection::receive_until(std::string_view text) {
+  std::size_t at = 0;
+  while ((at = buffer_.find(text)) == std::string::npos) {
+    if (read_some() == 0) throw std::runtime_error("ended before \"" + std::string(text) + "\": " + buffer_);
+  }
+  std::string out = buffer_.substr(0, at + text.size());
+  buffer_.erase(0, out.size());
+  return out;
+}
+
 std::string connection::receive_all() {
   while (read_some() != 0) {
   }

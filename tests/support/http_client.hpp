@@ -33,6 +33,8 @@ class connection {
   void finish_sending();
   /// The next answer. Throws std::runtime_error when the peer ends the connection before it is whole.
   response receive(bool to_head = false);
+  /// Everything up to and with `text`.
+  std::string receive_until(std::string_view text);
   /// Everything until the peer ends the connection.
   std::string receive_all();
   /// True if the peer has ended the connection and nothing is left to read.

@@ -1,0 +1,204 @@
+// What a client's callback URL receives.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "common/webhook.hpp"
+#include "tests/support/receiver.hpp"
+#include "tests/support/running.hpp"
+
+namespace relay::test {
+namespace {
+
+const std::string generations = "/dream-machine/v1/generations";
+
+std::string create(const client& c, const std::string& callback, const std::string& path = generations,
+                   const char* prompt_name = "prompt", const char* hook_name = "callback_url") {
+  const response r = c.post(path, R"({")" + std::string(prompt_name) + R"(":"A tiger walking in snow",")" + hook_name +
+                                      R"(":")" + callback + R"("})");
+  EXPECT_EQ(r.status, 201) << r.body;
+  return std::string(text_of(r.json().as_object(), "id"));
+}
+
+std::vector<std::string> states(const std::vector<receiver::message>& all) {
+  std::vector<std::string> out;
+  for (const auto& m : all) out.push_back(m.state());
+  return out;
+}
+
+TEST(callbacks, tell_the_client_in_its_own_dialect) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hook;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+
+  const std::string id = create(c, hook.url("/official?x=1"));
+  auto got = hook.wait_for(2);
+  EXPECT_EQ(states(got), (std::vector<std::string>{"dreaming", "completed"}));
+  EXPECT_EQ(got[0].path, "/official?x=1");
+  EXPECT_EQ(got[0].json().at("id"), json::string(id));
+  EXPECT_EQ(parse_lenient(got[1].body).value(), c.get(generations + "/" + id).json()) << "the same as a GET";
+  EXPECT_EQ(got[0].id(), "msg_" + id + "_1");
+  EXPECT_EQ(got[1].id(), "msg_" + id + "_2");
+
+  const std::string app = create(c, hook.url("/app"), "/luma/generations", "user_prompt", "notify_hook");
+  got = hook.wait_for(4);
+  EXPECT_EQ(got[2].state(), "processing");
+  EXPECT_EQ(got[3].state(), "completed");
+  EXPECT_EQ(parse_lenient(got[3].body).value(), c.get("/luma/generations/" + app).json());
+
+  c.post(generations, R"({"prompt":"#moderated","callback_url":")" + hook.url("/failed") + R"("})");
+  got = hook.wait_until([](const auto& all) { return !all.empty() && all.back().state() == "failed"; });
+  EXPECT_EQ(text_of(got.back().json(), "failure_reason"), "Advanced prompt moderation failed");
+}
+
+TEST(callbacks, are_signed_with_the_tokens_secret) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hook;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  create(c, hook.url());
+  const std::string text(
+      text_of(relay.admin({{"command", "webhook-secret"}, {"name", "me"}}), "secret"));
+  ASSERT_TRUE(text.starts_with("whsec_"));
+  for (const receiver::message& m : hook.wait_for(2)) {
+    const std::int64_t seconds = std::stoll(m.headers.at("webhook-timestamp"));
+    EXPECT_LE(std::abs(std::time(nullptr) - seconds), 60);
+    EXPECT_TRUE(m.headers.at("webhook-signature").starts_with("v1,"));
+  }
+  const std::string rotated(
+      text_of(relay.admin({{"command", "webhook-secret"}, {"name", "me"}, {"rotate", true}}), "secret"));
+  EXPECT_NE(rotated, text);
+  EXPECT_FALSE(relay.admin({{"command", "webhook-secret"}, {"name", "nobody"}}).at("ok").as_bool());
+}
+
+TEST(callbacks, are_sent_again_with_the_same_id_and_in_order) {
+  temp_dir dir;
+  running_simulator sim;
+  std::atomic<int> refusals = 5;
+  receiver hook([&](const receiver::message&) { return refusals-- > 0 ? (refusals % 2 == 0 ? 500 : 0) : 204; });
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  const std::string id = create(c, hook.url());
+  const auto got = hook.wait_for(7);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(got[i].state(), "dreaming") << i << ": the later one waits for the earlier";
+    EXPECT_EQ(got[i].id(), "msg_" + id + "_1");
+    EXPECT_EQ(got[i].body, got[0].body);
+  }
+  EXPECT_EQ(got[6].state(), "completed");
+}
+
+TEST(callbacks, gone_is_gone) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hook([](const receiver::message& m) { return m.path == "/gone" ? 410 : 200; });
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  const std::string id = create(c, hook.url("/gone"));
+  wait_for_state(c, generations + "/" + id, "completed");
+  create(c, hook.url("/other"));
+  const auto got = hook.wait_for(3);
+  int gone = 0;
+  for (const auto& m : got) gone += m.path == "/gone";
+  EXPECT_EQ(gone, 1);
+  const json::object shown =
+      relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").at("callback").as_object();
+  EXPECT_EQ(shown.at("stopped"), true);
+  EXPECT_EQ(shown.at("last_problem"), "status 410");
+}
+
+TEST(callbacks, a_dead_host_delays_nobody) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver dead([](const receiver::message&) { return -1; });
+  receiver alive;
+  config settings = test_config(dir, sim.url());
+  settings.callbacks.concurrency = 12;
+  settings.callbacks.per_host = 4;
+  settings.callbacks.timeout = milliseconds(60'000);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  for (int i = 0; i < 30; ++i) create(c, dead.url());
+  dead.wait_for(4);
+  const std::string id = create(c, alive.url());
+  EXPECT_EQ(states(alive.wait_for(2)), (std::vector<std::string>{"dreaming", "completed"}));
+  EXPECT_EQ(dead.received().size(), 4u) << "no more than its share";
+  relay.stop();
+}
+
+TEST(callbacks, are_owed_across_a_restart) {
+  temp_dir dir;
+  running_simulator sim;
+  std::atomic<bool> up = false;
+  receiver hook([&](const receiver::message&) { return up ? 200 : 503; });
+  config settings = test_config(dir, sim.url());
+  std::string token, id;
+  {
+    running_relay relay(settings);
+    token = relay.token("me");
+    const client c(relay.port(), token);
+    id = create(c, hook.url());
+    wait_for_state(c, generations + "/" + id, "completed");
+  }
+  up = true;
+  const std::size_t before = hook.received().size();
+  running_relay relay(settings);
+  const auto got = hook.wait_for(before + 2);
+  EXPECT_EQ(got[before].state(), "dreaming");
+  EXPECT_EQ(got[before + 1].state(), "completed");
+}
+
+TEST(callbacks, an_operator_can_have_one_sent_again) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hook;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  const std::string id = create(c, hook.url());
+  hook.wait_for(2);
+  const json::object again{{"command", "task-retry-callback"}, {"id", json::string(id)}};
+  // The delivery may have been answered and not recorded yet: then it is still owed, and this changes nothing.
+  while (text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").at("callback").as_object(),
+                 "owed") != "") {
+  }
+  EXPECT_TRUE(relay.admin(again).at("ok").as_bool());
+  const auto got = hook.wait_for(3);
+  EXPECT_EQ(got[2].state(), "completed");
+  EXPECT_NE(got[2].id(), got[1].id());
+  const std::string without(text_of(c.post(generations, R"({"prompt":"abc"})").json().as_object(), "id"));
+  const json::object refused = relay.admin({{"command", "task-retry-callback"}, {"id", json::string(without)}});
+  EXPECT_FALSE(refused.at("ok").as_bool());
+}
+
+// Rule S4.
+TEST(callbacks, never_reach_into_the_private_network) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hook;
+  config settings = test_config(dir, sim.url());
+  settings.callbacks.allow_private_addresses = false;
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string port = std::to_string(hook.port());
+  for (const std::string& host : {"127.0.0.1", "localhost", "0.0.0.0", "127.1", "0x7f000001", "2130706433",
+                                  "[::1]", "[::ffff:127.0.0.1]", "[::]"}) {
+    const std::string id = create(c, "http://" + host + ":" + port + "/hook");
+    wait_for_state(c, generations + "/" + id, "completed");
+    json::object shown;
+    do {
+      shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").at("callback").as_object();
+    } while (text_of(shown, "last_problem").empty());
+    const std::string problem(text_of(shown, "last_problem"));
+    EXPECT_TRUE(problem.find("no public address") != std::string::npos ||
+                problem.find("cannot be resolved") != std::string::npos)
+        << host << ": " << problem;
+  }
+  EXPECT_TRUE(hook.received().empty());
+}
+
+}  // namespace
+}  // namespace relay::test
