@@ -4,6 +4,8 @@
 // on the monotonic clock, at most a second at a time, so that a jump of the wall clock neither bursts nor
 // stalls. Loop thread.
 
+#include <algorithm>
+
 #include "common/time.hpp"
 #include "server/asio.hpp"
 
@@ -13,17 +15,17 @@ class alarm {
  public:
   explicit alarm(asio::io_context& loop) : timer_(loop.get_executor()) {}
 
-  /// Returns when `at` has come, or a second has passed, or after a nudge since the last call.
-  awaitable<> wait(timestamp now, timestamp at) {
+  /// Returns when `at` has come, or a second has passed, or after a nudge since the last call. Others run in
+  /// between in every case: what they have finished is seen by who comes back.
+  awaitable<> wait(timestamp time, timestamp at) {
+    std::chrono::microseconds delay(0);
     if (!nudged_) {
       const auto longest = std::chrono::microseconds(1'000'000);
-      const auto delay = is_set(at) ? std::min(at - now, longest) : longest;
-      planned_ = now + delay;
-      if (delay.count() > 0) {
-        timer_.expires_after(delay);
-        co_await timer_.async_wait(as_result);
-      }
+      delay = is_set(at) ? std::clamp(at - time, delay, longest) : longest;
     }
+    planned_ = time + delay;
+    timer_.expires_after(delay);
+    co_await timer_.async_wait(as_result);
     planned_ = never;
     nudged_ = false;
   }

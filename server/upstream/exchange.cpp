@@ -32,7 +32,13 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
   c.arm(std::min(limits.first_byte, limits.total));
   out.bytes_left = true;  // from here on nobody can say how far they got
   fault_point("before the first byte to a peer");
-  const auto sent = co_await c.write(request);
+  std::string_view rest = request;
+  if (on_fault_point != nullptr) {  // a test may end the process between the halves
+    const auto half = co_await c.write(rest.substr(0, rest.size() / 2));
+    if (!half.first) rest.remove_prefix(rest.size() / 2);
+    fault_point("half sent to a peer");
+  }
+  const auto sent = co_await c.write(rest);
   if (sent.first) {
     out.problem = "the request was cut off while it was sent: " + words(sent.first, c.timed_out());
     co_return out;

@@ -179,9 +179,12 @@ result<void> migrate(db& d) {
   for (const migration& m : migrations()) {
     if (m.number <= version) continue;
     fault_point("before a migration");
-    const std::string sql = std::string("BEGIN IMMEDIATE;") + m.sql +
-                            "PRAGMA user_version=" + std::to_string(m.number) + ";COMMIT;";
-    if (auto done = d.run(sql.c_str()); !done) {
+    const std::string sql =
+        std::string("BEGIN IMMEDIATE;") + m.sql + "PRAGMA user_version=" + std::to_string(m.number);
+    auto done = d.run(sql.c_str());
+    fault_point("in a migration");
+    if (done) done = d.run("COMMIT");
+    if (!done) {
       auto rolled_back = d.run("ROLLBACK");
       done.error().log.text = "migration " + std::to_string(m.number) + ": " + d.message();
       return done;

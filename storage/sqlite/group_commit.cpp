@@ -79,6 +79,7 @@ void group_commit::run() {
     commit(std::move(work));
     checkpoint_if_worth_it(false);
   }
+  fault_point("before a checkpoint");
   if (!broken_) (void)db_.checkpoint();  // a clean exit leaves a short log; nothing depends on it
 }
 

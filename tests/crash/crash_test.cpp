@@ -1,0 +1,307 @@
+// The relay is killed at random times under load, and at every step of a job's way; then what clients were told,
+// the table, the upstream's log and the callbacks received are compared.
+//   RELAY_KILLS=500 crash_tests --gtest_filter=crash.loop    the long form
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "storage/migrations.hpp"
+#include "storage/sqlite/db.hpp"
+#include "storage/sqlite/sqlite_store.hpp"
+#include "tests/support/child_relay.hpp"
+#include "tests/support/receiver.hpp"
+#include "tests/support/running.hpp"
+
+namespace relay::test {
+namespace {
+
+const std::string generations = "/dream-machine/v1/generations";
+
+// What an upstream was asked to create, by the task whose marker it carries.
+struct bought {
+  int posts = 0;
+  int jobs = 0;
+};
+
+std::map<std::string, bought> purchases(const json::object& log) {
+  std::map<std::string, bought> out;
+  for (const json::value& entry : log.at("creates").as_array()) {
+    const json::object& e = entry.as_object();
+    const std::string url(text_of(e.at("body").as_object(), "callback_url"));
+    const auto from = url.find("/callbacks/");
+    bought& b = out[from == std::string::npos ? "?" : url.substr(from + 11, 36)];
+    ++b.posts;
+    b.jobs += e.at("id").is_string();
+  }
+  return out;
+}
+
+struct row {
+  std::string id, state, callbacks;
+};
+
+// Every task in the database.
+std::vector<row> tasks_in(const std::string& database) {
+  auto d = sqlite::db::open(database, sqlite::role::reader);
+  EXPECT_TRUE(d);
+  auto s = d->prepare("SELECT task_id,status,owed FROM task ORDER BY id");
+  std::vector<row> out;
+  for (;;) {
+    const auto more = s.step();
+    EXPECT_TRUE(more);
+    if (!more || !*more) return out;
+    out.push_back({std::string(s.text(0)), std::string(s.text(1)), std::string(s.text(2))});
+  }
+}
+
+// Until every task has ended and nothing is owed.
+std::vector<row> settle(child_relay& relay, std::chrono::seconds at_most) {
+  const auto give_up = std::chrono::steady_clock::now() + at_most;
+  for (;;) {
+    std::vector<row> all = tasks_in(relay.database());
+    const bool done = std::ranges::all_of(all, [](const row& r) {
+      return (r.state == "completed" || r.state == "failed") && r.callbacks.empty();
+    });
+    if (done || std::chrono::steady_clock::now() > give_up) return all;
+    std::this_thread::yield();
+  }
+}
+
+int setting(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::atoi(text) : otherwise;
+}
+
+TEST(crash, loop) {
+  const int kills = setting("RELAY_KILLS", 50);
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(30);
+  o.dreams_for = milliseconds(60);
+  o.max_log = 1'000'000;
+  running_simulator sim(o);
+  receiver hook;
+  child_relay relay(dir, free_port(), sim.url());
+  const std::string token = relay.command("token create --name load");
+  ASSERT_FALSE(token.empty());
+
+  std::atomic<bool> over = false;
+  std::mutex mutex;
+  std::set<std::string> acknowledged;             // guarded by mutex: ids in answers
+  std::map<std::string, std::set<std::string>> by_key;  // guarded by mutex: ids that a key was answered with
+  std::atomic<int> answered = 0, refused = 0;
+  const auto load = [&](int worker) {
+    std::minstd_rand random(static_cast<unsigned>(worker) + 1);
+    for (int n = 0; !over; ++n) {
+      const std::string key = std::to_string(worker) + "-" + std::to_string(n);
+      // Some answers of the upstream are lost, too.
+      const char* ways[] = {"", "", "", "", "", "", " #cut", " #garbage", " #answer-502", " #refuse-429"};
+      const std::string body = R"({"prompt":"job )" + key + ways[random() % 10] + R"(","callback_url":")" +
+                               hook.url("/" + key) + R"("})";
+      const bool with_key = random() % 2 == 0;
+      for (int send = 0; send < (with_key ? 1'000'000 : 1) && !over; ++send) {
+        try {
+          std::vector<std::string> headers;
+          if (with_key) headers.push_back("Idempotency-Key: " + key);
+          const response r = client(relay.port(), token).request("POST", generations, body, headers);
+          if (r.status != 201) {
+            ++refused;
+            continue;
+          }
+          ++answered;
+          const std::string id(text_of(r.json().as_object(), "id"));
+          const std::lock_guard lock(mutex);
+          acknowledged.insert(id);
+          if (with_key) by_key[key].insert(id);
+          break;
+        } catch (const std::exception&) {  // killed meanwhile: a client with a key asks again
+          std::this_thread::yield();
+        }
+      }
+    }
+  };
+  ASSERT_TRUE(relay.start());
+  std::vector<std::jthread> workers;
+  for (int i = 0; i < 3; ++i) workers.emplace_back(load, i);
+  std::minstd_rand random(4711);
+  for (int i = 0; i < kills; ++i) {
+    // A kill comes after some answers, not after some time.
+    const int until = answered + static_cast<int>(random() % 40);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (answered < until && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+    relay.kill();
+    ASSERT_TRUE(relay.start()) << relay.log_tail();
+  }
+  over = true;
+  workers.clear();
+
+  const std::vector<row> all = settle(relay, std::chrono::seconds(90));
+  std::map<std::string, std::string> state;
+  for (const row& r : all) state[r.id] = r.state;
+  int lost = 0, duplicates = 0, unfinished = 0, orphans = 0, failed = 0;
+  for (const std::string& id : acknowledged) lost += !state.contains(id);
+  for (const auto& [id, s] : state) {
+    unfinished += s != "completed" && s != "failed";
+    failed += s == "failed";
+  }
+  const auto bills = purchases(sim.log());
+  for (const auto& [id, b] : bills) {
+    duplicates += b.jobs > 1;
+    orphans += b.jobs > 0 && state[id] != "completed";
+  }
+  int two_for_a_key = 0;
+  for (const auto& [key, ids] : by_key) two_for_a_key += ids.size() > 1;
+
+  // Callbacks: every task's end was told, its messages are numbered without a gap, and come in order.
+  std::map<std::string, std::vector<receiver::message>> told;
+  for (const receiver::message& m : hook.received()) told[std::string(text_of(m.json(), "id"))].push_back(m);
+  int callbacks_missing = 0, out_of_order = 0;
+  for (const auto& [id, s] : state) {
+    int number = 0;
+    std::string last;
+    for (const receiver::message& m : told[id]) {
+      const int n = std::stoi(m.id().substr(m.id().rfind('_') + 1));
+      out_of_order += n < number || n > number + 1;
+      number = n;
+      last = m.state();
+    }
+    callbacks_missing += last != s;
+  }
+  std::printf("%d kills: %zu jobs acknowledged, %zu on disk (%d failed), %zu bought; lost %d, bought twice %d, bought "
+              "and not followed %d, unfinished %d, two jobs for one key %d; %zu callbacks, missing %d, out of order "
+              "%d\n",
+              kills, acknowledged.size(), all.size(), failed, bills.size(), lost, duplicates, orphans, unfinished,
+              two_for_a_key, hook.received().size(), callbacks_missing, out_of_order);
+  EXPECT_GT(acknowledged.size(), static_cast<std::size_t>(kills));
+  EXPECT_EQ(lost, 0);
+  EXPECT_EQ(duplicates, 0);
+  EXPECT_EQ(orphans, 0);
+  EXPECT_EQ(unfinished, 0) << relay.log_tail();
+  EXPECT_EQ(two_for_a_key, 0);
+  EXPECT_EQ(callbacks_missing, 0);
+  EXPECT_EQ(out_of_order, 0);
+}
+
+const char* const places[] = {
+    "nowhere",
+    "inserted, not sent",
+    "before the first byte to a peer",
+    "half sent to a peer",
+    "sent to a peer, no answer",
+    "answer to a create read, not saved",
+    "committed, not told",
+    "saved, not answered",
+    "callback owed, not sent",
+    "callback taken, not recorded",
+    "in the drain",
+    "before a checkpoint",
+};
+
+struct upstream_way {
+  const char* prompt;
+  int created;  // jobs there are in the end
+};
+
+const upstream_way ways[] = {
+    {"a job", 1},          {"#cut", 1},          {"#hang", 1},         {"#garbage", 1},    {"#answer-502", 1},
+    {"#answer-503", 1},    {"#answer-504", 1},   {"#drop", 0},         {"#refuse-502", 0}, {"#refuse-429", 0},
+    {"#refuse-400", 0},
+};
+
+class at_every_place : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
+  for (const upstream_way& way : ways) {
+    const std::string where = std::string(GetParam()) + ", " + way.prompt;
+    temp_dir dir;
+    sim::options o;
+    o.queued_for = milliseconds(30);
+    o.dreams_for = milliseconds(60);
+    running_simulator sim(o);
+    receiver hook;
+    child_relay relay(dir, free_port(), sim.url());
+    const std::string token = relay.command("token create --name one");
+    // Whatever the relay has written before is not the job: its first own commit is the clean-up at the start.
+    const std::string number = std::string(GetParam()) == "committed, not told" ? "3 " : "1 ";
+    ASSERT_TRUE(relay.start(number + GetParam())) << where << relay.log_tail();
+    std::string acknowledged;
+    try {
+      const response r = client(relay.port(), token)
+                             .post(generations, R"({"prompt":")" + std::string(way.prompt) + R"(","callback_url":")" +
+                                                    hook.url() + R"("})");
+      if (r.status == 201) acknowledged = text_of(r.json().as_object(), "id");
+    } catch (const std::exception&) {
+    }
+    const bool at_the_stop = std::string(GetParam()) == "in the drain" || std::string(GetParam()) == "before a checkpoint";
+    if (at_the_stop) relay.ask_to_stop();
+    // It may be killed now or a little later; a job that is not killed comes to its end.
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (relay.running() && std::chrono::steady_clock::now() < give_up) {
+      const auto all = tasks_in(relay.database());
+      if (!at_the_stop && !all.empty() &&
+          std::ranges::all_of(all, [](const row& r) {
+            return (r.state == "completed" || r.state == "failed") && r.callbacks.empty();
+          })) {
+        break;
+      }
+    }
+    relay.kill();
+    ASSERT_TRUE(relay.start()) << where << relay.log_tail();
+    const auto all = settle(relay, std::chrono::seconds(20));
+    bool found = acknowledged.empty();
+    for (const row& r : all) {
+      EXPECT_TRUE(r.state == "completed" || r.state == "failed") << where << ": " << r.state << relay.log_tail();
+      EXPECT_EQ(r.callbacks, "") << where;
+      EXPECT_EQ(r.state, way.created > 0 ? "completed" : "failed") << where << relay.log_tail();
+      found = found || r.id == acknowledged;
+    }
+    EXPECT_TRUE(found) << where << ": acknowledged and lost";
+    int jobs = 0;
+    for (const auto& [id, b] : purchases(sim.log())) {
+      EXPECT_LE(b.jobs, 1) << where << ": bought twice";
+      jobs += b.jobs;
+      if (way.created > 0) {
+        EXPECT_LE(b.posts, 1) << where;
+      }
+    }
+    EXPECT_LE(jobs, 1) << where;
+    if (!all.empty()) {
+      EXPECT_EQ(jobs, way.created) << where;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(crash, at_every_place, ::testing::ValuesIn(places), [](const auto& info) {
+  std::string name;
+  for (const char ch : std::string(info.param)) name += std::isalnum(ch) != 0 ? ch : '_';
+  return name;
+});
+
+TEST(crash, in_a_migration) {
+  temp_dir dir;
+  running_simulator sim;
+  child_relay relay(dir, free_port(), sim.url());
+  {
+    auto d = sqlite::db::open(relay.database(), sqlite::role::writer);
+    ASSERT_TRUE(d);
+    ASSERT_TRUE(d->run(migrations().front().sql));
+    ASSERT_TRUE(d->run("PRAGMA user_version=1;"
+                       "INSERT INTO token(name,digest,hint,created_at) VALUES('a',zeroblob(32),'h',1);"));
+  }
+  for (std::size_t i = 1; i < migrations().size(); ++i) {
+    EXPECT_FALSE(relay.start("1 before a migration"));
+    EXPECT_FALSE(relay.start("1 in a migration"));
+  }
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  EXPECT_NE(relay.command("token list").find("a "), std::string::npos);
+}
+
+}  // namespace
+}  // namespace relay::test
