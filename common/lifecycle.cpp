@@ -151,6 +151,12 @@ struct step {
       t.next_reconcile_at = now < settled ? std::min(now + delay, settled) : now;
       return true;
     }
+    // What the list cannot prove today it may still show: as long as it takes.
+    if (!e.proven && now < t.ambiguous_at + p.reconcile_for) {
+      const milliseconds delay = backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter);
+      t.next_reconcile_at = std::min(now + delay, t.ambiguous_at + p.reconcile_for);
+      return true;
+    }
     return not_found(e.proven);
   }
 
@@ -159,7 +165,8 @@ struct step {
     if (e.for_good || now >= t.ambiguous_at + p.reconcile_for) return not_found(false);
     const milliseconds delay =
         std::max(e.retry_after, backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter));
-    t.next_reconcile_at = now + delay;
+    t.next_reconcile_at =
+        std::max(now + e.retry_after, std::min(now + delay, t.ambiguous_at + p.reconcile_for));
     return true;
   }
 
@@ -197,7 +204,11 @@ struct step {
   }
 
   bool operator()(const event::polled& e) const {
-    if (awaits_late_success() && e.said.state != job_state::completed) return ask_later();
+    // Early words are worth no more when it is late: only a result is.
+    if (awaits_late_success() &&
+        (e.said.state != job_state::completed || (!e.said.has_link && now < t.deadline))) {
+      return ask_later();
+    }
     if (!at_upstream(t) && !awaits_late_success()) return false;
     follow(t, e.said, e.reply, now, p, jitter);
     return true;
@@ -247,6 +258,7 @@ struct step {
       t.next_callback_at = never;
       return true;
     }
+    if (t.owed.size() > 1) return settle_callback();  // there is newer news: the old is not worth its wait
     const auto tried = static_cast<std::size_t>(t.callback_attempts++);
     if (tried >= p.callback_retries.size()) return settle_callback();
     const auto planned = std::max(p.callback_retries[tried], e.retry_after);
@@ -283,6 +295,8 @@ struct step {
   void owe(task_state before) const {
     const char told = letter_of(t.state);
     if (t.state == before || told == 0 || t.callback_stopped || !is_web_url(t.callback_url)) return;
+    if (t.callback_attempts > 0)
+      settle_callback();  // it was refused before: the newer news does not wait for it
     t.owed += told;
     if (!is_set(t.next_callback_at)) t.next_callback_at = now;
   }

@@ -29,7 +29,7 @@ struct policy {
   milliseconds settle{60'000};  // a job that is not in the list this long after its attempt is not there
   milliseconds reconcile_retry{2'000};  // first delay before it is looked for again; doubles
   milliseconds reconcile_retry_max{30'000};
-  milliseconds reconcile_for{900'000};  // without a usable list after this long, it counts as not proven
+  milliseconds reconcile_for{900'000};  // what is neither found nor proven absent by then fails
   milliseconds poll_interval{3'000};
   milliseconds poll_retry_max{60'000};   // longest delay after polls without an answer
   milliseconds job_deadline{3'600'000};  // an accepted job that has not ended by then fails
@@ -98,7 +98,7 @@ struct poll_failed {
   bool not_found = false;
   milliseconds retry_after{0};
 };
-/// The oldest callback owed was taken.
+/// The oldest callback owed was taken. One that was not, and that something newer follows, is dropped.
 struct delivered {};
 struct delivery_failed {
   std::string problem;

@@ -39,6 +39,11 @@ class lru {
     newest_first_.pop_back();
   }
 
+  template <class Function>
+  void for_each(Function f) {
+    for (auto& [key, value] : newest_first_) f(value);
+  }
+
   void erase(std::string_view key) {
     const auto found = by_key_.find(key);
     if (found == by_key_.end()) return;

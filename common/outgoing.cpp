@@ -103,7 +103,8 @@ bool can_serve(protocol p, const task& t) {
 result<outgoing> make_outgoing(const task& t, const outgoing_settings& with,
                                const id_translation& translate) {
   auto parsed = parse_lenient(t.request);
-  if (!parsed || !parsed->is_object()) return fail(errc::internal, "the stored request is not an object");
+  if (!parsed || !parsed->is_object())
+    return fail(errc::invalid_request, "the stored request is not an object");
   json::object& request = parsed->get_object();
   if (auto done = translate_references(request, translate); !done) {
     return std::unexpected(std::move(done.error()));
@@ -121,7 +122,21 @@ std::string marker_url(const std::string& public_url, const task& t) {
   if (public_url.empty() || t.marker.empty()) return {};
   std::string out = public_url;
   while (out.ends_with('/')) out.pop_back();
-  return out.append(marker_path).append(t.id).append("/").append(t.marker);
+  return out + marker_path(t);
+}
+
+std::string marker_path(const task& t) {
+  return t.marker.empty() ? std::string{} : "/callbacks/" + t.id + "/" + t.marker;
+}
+
+bool is_marked(std::string_view url) {
+  constexpr std::string_view start = "/callbacks/";
+  constexpr std::size_t id_size = 36;
+  const auto at = url.rfind(start);
+  if (at == std::string_view::npos) return false;
+  const std::string_view rest = url.substr(at + start.size());
+  return rest.size() > id_size + 1 && is_uuid(rest.substr(0, id_size)) && rest[id_size] == '/' &&
+         rest.find('/', id_size + 1) == std::string_view::npos;
 }
 
 std::string list_path(std::size_t limit, std::size_t offset) {

@@ -39,7 +39,11 @@ result<outgoing> make_outgoing(const task& t, const outgoing_settings& with, con
 /// The address an upstream calls about a task; it marks the job as ours in the upstream's list. Empty when
 /// the task has no marker or `public_url` is empty.
 std::string marker_url(const std::string& public_url, const task& t);
-inline constexpr std::string_view marker_path = "/callbacks/";
+/// The end of that address, which stays the same when `public_url` changes: `/callbacks/<task>/<marker>`.
+/// Empty when the task has no marker.
+std::string marker_path(const task& t);
+/// True for an address that ends as a marker path does.
+bool is_marked(std::string_view url);
 
 /// Path of an upstream's list, newest first as far as is known.
 std::string list_path(std::size_t limit, std::size_t offset);

@@ -20,9 +20,8 @@ bool same_request(const json::object& sent, const listed_job& j) {
     const json::value* asked = member(sent, needed);
     if ((said == nullptr) != (asked == nullptr)) return false;
   }
-  return std::ranges::all_of(sent, [&](const auto& field) {
-    return view(field.key()) == "callback_url" || absent_or(echoed, view(field.key()), field.value());
-  });
+  return std::ranges::all_of(
+      sent, [&](const auto& field) { return absent_or(echoed, view(field.key()), field.value()); });
 }
 
 bool in_time(const task& t, const listed_job& j) {
@@ -32,7 +31,9 @@ bool in_time(const task& t, const listed_job& j) {
 
 json::object fields_of(const outgoing& sent) {
   auto body = parse_lenient(sent.body);
-  return body && body->is_object() ? std::move(body->get_object()) : json::object{};
+  if (!body || !body->is_object()) return {};
+  body->get_object().erase("callback_url");  // each task's own
+  return std::move(body->get_object());
 }
 
 }  // namespace
@@ -60,7 +61,7 @@ result<listed_page> parse_list(std::string_view body) {
     out.jobs.push_back(std::move(j));
   }
   const json::value* more = member(*o, "has_more");
-  out.has_more = more != nullptr && more->is_bool() && more->get_bool();
+  if (more != nullptr && more->is_bool()) out.has_more = more->get_bool();
   return out;
 }
 
@@ -74,11 +75,22 @@ bool listing::covers(timestamp since) const {
   return newest_first && jobs.back().created_at < since;
 }
 
-bool listing::echoes(const std::string& public_url) const {
-  std::string prefix = public_url;
-  while (prefix.ends_with('/')) prefix.pop_back();
-  prefix.append(marker_path);
-  return std::ranges::any_of(jobs, [&](const listed_job& j) { return j.callback_url.starts_with(prefix); });
+bool listing::echoes() const {
+  return std::ranges::any_of(jobs, [](const listed_job& j) { return is_marked(j.callback_url); });
+}
+
+bool listing::shows_requests(timestamp since) const {
+  return std::ranges::all_of(jobs, [since](const listed_job& j) {
+    const json::value* request = member(j.said.body, "request");
+    return (is_set(j.created_at) && j.created_at < since) || (request != nullptr && request->is_object());
+  });
+}
+
+void listing::add(std::vector<listed_job> page) {
+  for (listed_job& j : page) {
+    const bool seen = std::ranges::any_of(jobs, [&](const listed_job& k) { return k.said.id == j.said.id; });
+    if (!seen) jobs.push_back(std::move(j));
+  }
 }
 
 timestamp needed_since(const task& t) {
@@ -87,12 +99,14 @@ timestamp needed_since(const task& t) {
 
 task_event look_for(const suspicion& s, const listing& seen, std::span<const suspicion> others, bool echoes,
                     const std::function<bool(const std::string&)>& known) {
-  if (!s.marker_url.empty()) {
-    const auto marked = std::ranges::find(seen.jobs, s.marker_url, &listed_job::callback_url);
-    if (marked != seen.jobs.end()) return event::found{marked->said, marked->reply};
+  const std::string mark = marker_path(s.of);
+  if (!mark.empty()) {
+    const auto found =
+        std::ranges::find_if(seen.jobs, [&](const listed_job& j) { return j.callback_url.ends_with(mark); });
+    if (found != seen.jobs.end()) return event::found{found->said, found->reply};
   }
-  // With a marker, and an upstream that echoes it, a job without it is somebody else's.
-  const bool marked = !s.marker_url.empty() && echoes;
+  // With a marker, and a list that echoes it, a job without it is somebody else's.
+  const bool marked = !mark.empty() && echoes;
   if (!marked) {
     const json::object sent = fields_of(s.sent);
     const listed_job* candidate = nullptr;
@@ -106,7 +120,8 @@ task_event look_for(const suspicion& s, const listing& seen, std::span<const sus
     }
     if (candidate != nullptr && !several) return event::found{candidate->said, candidate->reply};
   }
-  return event::absent{seen.asked_at, marked && seen.covers(needed_since(s.of))};
+  return event::absent{seen.asked_at,
+                       marked && seen.covers(needed_since(s.of)) && seen.shows_requests(needed_since(s.of))};
 }
 
 }  // namespace relay

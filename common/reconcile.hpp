@@ -6,6 +6,7 @@
 // meant.
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,7 +27,7 @@ struct listed_job {
 /// A page of it. Errors: upstream_unavailable when it is no list.
 struct listed_page {
   std::vector<listed_job> jobs;
-  bool has_more = false;
+  std::optional<bool> has_more;  // nullopt: the upstream does not say
 };
 result<listed_page> parse_list(std::string_view body);
 
@@ -38,8 +39,13 @@ struct listing {
 
   /// True if every job created at `since` or later is in it, as far as its order can be trusted.
   bool covers(timestamp since) const;
-  /// True if the upstream is seen to echo callback URLs of this relay.
-  bool echoes(const std::string& public_url) const;
+  /// True if it is seen to echo callback URLs such as ours. What an answer to a create echoes proves nothing:
+  /// the list may be made otherwise.
+  bool echoes() const;
+  /// True if each job created at `since` or later, or at an unknown time, shows the request it was made with.
+  bool shows_requests(timestamp since) const;
+  /// A page more; jobs that have moved on from an earlier page are not taken twice.
+  void add(std::vector<listed_job> page);
 };
 
 /// Clocks of the two sides may differ by this much.
@@ -50,13 +56,12 @@ timestamp needed_since(const task& t);
 
 struct suspicion {
   const task& of;
-  const outgoing& sent;    // what was submitted
-  std::string marker_url;  // empty: it was submitted without
+  const outgoing& sent;  // what was submitted
 };
 
-/// `others`: all other tasks of this upstream whose outcome is unknown. `known`: true for an upstream id that
-/// some task of ours has. `echoes`: the upstream is known to echo our markers. The event is `found` or
-/// `absent`.
+/// `others`: all tasks of this upstream that are being submitted, lost or not. `known`: true for an upstream
+/// id that some task of ours has. `echoes`: the upstream is known to echo our markers. The event is `found`
+/// or `absent`.
 task_event look_for(const suspicion& s, const listing& seen, std::span<const suspicion> others, bool echoes,
                     const std::function<bool(const std::string&)>& known);
 

@@ -3,6 +3,8 @@
 #include <boost/url.hpp>
 #include <charconv>
 
+#include "common/ascii.hpp"
+
 namespace relay {
 namespace urls = boost::urls;
 
@@ -11,6 +13,22 @@ std::string base_url::authority() const {
   if (port != (tls ? 443 : 80)) out += ":" + std::to_string(port);
   return out;
 }
+
+namespace {
+
+// A name of letters, digits, dots, hyphens and underscores, or an address without a zone. What is
+// percent-encoded would be decoded into header fields and log lines.
+bool plain_host(const urls::url_view& url) {
+  const auto encoded = url.encoded_host();
+  std::string_view host(encoded.data(), encoded.size());
+  if (url.host_type() == urls::host_type::ipv6) {
+    host = host.substr(1, host.size() - 2);
+    return is_word(host, ":.");
+  }
+  return url.host_type() != urls::host_type::ipvfuture && host.size() <= 253 && is_word(host, "._-");
+}
+
+}  // namespace
 
 result<base_url> parse_base_url(std::string_view text) {
   const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
@@ -24,6 +42,7 @@ result<base_url> parse_base_url(std::string_view text) {
   }
   out.host = url.host_address();
   if (out.host.empty()) return fail(errc::invalid_request, "has no host");
+  if (!plain_host(url)) return fail(errc::invalid_request, "the host must be a plain name or address");
   if (url.has_userinfo()) return fail(errc::invalid_request, "must not carry a user name or password");
   if (url.has_query() || url.has_fragment()) return fail(errc::invalid_request, "must end after the path");
   out.port = out.tls ? 443 : 80;
@@ -40,8 +59,10 @@ result<base_url> parse_base_url(std::string_view text) {
 }
 
 result<web_address> parse_web_address(std::string_view text) {
-  if (!is_web_url(text)) return fail(errc::invalid_request, "must be a full http or https address");
-  const urls::url_view url = *urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  if (!parsed || text.size() > 2048)
+    return fail(errc::invalid_request, "must be a full http or https address");
+  const urls::url_view& url = *parsed;
   urls::url plain(url);
   plain.remove_query();
   plain.remove_fragment();
@@ -50,16 +71,13 @@ result<web_address> parse_web_address(std::string_view text) {
   web_address out{std::move(*base), std::string(url.encoded_path())};
   if (out.target.empty()) out.target = "/";
   if (url.has_query()) out.target += "?" + std::string(url.encoded_query());
+  if (!out.target.starts_with('/')) return fail(errc::invalid_request, "the path must begin with a slash");
   out.at.path.clear();
   return out;
 }
 
 bool is_web_url(std::string_view text) {
-  if (text.size() > 2048) return false;
-  const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
-  if (!parsed) return false;
-  const bool web = parsed->scheme_id() == urls::scheme::http || parsed->scheme_id() == urls::scheme::https;
-  return web && !parsed->host_address().empty();
+  return parse_web_address(text).has_value();
 }
 
 }  // namespace relay

@@ -36,7 +36,7 @@ struct web_address {
 /// Errors: invalid_request.
 result<web_address> parse_web_address(std::string_view text);
 
-/// True for an absolute http or https URL with a host, at most 2,048 bytes.
+/// True for what parse_web_address takes.
 bool is_web_url(std::string_view text);
 
 }  // namespace relay

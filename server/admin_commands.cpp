@@ -116,7 +116,12 @@ json::object list_tasks(store& s, const json::object& o) {
     }
   }
   if (const auto name = text_of(o, "token"); !name.empty()) {
-    const auto found = std::ranges::find(*tokens, name, &token::name);
+    // The one in force; else the last that had the name.
+    auto found =
+        std::ranges::find_if(*tokens, [&](const token& t) { return t.name == name && !t.revoked(); });
+    for (auto t = tokens->begin(); found == tokens->end() && t != tokens->end(); ++t) {
+      if (t->name == name) found = t;
+    }
     if (found == tokens->end()) return failure("there is no token named \"" + std::string(name) + "\"");
     filter.owner = found->id;
   }

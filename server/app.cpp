@@ -16,6 +16,15 @@ namespace relay {
 namespace {
 
 constexpr std::chrono::seconds repeatable_grace{1};
+constexpr std::chrono::milliseconds last_words{500};
+
+// The secret of a callback address is not for the log, whatever became of the request.
+std::string loggable(std::string_view target) {
+  constexpr std::string_view secret_after = "/callbacks/";
+  const auto at = target.find(secret_after);
+  if (at != std::string_view::npos) return for_log(target.substr(0, at + secret_after.size()), 200) + "…";
+  return for_log(target, 200);
+}
 
 policy policy_of(const config& c) {
   policy p;
@@ -121,8 +130,7 @@ result<void> app::start() {
     }
     const std::string& public_url = config_.server.public_url;
     dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, upstreams_, p, public_url, metrics_, *log_);
-    reconciler_ = std::make_unique<reconciler>(loop_, *store_, upstreams_, *dispatcher_, p, public_url,
-                                               metrics_, *log_);
+    reconciler_ = std::make_unique<reconciler>(loop_, *store_, upstreams_, *dispatcher_, p, metrics_, *log_);
     poller_ =
         std::make_unique<poller>(loop_, *store_, upstreams_, p, config_.poll.concurrency, metrics_, *log_);
     deliverer_ =
@@ -144,6 +152,7 @@ result<void> app::start() {
                          rendered_,
                          metrics_,
                          *log_,
+                         streams_,
                          [this] { return !stopping_; },
                          [this] { return disk_->refusal(); },
                          upstream_called};
@@ -159,7 +168,7 @@ result<void> app::start() {
     serve_public.problem = [this](const log_text& text) { log_->error("{}", text.text); };
     serve_public.log = [this](const http::access_record& a) {
       metrics_.request_done(a.of.route, a.status, std::chrono::duration<double>(a.took).count());
-      log_->info("{} {} {} {}B {}us id={} token={} from={}", a.of.method_name, for_log(a.of.target, 200),
+      log_->info("{} {} {} {}B {}us id={} token={} from={}", a.of.method_name, loggable(a.of.target),
                  a.status, a.bytes, a.took.count(), a.of.id, a.of.token_name.empty() ? "-" : a.of.token_name,
                  a.of.peer);
     };
@@ -292,12 +301,20 @@ awaitable<> app::drain() {
     pause.expires_after(std::chrono::milliseconds(10));
     co_await pause.async_wait(as_result);
   }
+  // Who still waits is answered with what is known, and has a moment to be told.
+  watch_.close();
+  const auto told_by = steady_clock::now() + last_words;
+  while (!ended_ && public_->connections() > 0 && steady_clock::now() < told_by) {
+    pause.expires_after(std::chrono::milliseconds(10));
+    co_await pause.async_wait(as_result);
+  }
   end_now();
   while (clients() || others()) {  // whatever still begins to wait for a peer gives up at the next sweep
     pause.expires_after(std::chrono::milliseconds(10));
     co_await pause.async_wait(as_result);
   }
   deadlines_.stop();
+  loop_.stop();  // a name service that does not answer is not waited for
 }
 
 void app::end_now() {

@@ -54,6 +54,7 @@ class app {
   deadlines deadlines_{loop_};
   metrics metrics_;
   watch watch_{loop_};
+  stream_count streams_;
   rendered_tasks rendered_;
   token_registry tokens_;
   std::unique_ptr<disk> disk_;  // the store thread asks it for room

@@ -49,9 +49,10 @@ void disk::check() {
   const room r = room_in(folder_);
   if (r.total == 0) return;  // nothing can be said of it
   free_ = r.free;
-  if (ballast_ > 0 && !has_ballast_ && free_ > min_free_ + 2 * ballast_) take_ballast();
+  // After it was given up it takes more room to take it again, so that it does not go to and fro.
+  if (ballast_ > 0 && !has_ballast_ && free_ > min_free_ + (released_ ? 2 : 1) * ballast_) take_ballast();
   // Somewhat more than it takes to stop, so that it does not go to and fro.
-  const bool low = free_ < (low_ ? min_free_ + min_free_ / 8 : min_free_) || (ballast_ > 0 && !has_ballast_);
+  const bool low = free_ < (low_ ? min_free_ + min_free_ / 8 : min_free_) || released_;
   if (low && !low_) {
     log_.error(
         "the disk of {} has {} MiB left: new jobs are refused until there is more; free some, or set "
@@ -69,11 +70,13 @@ void disk::take_ballast() {
   const bool done = ::posix_fallocate(fd, 0, ballast_) == 0;
   ::close(fd);
   has_ballast_ = done;
+  if (done) released_ = false;
   if (!done) ::unlink(ballast_file_.c_str());
 }
 
 bool disk::release() {
   if (!has_ballast_.exchange(false)) return false;
+  released_ = true;
   ::unlink(ballast_file_.c_str());
   log_.error("the disk is full: the ballast {} was given up to finish what is in flight; free some room",
              ballast_file_);
@@ -81,7 +84,7 @@ bool disk::release() {
 }
 
 std::string_view disk::refusal() const {
-  if (!low_ && (ballast_ == 0 || has_ballast_)) return {};
+  if (!low_ && !released_) return {};
   return "The relay's disk is nearly full: no new jobs are taken until there is room again; those that are "
          "there go "
          "on. Nothing was recorded or submitted";

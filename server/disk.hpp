@@ -39,6 +39,7 @@ class disk {
   std::int64_t free_ = 0;
   bool low_ = false;
   std::atomic<bool> has_ballast_{false};
+  std::atomic<bool> released_{false};  // given up, and not yet back
 };
 
 }  // namespace relay

@@ -16,6 +16,7 @@
 #include "server/http/session.hpp"
 #include "server/metrics.hpp"
 #include "server/rendered.hpp"
+#include "server/stream_count.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
 
@@ -30,6 +31,7 @@ struct services {
   rendered_tasks& rendered;
   metrics& figures;
   spdlog::logger& log;
+  stream_count& streams;
   std::function<bool()> ready;
   /// Empty: new jobs are taken; else why not.
   std::function<std::string_view()> refuses_jobs;

@@ -23,6 +23,7 @@ constexpr route public_table[] = {
 
     {verb::post, "/luma/generations",                   "luma-create",       access::token, station,  plain, endpoint::generations, handlers::create_generation},
     {verb::get,  "/luma/generations/{id}",              "luma-get",          access::token, station,  plain, endpoint::generations, handlers::get_generation},
+    {verb::get,  "/luma/generations/{id}/events",       "luma-events",       access::token, station,  plain, endpoint::generations, handlers::generation_events},
     {verb::post, "/luma/generations/{id}/extend",       "luma-extend",       access::token, station,  plain, endpoint::generations, handlers::extend_generation},
     {verb::get,  "/luma/generations/{id}/download_video_url", "luma-download", access::token, station, plain, endpoint::generations, handlers::download_url},
     {verb::post, "/luma/tasks",                         "tasks",             access::token, station,  envelope, endpoint::generations, handlers::batch_tasks},

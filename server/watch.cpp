@@ -4,19 +4,16 @@
 
 namespace relay {
 
-watch::waiter::waiter(watch& w, std::vector<std::string> ids, manner m)
-    : watch_(w), ids_(std::move(ids)), manner_(m), wake_(w.loop_.get_executor()), newest_(ids_.size()) {
-  for (std::size_t i = 0; i < ids_.size(); ++i) watch_.waiting_.emplace(ids_[i], place{this, i});
+watch::waiter::waiter(watch& w, std::vector<std::string> ids)
+    : watch_(w), ids_(std::move(ids)), wake_(w.loop_.get_executor()), newest_(ids_.size()) {
+  for (std::size_t i = 0; i < ids_.size(); ++i)
+    places_.push_back(watch_.waiting_.emplace(ids_[i], place{this, i}));
 }
 
-watch::waiter::waiter(watch& w, std::string id, manner m) : waiter(w, std::vector{std::move(id)}, m) {}
+watch::waiter::waiter(watch& w, std::string id) : waiter(w, std::vector{std::move(id)}) {}
 
 watch::waiter::~waiter() {
-  for (const std::string& id : ids_) {
-    auto [it, end] = watch_.waiting_.equal_range(id);
-    while (it != end && it->second.who != this) ++it;
-    if (it != end) watch_.waiting_.erase(it);
-  }
+  for (const auto& at : places_) watch_.waiting_.erase(at);
 }
 
 awaitable<> watch::waiter::sleep_until(steady_clock::time_point end) {
@@ -25,9 +22,8 @@ awaitable<> watch::waiter::sleep_until(steady_clock::time_point end) {
 }
 
 awaitable<task_ptr> watch::waiter::until(std::function<bool(const task&)> enough,
-                                         steady_clock::duration at_most) {
-  const auto end = steady_clock::now() + at_most;
-  while (!over() && !(newest_[0] && enough(*newest_[0])) && steady_clock::now() < end)
+                                         steady_clock::time_point end, manner m) {
+  while (!over(m) && !(newest_[0] && enough(*newest_[0])) && steady_clock::now() < end)
     co_await sleep_until(end);
   co_return newest_[0];
 }

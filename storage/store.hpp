@@ -71,6 +71,7 @@ struct owed_callback {
   std::string task_id;
   std::string url;
   callback_cursor place;
+  std::int64_t owner = 0;
 };
 
 /// The longest delays a schedule can have: what lies further ahead was written by a clock that has been set
@@ -120,7 +121,7 @@ class store {
   virtual result<std::vector<owed_callback>> due_callbacks(timestamp now, callback_cursor after,
                                                            std::int64_t limit) = 0;
   virtual result<timestamp> next_callback(timestamp after) = 0;
-  /// All tasks in a state, oldest first; for start-up.
+  /// All tasks in a state, in no order.
   virtual result<std::vector<task>> in_state(task_state s, std::int64_t limit) = 0;
   virtual result<std::vector<state_count>> count_by_state() = 0;
   /// Submissions whose outcome is unknown.
@@ -134,7 +135,8 @@ class store {
   /// True if a task created since `since` has this job of the upstream's.
   virtual result<bool> holds(const std::string& upstream, const std::string& upstream_id,
                              timestamp since) = 0;
-  /// The task that a key belongs to; null when it is free. `other_request` as in `inserted`.
+  /// The task that a claim belongs to; null when it is the first of its kind. What an insert would say,
+  /// unless another comes before it.
   virtual result<std::optional<inserted>> claimed(std::int64_t owner, const claim& c) = 0;
   virtual result<std::vector<token>> tokens() = 0;
   /// Null when there is none; a revoked one is found.

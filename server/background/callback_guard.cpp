@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/ip/network_v4.hpp>
-#include <boost/asio/ip/network_v6.hpp>
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <memory>
 
 namespace relay {
 namespace {
 
-using asio::ip::address_v4;
-using asio::ip::address_v6;
+constexpr std::chrono::seconds kept_for{30};
+constexpr std::size_t most_waiting = 256;
 
 struct network_v4 {
   std::array<unsigned char, 4> start;
@@ -72,42 +71,88 @@ bool is_public(const asio::ip::address& a) {
   return std::ranges::none_of(closed_v6, [&](const network_v6& n) { return within(bytes, n.start, n.bits); });
 }
 
-awaitable<callback_guard::answer> callback_guard::resolve(std::string host, std::uint16_t port,
-                                                          steady_clock::duration at_most) {
-  // Shared with the thread that asks, which may outlive who waits.
-  struct question {
-    question(asio::io_context& loop, std::string h) : host(std::move(h)), done(loop.get_executor()) {}
-    std::string host;
-    steady_timer done;
-    bool answered = false;
-    boost::system::error_code ec;
-    std::vector<asio::ip::address> found;
-  };
-  const auto q = std::make_shared<question>(loop_, std::move(host));
+// Shared with the thread that asks, which may outlive who waits.
+struct callback_guard::question {
+  question(asio::io_context& loop, std::string h) : host(std::move(h)), done(loop.get_executor()) {
+    done.expires_at(steady_clock::time_point::max());
+  }
+  const std::string host;
+  std::atomic<int> wanted = 0;  // who waits; nobody: it need not be asked any more
+  steady_timer done;            // cancelled by the answer
+  bool answered = false;
+  steady_clock::time_point answered_at;
+  boost::system::error_code ec;
+  std::vector<asio::ip::address> found;
+};
+
+callback_guard::callback_guard(asio::io_context& loop, bool allow_private)
+    : loop_(loop), allow_private_(allow_private) {}
+
+callback_guard::~callback_guard() = default;
+
+// The question about a name: one that was answered lately, one that is being asked, or a new one; null when
+// too many wait.
+std::shared_ptr<callback_guard::question> callback_guard::ask(const std::string& host) {
+  if (auto* kept = questions_.find(host)) {
+    const question& q = **kept;
+    const bool usable = !q.answered || (!q.ec && steady_clock::now() - q.answered_at < kept_for);
+    if (usable) return *kept;
+  }
+  auto q = std::make_shared<question>(loop_, host);
   boost::system::error_code not_literal;
-  const auto literal = asio::ip::make_address(q->host, not_literal);
+  const auto literal = asio::ip::make_address(host, not_literal);
   if (!not_literal) {
     q->answered = true;
+    q->answered_at = steady_clock::now();
     q->found.push_back(literal);
-  } else {
-    q->done.expires_after(at_most);
-    asio::post(names_, [q, &loop = loop_] {
+    return q;
+  }
+  if (waiting_ >= most_waiting) return nullptr;
+  ++waiting_;
+  questions_.put(host, q);
+  asio::post(names_, [this, q, &loop = loop_] {
+    boost::system::error_code ec = asio::error::operation_aborted;
+    std::vector<asio::ip::address> found;
+    if (q->wanted > 0) {
       asio::io_context own;
       asio::ip::tcp::resolver names(own);
-      boost::system::error_code ec;
       const auto results = names.resolve(q->host, "", ec);
-      std::vector<asio::ip::address> found;
       for (const auto& entry : results) found.push_back(entry.endpoint().address());
-      asio::post(loop, [q, ec, found = std::move(found)]() mutable {
-        q->answered = true;
-        q->ec = ec;
-        q->found = std::move(found);
-        q->done.cancel();
-      });
+    }
+    asio::post(loop, [this, q, ec, found = std::move(found)]() mutable {
+      --waiting_;
+      q->answered = true;
+      q->answered_at = steady_clock::now();
+      q->ec = ec;
+      q->found = std::move(found);
+      q->done.cancel();
     });
+  });
+  return q;
+}
+
+awaitable<callback_guard::answer> callback_guard::resolve(std::string host, std::uint16_t port,
+                                                          steady_clock::duration at_most) {
+  answer out;
+  const std::shared_ptr<question> q = ask(host);
+  if (!q) {
+    out.too_busy = true;
+    out.problem = "too many names are being looked up";
+    co_return out;
+  }
+  const auto end = steady_clock::now() + at_most;
+  ++q->wanted;
+  while (!q->answered && !abandoned_ && steady_clock::now() < end) {
+    // Each who waits has a timer for its own deadline; it wakes all, and the others wait on.
+    steady_timer late(loop_.get_executor());
+    late.expires_at(end);
+    auto on_late = [q](boost::system::error_code ec) {
+      if (!ec) q->done.cancel();
+    };
+    late.async_wait(std::move(on_late));
     co_await q->done.async_wait(as_result);
   }
-  answer out;
+  --q->wanted;
   if (!q->answered) {
     out.problem = "the name service did not answer in time";
   } else if (q->ec || q->found.empty()) {
@@ -115,7 +160,6 @@ awaitable<callback_guard::answer> callback_guard::resolve(std::string host, std:
   } else {
     for (const asio::ip::address& a : q->found) {
       if (!allow_private_ && !is_public(a)) {
-        out.forbidden = true;
         out.problem = "it resolves to " + a.to_string() +
                       ", which is no public address; callbacks.allow_private_addresses is off";
         out.endpoints.clear();
@@ -125,6 +169,12 @@ awaitable<callback_guard::answer> callback_guard::resolve(std::string host, std:
     }
   }
   co_return out;
+}
+
+void callback_guard::abandon() {
+  abandoned_ = true;
+  // A question that is forgotten here is ended by its own deadline.
+  questions_.for_each([](const std::shared_ptr<question>& q) { q->done.cancel(); });
 }
 
 }  // namespace relay

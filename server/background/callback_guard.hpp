@@ -7,9 +7,11 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "common/lru.hpp"
 #include "server/asio.hpp"
 
 namespace relay {
@@ -19,22 +21,33 @@ namespace relay {
 /// and IPv6 that embeds IPv4 (mapped, compatible, 6to4, NAT64, Teredo).
 bool is_public(const asio::ip::address& a);
 
+/// Loop thread.
 class callback_guard {
  public:
-  callback_guard(asio::io_context& loop, bool allow_private) : loop_(loop), allow_private_(allow_private) {}
+  callback_guard(asio::io_context& loop, bool allow_private);
+  ~callback_guard();
 
   struct answer {
     std::vector<asio::ip::tcp::endpoint> endpoints;  // all of them may be dialled
     std::string problem;                             // for the operator, when there is none
-    bool forbidden = false;                          // it resolves, but not to where callbacks may go
+    bool too_busy = false;                           // the question was not asked: no fault of the host's
   };
-  /// Loop thread. `host` is a name or an address without brackets.
+  /// `host` is a name or an address without brackets. A good answer is kept for half a minute; those who ask
+  /// for the same name wait for one question.
   awaitable<answer> resolve(std::string host, std::uint16_t port, steady_clock::duration at_most);
+  /// Who waits is told that there is no answer.
+  void abandon();
 
  private:
+  struct question;
+  std::shared_ptr<question> ask(const std::string& host);
+
   asio::io_context& loop_;
   const bool allow_private_;
-  asio::thread_pool names_{4};
+  lru<std::shared_ptr<question>> questions_{1'000};  // asked lately, answered or not
+  std::size_t waiting_ = 0;                          // for a thread, or for its answer
+  bool abandoned_ = false;
+  asio::thread_pool names_{8};
 };
 
 }  // namespace relay

@@ -11,12 +11,14 @@
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
+#include "server/log.hpp"
 
 namespace relay {
 namespace {
 
 constexpr std::int64_t batch = 256;
-constexpr std::int64_t most_looked_at = 4'096;  // in one turn; the next goes on from there
+constexpr std::int64_t most_looked_at = 1'024;  // in one turn; the next goes on from there
+constexpr milliseconds breath{10};              // between such turns
 constexpr std::size_t most_hosts = 10'000;
 constexpr std::size_t addresses_tried = 4;
 // A host that failed this often in a row is left alone for a while, so that its callbacks take no slots.
@@ -25,9 +27,17 @@ constexpr milliseconds first_rest{1'000};
 constexpr milliseconds longest_rest{60'000};
 constexpr int max_retry_after = 3'600;
 
+// How a host fares is one client's own affair: another's trouble with it is not his.
+std::string host_key(std::int64_t owner, const std::string& url) {
+  const auto to = parse_web_address(url);
+  return std::to_string(owner) + (!to          ? ""
+                                  : to->at.tls ? " https://" + to->at.authority()
+                                               : " http://" + to->at.authority());
+}
+
 std::string host_of(const std::string& url) {
   const auto to = parse_web_address(url);
-  return to ? to->at.authority() : std::string{};
+  return to ? for_log(to->at.authority()) : std::string{};
 }
 
 }  // namespace
@@ -53,43 +63,42 @@ awaitable<> deliverer::run() {
   while (!stopped_) {
     const timestamp time = now();
     const bool more = hand_out(time);
-    timestamp at = time;
+    timestamp at = time + breath;
     if (!more) {
       auto next = store_.next_callback(time);
       at = next ? *next : never;
-      for (const auto& [name, host] : hosts_) {
-        if (host.not_before > time && (!is_set(at) || host.not_before < at)) at = host.not_before;
-      }
     }
     co_await alarm_.wait(now(), at);
   }
 }
 
-// Walks over what is due, past hosts that are busy or rest. True: there is more to look at, from cursor_ on.
+// Walks over what is due, past hosts that are busy. True: there is more to look at, from cursor_ on.
 bool deliverer::hand_out(timestamp time) {
-  std::int64_t looked_at = 0;
   bool from_the_start = cursor_.row == 0;
-  while (looked_at < most_looked_at) {
-    if (telling_.size() >= static_cast<std::size_t>(config_.concurrency)) return false;
+  for (std::int64_t looked_at = 0; looked_at < most_looked_at;) {
     auto due = store_.due_callbacks(time, cursor_, batch);
     if (!due) {
       log_.error("cannot read the callbacks that are due, will try again: {}", due.error().log.text);
       return false;
     }
-    for (const owed_callback& c : *due) {
+    for (owed_callback& c : *due) {
       if (telling_.size() >= static_cast<std::size_t>(config_.concurrency)) return false;
       cursor_ = c.place;
       ++looked_at;
       if (telling_.contains(c.task_id)) continue;
-      const std::string host = host_of(c.url);
+      std::string host = host_key(c.owner, c.url);
       host_state& state = hosts_[host];
-      if (state.in_flight >= static_cast<std::size_t>(config_.per_host) || state.not_before > time ||
+      // Nobody takes more than half of the slots; of a host that failed, one delivery tries.
+      if (state.in_flight >= static_cast<std::size_t>(config_.per_host) ||
+          by_owner_[c.owner] >= static_cast<std::size_t>(config_.concurrency + 1) / 2 ||
           (state.failures > 0 && state.in_flight > 0)) {
         continue;
       }
+      const bool resting = state.not_before > time;
       ++state.in_flight;
+      ++by_owner_[c.owner];
       telling_.insert(c.task_id);
-      auto work = tell(c.task_id, host);
+      auto work = tell(std::move(c), std::move(host), resting);
       asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
     }
     if (std::ssize(*due) < batch) {
@@ -101,20 +110,21 @@ bool deliverer::hand_out(timestamp time) {
   return true;
 }
 
-awaitable<> deliverer::tell(std::string task_id, std::string host) {
+awaitable<> deliverer::tell(owed_callback c, std::string host, bool resting) {
   std::string thrown;
   try {
-    co_await tell_and_save(task_id);
+    co_await tell_and_save(c.task_id, host, resting);
   } catch (const std::exception& e) {
     thrown = e.what();
   }
   if (!thrown.empty()) {
-    log_.error("task {}: its callback ended by an exception, it is tried again: {}", task_id, thrown);
+    log_.error("task {}: its callback ended by an exception, it counts as not taken: {}", c.task_id, thrown);
     steady_timer pause(loop_.get_executor());
     pause.expires_after(std::chrono::seconds(1));
     co_await pause.async_wait(as_result);
   }
-  telling_.erase(task_id);
+  telling_.erase(c.task_id);
+  if (--by_owner_[c.owner] == 0) by_owner_.erase(c.owner);
   const auto state = hosts_.find(host);
   if (state != hosts_.end() && --state->second.in_flight == 0 && state->second.failures == 0)
     hosts_.erase(state);
@@ -124,49 +134,67 @@ awaitable<> deliverer::tell(std::string task_id, std::string host) {
   alarm_.nudge();
 }
 
-awaitable<> deliverer::tell_and_save(std::string task_id) {
+awaitable<> deliverer::tell_and_save(const std::string& task_id, const std::string& host, bool resting) {
   auto loaded = store_.load(task_id);
   if (!loaded) throw std::runtime_error(loaded.error().log.text);
   const task_ptr t = *loaded;
   if (t == nullptr || t->owed.empty()) co_return;
-  const task_event outcome = co_await deliver(*t);
-  if (const auto* failed = std::get_if<event::delivery_failed>(&outcome)) {
+  // While a host rests, its callbacks move on along their schedule all the same: a dead one piles nothing up.
+  std::optional<task_event> outcome =
+      event::delivery_failed{"the host did not answer others either; not tried", false, {}};
+  if (!resting) outcome = co_await deliver(*t, host);
+  if (!outcome) co_return;  // we are stopping, or too busy: it stays due
+  if (const auto* failed = std::get_if<event::delivery_failed>(&*outcome)) {
     log_.warn("task {}: callback {} (attempt {}) was not taken by {}: {}{}", t->id, message_id(*t),
               t->callback_attempts + 1, host_of(t->callback_url), failed->problem,
               failed->gone ? "; no more callbacks for this task" : "");
   } else {
     log_.info("task {}: callback {} was taken by {}", t->id, message_id(*t), host_of(t->callback_url));
   }
-  metrics_.callback_done(std::holds_alternative<event::delivered>(outcome) ? "delivered" : "failed");
+  metrics_.callback_done(std::holds_alternative<event::delivered>(*outcome) ? "delivered" : "failed");
   fault_point("callback taken, not recorded");
-  co_await save_outcome(task_id, t->callbacks_done, outcome);
+  co_await save_outcome(task_id, t->callbacks_done, std::move(*outcome));
 }
 
 // What a poll or another save has changed meanwhile stays: the outcome is put on top of the newest revision.
-awaitable<> deliverer::save_outcome(std::string task_id, int message, task_event e) {
+// It is held until the disk takes it, or we stop: a client is not told again because our disk is full.
+awaitable<> deliverer::save_outcome(const std::string& task_id, int message, task_event e) {
+  steady_timer pause(loop_.get_executor());
   for (;;) {
+    std::string problem;
     auto t = store_.load(task_id);
-    if (!t) throw std::runtime_error(t.error().log.text);
-    if (*t == nullptr || (*t)->callbacks_done != message) co_return;
-    task next = advance(**t, e, now(), policy_, random_share());
-    if (next.owed.empty() && !(*t)->owed.empty() && std::holds_alternative<event::delivery_failed>(e)) {
-      log_.error(
-          "task {}: its callbacks are given up; `luma-relay task retry-callback {}` sends the last one again",
-          task_id, task_id);
+    if (t) {
+      if (*t == nullptr || (*t)->callbacks_done != message) co_return;
+      task next = advance(**t, e, now(), policy_, random_share());
+      const bool given_up = next.owed.empty() && std::holds_alternative<event::delivery_failed>(e);
+      auto written = co_await save(store_, std::move(next));
+      if (written && given_up) {
+        log_.error(
+            "task {}: its callbacks are given up; `luma-relay task retry-callback {}` sends the last one "
+            "again",
+            task_id, task_id);
+      }
+      if (written) co_return;
+      if (written.error().code == errc::conflict) continue;
+      problem = written.error().log.text;
+    } else {
+      problem = t.error().log.text;
     }
-    auto written = co_await save(store_, std::move(next));
-    if (written) co_return;
-    if (written.error().code != errc::conflict) throw std::runtime_error(written.error().log.text);
+    if (stopped_) co_return;
+    log_.error("task {}: cannot record what became of its callback, trying again in 1 s: {}", task_id,
+               problem);
+    pause.expires_after(std::chrono::seconds(1));
+    co_await pause.async_wait(as_result);
   }
 }
 
-awaitable<task_event> deliverer::deliver(const task& t) {
+awaitable<std::optional<task_event>> deliverer::deliver(const task& t, const std::string& host_name) {
   const auto to = parse_web_address(t.callback_url);
   if (!to) co_return event::delivery_failed{"not an address that can be called", true, {}};
   auto owner = store_.token_by_id(t.owner);
   if (!owner) throw std::runtime_error(owner.error().log.text);
 
-  const timestamp time = now();
+  const timestamp time = wall_clock();  // the receiver compares it with its own
   const task told = as_told(t);
   const std::string body = json::serialize(dialect_of(t.dialect).render(told, time));
   const std::string id = message_id(t);
@@ -184,7 +212,13 @@ awaitable<task_event> deliverer::deliver(const task& t) {
 
   fault_point("callback owed, not sent");
   const exchange x = co_await post(*to, request);
-  host_state& host = hosts_[to->at.authority()];
+  if (!x.answered && (deadlines_.expiring() || x.problem.empty())) {
+    steady_timer pause(loop_.get_executor());
+    pause.expires_after(breath * 10);
+    co_await pause.async_wait(as_result);
+    co_return std::nullopt;
+  }
+  host_state& host = hosts_[host_name];
   // A host that answers is well, whatever it says; one that does not is left alone for a while.
   host.failures = x.answered ? 0 : host.failures + 1;
   host.not_before = never;
@@ -196,14 +230,15 @@ awaitable<task_event> deliverer::deliver(const task& t) {
   co_return event::delivery_failed{"status " + std::to_string(x.status), x.status == 410, later};
 }
 
-// On a connection of its own, to an address that the guard has seen.
+// On a connection of its own, to an address that the guard has seen. Without an answer and without a problem:
+// it was not tried.
 awaitable<exchange> deliverer::post(const web_address& to, const std::string& request) {
   exchange out;
   const auto until = steady_clock::now() + config_.timeout;
   std::string host = to.at.host;
   const auto where = co_await guard_.resolve(std::move(host), to.at.port, config_.timeout / 3);
   if (where.endpoints.empty()) {
-    out.problem = where.problem;
+    if (!where.too_busy) out.problem = where.problem;
     co_return out;
   }
   const std::size_t tries = std::min(where.endpoints.size(), addresses_tried);
@@ -233,12 +268,14 @@ awaitable<exchange> deliverer::post(const web_address& to, const std::string& re
   exchange_limits limits;
   limits.total = std::max<steady_clock::duration>(until - steady_clock::now(), std::chrono::milliseconds(1));
   limits.first_byte = limits.total;
+  limits.status_is_enough = true;
   bool reusable = false;
   co_return co_await run_exchange(*c, request, limits, reusable);
 }
 
 void deliverer::stop() {
   stopped_ = true;
+  guard_.abandon();
   alarm_.nudge();
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -47,11 +48,11 @@ class deliverer {
   };
 
   bool hand_out(timestamp time);
-  awaitable<> tell(std::string task_id, std::string host);
-  awaitable<> tell_and_save(std::string task_id);
-  awaitable<task_event> deliver(const task& t);
+  awaitable<> tell(owed_callback c, std::string host, bool resting);
+  awaitable<> tell_and_save(const std::string& task_id, const std::string& host, bool resting);
+  awaitable<std::optional<task_event>> deliver(const task& t, const std::string& host);
   awaitable<exchange> post(const web_address& to, const std::string& request);
-  awaitable<> save_outcome(std::string task_id, int message, task_event e);
+  awaitable<> save_outcome(const std::string& task_id, int message, task_event e);
 
   asio::io_context& loop_;
   deadlines& deadlines_;
@@ -62,9 +63,10 @@ class deliverer {
   spdlog::logger& log_;
   callback_guard guard_;
   tls_client tls_;
-  std::unordered_map<std::string, host_state> hosts_;  // those with deliveries in flight or in trouble
-  std::unordered_set<std::string> telling_;            // ids of tasks
-  callback_cursor cursor_;                             // where the next look goes on
+  std::unordered_map<std::string, host_state> hosts_;       // of one client each; in flight or in trouble
+  std::unordered_map<std::int64_t, std::size_t> by_owner_;  // deliveries in flight
+  std::unordered_set<std::string> telling_;                 // ids of tasks
+  callback_cursor cursor_;                                  // where the next look goes on
   alarm alarm_;
   bool stopped_ = false;
 };

@@ -111,7 +111,7 @@ task dispatcher::assign(task t) {
 void dispatcher::release(const task& t) {
   const std::size_t i = lane_of(t.upstream);
   if (i == lanes_.size() || t.state != task_state::submitting) return;
-  --lanes_[i].in_flight;
+  lanes_[i].taken_back();
   let_go(t.id);
   alarm_.nudge();
 }
@@ -128,13 +128,17 @@ void dispatcher::saved(const task& t) {
 }
 
 result<outgoing> dispatcher::request_for(const task& t, const upstream& to) const {
+  std::optional<error> unread;
   const auto translate = [&](const std::string& id) -> std::optional<std::string> {
     auto other = store_.find(t.owner, id);
+    if (!other) unread = std::move(other.error());
     if (!other || !*other || (*other)->upstream_id.empty()) return std::nullopt;
     return (*other)->upstream_id;
   };
   const outgoing_settings with{to.speaks(), to.settings().default_model, public_url_};
-  return make_outgoing(t, with, translate);
+  auto out = make_outgoing(t, with, translate);
+  if (unread) return std::unexpected(std::move(*unread));
+  return out;
 }
 
 awaitable<> dispatcher::run() {
@@ -208,7 +212,7 @@ awaitable<> dispatcher::submit_pending(task t, std::optional<std::size_t> lane_i
     co_return;
   }
   if (lane_index) {
-    --lanes_[*lane_index].in_flight;
+    lanes_[*lane_index].taken_back();
     let_go(t.id);
   }
   sending_.erase(t.id);
@@ -239,7 +243,9 @@ awaitable<> dispatcher::send_and_save(const task& t) {
   auto what = request_for(t, to);
   if (!what) {
     log_.warn("task {}: not sent: {}", t.id, what.error().log.text);
-    const task_event refused = event::rejected{what.error().http_status(), what.error().message.text};
+    task_event refused = event::rejected{what.error().http_status(), what.error().message.text};
+    if (what.error().http_status() >= 500)
+      refused = event::unavailable{};  // ours to mend, and nothing was sent
     co_await save_surely(advance(t, refused, now(), policy_, 0));
     co_return;
   }
@@ -262,7 +268,6 @@ awaitable<> dispatcher::send_and_save(const task& t) {
   switch (outcome.what) {
     case kind::accepted:
       log_.info("task {}: {} accepted it {}", t.id, to.name(), outcome.note);
-      to.saw_marker(outcome.event, public_url_);
       break;
     case kind::rejected:
       log_.info("task {}: {} refused it: {}", t.id, to.name(), outcome.note);

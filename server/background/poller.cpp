@@ -89,7 +89,8 @@ timestamp poller::turn(lane& l, timestamp time) {
       if (read) break;
       read = true;
       // Those in flight are still due on disk: read enough to see past them.
-      auto due = store_.due_polls(l.name, time, static_cast<std::int64_t>(l.in_flight + read_ahead));
+      auto due = store_.due_polls(
+          l.name, time, static_cast<std::int64_t>(l.in_flight + std::max(read_ahead, concurrency_)));
       if (!due) {
         log_.error("cannot read the tasks to poll, will try again: {}", due.error().log.text);
         return time + std::chrono::seconds(1);

@@ -14,20 +14,19 @@ namespace relay {
 namespace {
 
 constexpr std::int64_t batch = 1'000;  // tasks looked for at once
+constexpr std::int64_t most_submitting = 10'000;
 constexpr std::size_t page_size = 100;
 constexpr std::size_t most_pages = 50;
 
 }  // namespace
 
 reconciler::reconciler(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
-                       const dispatcher& submit, const policy& p, std::string public_url, metrics& m,
-                       spdlog::logger& log)
+                       const dispatcher& submit, const policy& p, metrics& m, spdlog::logger& log)
     : loop_(loop),
       store_(s),
       upstreams_(upstreams),
       submit_(submit),
       policy_(p),
-      public_url_(std::move(public_url)),
       metrics_(m),
       log_(log),
       alarm_(loop) {}
@@ -93,9 +92,10 @@ awaitable<result<listing>> reconciler::read_list(upstream& at, const std::vector
   seen.asked_at = now();
   timestamp since = seen.asked_at;
   for (const task& t : wanted) since = std::min(since, needed_since(t));
-  for (std::size_t page = 0; page < most_pages; ++page) {
+  std::size_t offset = 0;
+  for (std::size_t page = 0; page < most_pages && !seen.ended; ++page) {
     const auto started = steady_clock::now();
-    const std::string path = list_path(page_size, seen.jobs.size());
+    const std::string path = list_path(page_size, offset);
     const exchange x = co_await at.fetch(path);
     std::string problem = x.problem;
     if (x.answered && x.status != 200)
@@ -108,13 +108,16 @@ awaitable<result<listing>> reconciler::read_list(upstream& at, const std::vector
       said.error().retry_after_seconds = x.retry_after_seconds;
       co_return std::unexpected(std::move(said.error()));
     }
-    const bool full = said->jobs.size() >= page_size;
-    std::ranges::move(said->jobs, std::back_inserter(seen.jobs));
-    seen.ended = !said->has_more && !full;
+    const std::size_t jobs = said->jobs.size();
+    // A page that is merely short proves nothing: what an upstream allows at most is not known.
+    seen.ended = jobs == 0 || (said->has_more && !*said->has_more);
+    seen.add(std::move(said->jobs));
+    offset += jobs;
     const bool all_found = std::ranges::all_of(wanted, [&](const task& t) {
-      const std::string marker = marker_url(public_url_, t);
-      return !marker.empty() &&
-             std::ranges::find(seen.jobs, marker, &listed_job::callback_url) != seen.jobs.end();
+      const std::string mark = marker_path(t);
+      return !mark.empty() && std::ranges::any_of(seen.jobs, [&](const listed_job& j) {
+        return j.callback_url.ends_with(mark);
+      });
     });
     if (all_found || seen.covers(since)) break;
   }
@@ -130,13 +133,6 @@ awaitable<> reconciler::look_at(upstream* at, std::vector<task> due) {
     }
     co_return;
   }
-  // Every other lost submission counts too: two equal ones must not take each other's job.
-  task_filter all_lost;
-  all_lost.ambiguous = true;
-  all_lost.limit = 10'000;
-  auto lost = store_.browse(all_lost);
-  if (!lost) throw std::runtime_error(lost.error().log.text);
-
   auto seen = co_await read_list(*at, due);
   if (!seen) {
     for (const task& t : due) {
@@ -148,27 +144,34 @@ awaitable<> reconciler::look_at(upstream* at, std::vector<task> due) {
     }
     co_return;
   }
-  if (!public_url_.empty() && seen->echoes(public_url_)) at->saw_marker();
+  if (seen->echoes()) at->saw_marker();
+  // While our clock still follows a jump, times of the two sides cannot be compared: nothing is proven.
+  const auto astray = std::chrono::abs(wall_clock() - now());
+  const bool echoes = at->echoes_markers() && astray < clock_tolerance;
 
-  // Suspicions refer to what is kept here.
-  std::vector<outgoing> sent;
+  // Every submission under way counts too: two equal ones must not take each other's job.
+  auto submitting = store_.in_state(task_state::submitting, most_submitting);
+  if (!submitting) throw std::runtime_error(submitting.error().log.text);
+  std::erase_if(*submitting, [&](const task& t) { return t.upstream != at->name(); });
+  std::vector<outgoing> sent;  // the suspicions refer to these two
   std::vector<suspicion> suspicions;
-  std::erase_if(*lost, [&](const task& t) { return t.upstream != at->name() || !is_ambiguous(t); });
-  sent.reserve(lost->size());
-  for (const task& t : *lost) {
+  sent.reserve(submitting->size());
+  for (const task& t : *submitting) {
     auto request = submit_.request_for(t, *at);
     sent.push_back(request ? std::move(*request) : outgoing{});
-    suspicions.push_back({t, sent.back(), marker_url(public_url_, t)});
+    suspicions.push_back({t, sent.back()});
   }
   for (const suspicion& s : suspicions) {
-    const bool is_due = std::ranges::any_of(due, [&](const task& t) { return t.id == s.of.id; });
+    const bool is_due =
+        is_ambiguous(s.of) && std::ranges::any_of(due, [&](const task& t) { return t.id == s.of.id; });
     if (!is_due) continue;
     // An error counts as "known": then nothing is adopted by mistake.
     const auto known = [&](const std::string& id) {
-      const auto held = store_.holds(at->name(), id, s.of.attempted_at - std::chrono::hours(24));
+      const auto held =
+          store_.holds(at->name(), id, s.of.attempted_at - policy_.submit_deadline - std::chrono::hours(24));
       return !held || *held;
     };
-    const task_event e = look_for(s, *seen, suspicions, at->echoes_markers(), known);
+    const task_event e = look_for(s, *seen, suspicions, echoes, known);
     co_await settle(s.of, e, at->name());
   }
 }

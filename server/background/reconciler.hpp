@@ -21,8 +21,7 @@ namespace relay {
 class reconciler {
  public:
   reconciler(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
-             const dispatcher& submit, const policy& p, std::string public_url, metrics& m,
-             spdlog::logger& log);
+             const dispatcher& submit, const policy& p, metrics& m, spdlog::logger& log);
 
   /// Until stop().
   awaitable<> run();
@@ -44,7 +43,6 @@ class reconciler {
   std::vector<std::unique_ptr<upstream>>& upstreams_;
   const dispatcher& submit_;
   const policy policy_;
-  const std::string public_url_;
   metrics& metrics_;
   spdlog::logger& log_;
   std::unordered_set<std::string> looking_;  // upstreams whose list is being read

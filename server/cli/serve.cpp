@@ -53,7 +53,9 @@ int serve(const std::string& config_file) {
   const bool well = relay.run();
   signals_loop.stop();
   signals_thread.join();
-  return well ? 0 : 1;
+  // Everything is on disk. What may still run, such as a question to a name service, is not waited for.
+  std::cout.flush();
+  std::_Exit(well ? 0 : 1);
 }
 
 int check_config(const std::string& config_file) {

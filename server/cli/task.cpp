@@ -5,6 +5,7 @@
 
 #include "server/cli/admin_client.hpp"
 #include "server/cli/commands.hpp"
+#include "server/log.hpp"
 
 namespace relay::cli {
 namespace {
@@ -25,7 +26,7 @@ void print(const json::value& v, const std::string& indent) {
     return;
   }
   if (v.is_string()) {
-    std::cout << view(v.get_string()) << "\n";
+    std::cout << for_log(view(v.get_string()), 100'000) << "\n";
   } else if (v.is_null()) {
     std::cout << "-\n";
   } else {
@@ -61,7 +62,8 @@ int task_list(const std::string& config_file, const task_list_options& o) {
               "WHY");
   for (const json::value& item : list->get_array()) {
     const json::object& t = item.as_object();
-    const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };
+    // What clients and upstreams wrote must not write to the terminal.
+    const auto text = [&t](std::string_view key) { return for_log(text_of(t, key)); };
     std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", text("id").c_str(), text("state").c_str(),
                 text("token").c_str(), text("upstream").empty() ? "-" : text("upstream").c_str(),
                 text("created_at").c_str(), text("fail_reason").c_str());

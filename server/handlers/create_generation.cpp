@@ -59,23 +59,29 @@ std::optional<milliseconds> sync_wait(const json::object& request) {
   return milliseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 55.0) * 1000));
 }
 
-// What a client is told of a job that is on disk, after the waiting it asked for.
+// What a client is told of a job that is on disk, after the waiting it asked for: in all, the longest of
+// these waits, not their sum.
 awaitable<http::reply> tell(call& c, watch::waiter& change, task_ptr known, const json::object& request,
                             bool replayed) {
+  const auto started = steady_clock::now();
   const auto patience = preferred_wait(c);
   bool as_it_is = !replayed;
   const auto newer = [&known](task_ptr t) {
     if (t) known = std::move(t);
   };
-  if (!answered(*known)) newer(co_await change.until(answered, c.in.settings.server.submit_wait));
+  if (!answered(*known)) {
+    steady_clock::duration at_most = c.in.settings.server.submit_wait;
+    if (patience) at_most = std::min<steady_clock::duration>(at_most, *patience);
+    newer(co_await change.until(answered, started + at_most, watch::manner::answers));
+  }
   if (const auto wait = sync_wait(request); wait && !ended(*known)) {
-    newer(co_await change.until(ended, *wait));
+    newer(co_await change.until(ended, started + *wait, watch::manner::listens));
     as_it_is = true;
   }
   if (patience && !ended(*known)) {
-    const task_state before = known->state;
-    newer(co_await change.until([before](const task& t) { return t.state != before && answered(t); },
-                                *patience));
+    const auto before = shared::official_state(known->state);
+    const auto changed = [before](const task& t) { return shared::official_state(t.state) != before; };
+    newer(co_await change.until(changed, started + *patience, watch::manner::listens));
     as_it_is = true;
   }
 
@@ -124,12 +130,16 @@ awaitable<http::reply> submit(call& c, new_task asked) {
   const timestamp time = now();
   const auto mark = claim_of(c, time);
   if (!mark) co_return error_reply(mark.error(), c.on.errors);
-  if (*mark && (*mark)->what == claim::kind::key) {
+  // What came before is not refused, whatever stands in the way of new jobs.
+  bool came_before = false;
+  if (*mark) {
     const auto found = c.in.tasks.claimed(c.who.id, **mark);
     if (!found) co_return error_reply(found.error(), c.on.errors);
-    if (*found) co_return co_await replay(c, **found, asked.request);
+    came_before = found->has_value();
+    if (came_before && (*mark)->what == claim::kind::key)
+      co_return co_await replay(c, **found, asked.request);
   }
-  if (const std::string_view why = c.in.refuses_jobs(); !why.empty()) {
+  if (const std::string_view why = c.in.refuses_jobs(); !why.empty() && !came_before) {
     error full;
     full.code = errc::disk_full;
     full.retry_after_seconds = 30;
@@ -146,14 +156,15 @@ awaitable<http::reply> submit(call& c, new_task asked) {
   t.callback_url = std::move(asked.callback_url);
   t.created_at = t.updated_at = t.next_submit_at = time;
   t.deadline = time + c.in.settings.submit.deadline;
-  if (auto pinned = pin(c, asked.references, t); !pinned) co_return error_reply(pinned.error(), c.on.errors);
+  if (auto pinned = pin(c, asked.references, t); !pinned && !came_before)
+    co_return error_reply(pinned.error(), c.on.errors);
   if (!t.callback_url.empty() && !is_web_url(t.callback_url)) {
     c.in.log.warn("task {}: its callback_url is no http or https URL; it will not be called", t.id);
   }
 
-  t = c.in.submit.assign(std::move(t));
+  if (!came_before) t = c.in.submit.assign(std::move(t));
   const bool sent_now = t.state == task_state::submitting;
-  if (!sent_now && c.in.settings.server.when_busy == "reject") {
+  if (!sent_now && !came_before && c.in.settings.server.when_busy == "reject") {
     error busy;
     busy.code = errc::upstream_unavailable;
     busy.retry_after_seconds = 5;

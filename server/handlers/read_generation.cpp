@@ -46,7 +46,7 @@ result<task_ptr> find_own(call& c, std::string_view id) {
 awaitable<http::reply> get_generation(call& c) {
   const auto patience = preferred_wait(c);
   std::optional<watch::waiter> change;
-  if (patience) change.emplace(c.in.changes, normalise_id(c.id), watch::manner::listens);
+  if (patience) change.emplace(c.in.changes, normalise_id(c.id));
   auto t = find_own(c, c.id);
   if (!t) co_return error_reply(t.error(), c.on.errors);
   if (patience && !is_terminal((*t)->state)) {
@@ -54,7 +54,8 @@ awaitable<http::reply> get_generation(call& c) {
       return shared::official_state(newer.state) != shared::official_state(before->state) ||
              newer.progress != before->progress;
     };
-    if (auto newer = co_await change->until(differs, *patience)) t = std::move(newer);
+    if (auto newer = co_await change->until(differs, steady_clock::now() + *patience, watch::manner::listens))
+      t = std::move(newer);
   }
   const rendering how = c.on.speaks == dialect_id::luma ? rendering::web_app : rendering::official;
   http::reply out;

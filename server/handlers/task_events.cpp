@@ -1,5 +1,5 @@
 // GET …/generations/{id}/events and /luma/tasks/events?ids=…: tasks as they change, as Server-Sent Events
-// (WHATWG HTML §9.2). Each event is a whole task; its id tells the revisions the client has seen, so that a
+// (WHATWG HTML §9.2). Each event is a whole task; its id tells what the client has seen, so that a
 // client that comes back with Last-Event-ID is sent what has changed since, and nothing twice.
 
 #include <algorithm>
@@ -14,16 +14,19 @@ namespace {
 
 constexpr std::size_t most_ids = 100;
 constexpr std::chrono::seconds heartbeat{15};
+// Then the client comes back, with its key: a revoked one ends there.
+constexpr std::chrono::minutes longest_stream{10};
+constexpr int most_streams = 200;  // of one token
 
-// What the client sees of a task: a poll that found nothing new is no event.
-struct shown {
-  std::int64_t revision = 0;
-  task_state state = task_state::pending;
-  int progress = -1;
-};
+// What the client sees of a task, as one number: a change that does not show is no event.
+using look = std::int64_t;
 
-shown shown_of(const task& t) {
-  return {t.revision, t.state, t.progress};
+look look_of(const task& t, rendering how) {
+  const auto state = static_cast<look>(t.state);
+  const auto told_as = how == rendering::item || t.state >= task_state::queued
+                           ? state + 1
+                           : static_cast<look>(task_state::queued) + 1;
+  return told_as * 1'000 + (is_terminal(t.state) ? 0 : t.progress + 1);
 }
 
 struct stream_state {
@@ -31,12 +34,13 @@ struct stream_state {
   rendering how;
   std::vector<std::string> ids;
   std::vector<task_ptr> tasks;            // newest, same order
-  std::vector<shown> sent;                // same order
+  std::vector<look> sent;                 // same order; 0: nothing
   std::vector<std::int64_t> seen_before;  // from Last-Event-ID; empty: nothing
   std::unique_ptr<watch::waiter> change;
+  std::shared_ptr<int> place;  // counts the streams of the token
 };
 
-std::vector<std::int64_t> revisions_in(std::string_view text, std::size_t expected) {
+std::vector<std::int64_t> looks_in(std::string_view text, std::size_t expected) {
   std::vector<std::int64_t> out;
   while (!text.empty() && out.size() < expected) {
     std::int64_t v = 0;
@@ -56,7 +60,7 @@ std::string event_for(const stream_state& s, std::size_t i) {
   std::string out = "id: ";
   for (std::size_t k = 0; k < s.sent.size(); ++k) {
     if (k > 0) out += '.';
-    out += std::to_string(s.sent[k].revision);
+    out += std::to_string(s.sent[k]);
   }
   out += "\ndata: " + s.in.rendered.get(s.how, *s.tasks[i], now()) + "\n\n";
   return out;
@@ -69,23 +73,22 @@ bool all_ended(const stream_state& s) {
 awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& to) {
   stream_state& s = *owned;
   std::string first = "retry: 3000\n\n";
-  for (std::size_t i = 0; i < s.seen_before.size(); ++i) s.sent[i].revision = s.seen_before[i];
+  for (std::size_t i = 0; i < s.seen_before.size(); ++i) s.sent[i] = s.seen_before[i];
   for (std::size_t i = 0; i < s.tasks.size(); ++i) {
-    const bool has_it = s.sent[i].revision == s.tasks[i]->revision;
-    s.sent[i] = shown_of(*s.tasks[i]);
-    if (!has_it) first += event_for(s, i);
+    const look now_seen = look_of(*s.tasks[i], s.how);
+    if (std::exchange(s.sent[i], now_seen) != now_seen) first += event_for(s, i);
   }
   bool alive = co_await to.send(first);
-  while (alive && !all_ended(s) && !s.change->over()) {
+  const auto end = steady_clock::now() + longest_stream;
+  while (alive && !all_ended(s) && !s.change->over() && steady_clock::now() < end) {
     const std::vector<task_ptr> news = co_await s.change->changes(heartbeat);
     std::string out;
     for (const task_ptr& t : news) {
       for (std::size_t i = 0; i < s.ids.size(); ++i) {
         if (s.ids[i] != t->id || s.tasks[i]->revision >= t->revision) continue;
-        const shown before = s.sent[i];
         s.tasks[i] = t;
-        s.sent[i] = shown_of(*t);
-        if (before.state == t->state && before.progress == t->progress) continue;
+        const look now_seen = look_of(*t, s.how);
+        if (std::exchange(s.sent[i], now_seen) == now_seen) continue;
         out += event_for(s, i);
       }
     }
@@ -96,8 +99,18 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
 
 // The stream of these tasks, all of them the caller's.
 http::reply stream_of(call& c, std::vector<std::string> ids, rendering how) {
-  auto s = std::make_unique<stream_state>(stream_state{c.in, how, std::move(ids), {}, {}, {}, nullptr});
-  s->change = std::make_unique<watch::waiter>(c.in.changes, s->ids, watch::manner::listens);
+  auto s =
+      std::make_unique<stream_state>(stream_state{c.in, how, std::move(ids), {}, {}, {}, nullptr, nullptr});
+  s->place = c.in.streams.enter(c.who.id, most_streams);
+  if (!s->place) {
+    error many;
+    many.code = errc::rate_limited;
+    many.retry_after_seconds = 10;
+    many.message.text =
+        "This API key has " + std::to_string(most_streams) + " event streams open, the most it may have";
+    return error_reply(many, c.on.errors);
+  }
+  s->change = std::make_unique<watch::waiter>(c.in.changes, s->ids);
   auto found = c.in.tasks.find_many(c.who.id, s->ids);
   if (!found) return error_reply(found.error(), c.on.errors);
   if (found->size() != s->ids.size()) {  // some are unknown: they are left out
@@ -111,12 +124,12 @@ http::reply stream_of(call& c, std::vector<std::string> ids, rendering how) {
   }
   s->tasks = std::move(*found);
   s->sent.resize(s->tasks.size());
-  s->seen_before = revisions_in(c.http.header("Last-Event-ID"), s->tasks.size());
+  s->seen_before = looks_in(c.http.header("Last-Event-ID"), s->tasks.size());
 
   http::reply out;
   bool nothing_new = !s->seen_before.empty();
   for (std::size_t i = 0; i < s->seen_before.size(); ++i) {
-    nothing_new = nothing_new && s->seen_before[i] == s->tasks[i]->revision;
+    nothing_new = nothing_new && s->seen_before[i] == look_of(*s->tasks[i], how);
   }
   if (all_ended(*s) && nothing_new) {
     out.status = 204;  // an EventSource that comes back after the end stops coming

@@ -47,9 +47,14 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
   fault_point("sent to a peer, no answer");
   std::string& in = c.read_buffer;
   in.clear();
-  auto parser = std::make_unique<beast_http::response_parser<beast_http::string_body>>();
-  parser->eager(true);
-  parser->body_limit(limits.answer_bytes);
+  const auto fresh_parser = [&limits] {
+    auto p = std::make_unique<beast_http::response_parser<beast_http::string_body>>();
+    p->eager(true);
+    p->header_limit(max_answer_head);
+    p->body_limit(limits.answer_bytes);
+    return p;
+  };
+  auto parser = fresh_parser();
   bool first = true;
   for (;;) {
     const std::size_t have = in.size();
@@ -72,12 +77,11 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
     while (used < in.size() && !parser->is_done() && !ec) {
       used += parser->put(asio::buffer(in.data() + used, in.size() - used), ec);
       if (parser->is_done() && parser->get().result_int() / 100 == 1) {  // an interim answer says nothing
-        parser = std::make_unique<beast_http::response_parser<beast_http::string_body>>();
-        parser->eager(true);
-        parser->body_limit(limits.answer_bytes);
+        parser = fresh_parser();
       }
     }
     in.erase(0, used);
+    if (limits.status_is_enough && parser->is_header_done() && parser->get().result_int() / 100 != 1) break;
     if (ec && ec != beast_http::error::need_more) {
       out.problem = "the answer is not valid HTTP: " + ec.message();
       co_return out;
@@ -89,8 +93,8 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
     }
   }
   c.disarm();
-  const bool ends_itself = !parser->need_eof() && parser->keep_alive();
-  auto message = parser->release();
+  const bool ends_itself = parser->is_done() && !parser->need_eof() && parser->keep_alive();
+  auto& message = parser->get();
   out.answered = true;
   out.status = static_cast<int>(message.result_int());
   const auto retry = message.find(beast_http::field::retry_after);

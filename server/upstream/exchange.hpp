@@ -23,6 +23,7 @@ struct exchange_limits {
   steady_clock::duration first_byte{std::chrono::seconds(30)};  // from the first byte sent
   steady_clock::duration total{std::chrono::seconds(60)};
   std::uint64_t answer_bytes = 1024 * 1024;
+  bool status_is_enough = false;  // the answer's body is not waited for
 };
 
 /// `request` is the whole request. `reusable`: another may follow on the connection.

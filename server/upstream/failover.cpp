@@ -22,6 +22,11 @@ void lane::started(timestamp now) {
   while (std::ssize(recent) > per_minute) recent.pop_front();
 }
 
+void lane::taken_back() {
+  --in_flight;
+  if (per_minute > 0 && !recent.empty()) recent.pop_back();
+}
+
 void lane::well() {
   troubles = 0;
   window = std::min<std::int64_t>(std::max<std::int64_t>(window, 1) * 2, 1'000'000);

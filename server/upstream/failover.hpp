@@ -37,6 +37,8 @@ struct lane {
   }
   /// A submission begins.
   void started(timestamp now);
+  /// It does not, after all.
+  void taken_back();
   /// It answered as an upstream that is well.
   void well();
   /// It asked to be left alone, cannot be reached, or its answer was lost: nothing goes there for

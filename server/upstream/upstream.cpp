@@ -26,15 +26,6 @@ upstream::upstream(asio::io_context& loop, deadlines& d, const upstream_config& 
       tls_(c.base.tls ? std::make_unique<tls_client>(c.ca_file) : nullptr),
       addresses_(loop, c.base.host, c.base.port) {}
 
-void upstream::saw_marker(const task_event& answer, const std::string& public_url) {
-  const auto* accepted = std::get_if<event::accepted>(&answer);
-  if (accepted == nullptr || public_url.empty() || echoes_markers_) return;
-  const json::value* request = member(accepted->said.body, "request");
-  if (request == nullptr || !request->is_object()) return;
-  const std::string_view echoed = text_of(request->get_object(), "callback_url");
-  echoes_markers_ = echoed.starts_with(public_url) && echoed.find(marker_path) != std::string_view::npos;
-}
-
 std::string upstream::target(const std::string& path) const {
   return config_.base.path + (protocol_ == protocol::luma ? "/dream-machine/v1" : "") + path;
 }

@@ -21,9 +21,9 @@ class upstream {
   upstream(asio::io_context& loop, deadlines& d, const upstream_config& c);
 
   const std::string& name() const { return config_.name; }
-  /// True once it was seen to echo a callback URL of ours: then a job without one is not ours.
+  /// True once its list was seen to echo a callback URL of ours: then a job without one is not ours.
   bool echoes_markers() const { return echoes_markers_; }
-  void saw_marker(const task_event& answer, const std::string& public_url);
+
   void saw_marker() { echoes_markers_ = true; }
   const upstream_config& settings() const { return config_; }
   protocol speaks() const { return protocol_; }

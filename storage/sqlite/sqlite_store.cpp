@@ -8,56 +8,13 @@
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
 #include "storage/sqlite/lock_file.hpp"
+#include "storage/sqlite/reads.hpp"
 #include "storage/sqlite/rows.hpp"
 #include "storage/sqlite/writes.hpp"
 
 namespace relay {
 namespace sqlite {
 namespace {
-
-// Prepared once; loop thread only.
-struct read_statements {
-  explicit read_statements(db& d)
-      : find(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE task_id=?1 AND owner=?2")),
-        list(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                       " FROM task WHERE owner=?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3")),
-        load(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE task_id=?1")),
-        browse(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                         " FROM task WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
-                         "AND (?3=0 OR next_reconcile_at>0) ORDER BY id DESC LIMIT ?4")),
-        due_submit(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                             " FROM task WHERE next_submit_at>0 AND next_submit_at<=?1 "
-                             "ORDER BY next_submit_at LIMIT ?2 OFFSET ?3")),
-        due_reconcile(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                                " FROM task WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 "
-                                "ORDER BY next_reconcile_at LIMIT ?2 OFFSET ?3")),
-        next_submit(d.prepare("SELECT min(next_submit_at) FROM task WHERE next_submit_at>0")),
-        next_reconcile(d.prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0")),
-        due_polls(d.prepare("SELECT task_id FROM task WHERE upstream=?1 AND next_poll_at>0 "
-                            "AND next_poll_at<=?2 ORDER BY next_poll_at LIMIT ?3")),
-        next_poll(d.prepare("SELECT min(next_poll_at) FROM task WHERE upstream=?1 AND next_poll_at>?2")),
-        polled(d.prepare("SELECT DISTINCT upstream FROM task WHERE next_poll_at>0")),
-        due_callbacks(d.prepare("SELECT task_id,callback_url,next_callback_at,id FROM task "
-                                "WHERE next_callback_at>0 AND next_callback_at<=?1 "
-                                "AND (next_callback_at,id)>(?2,?3) ORDER BY next_callback_at,id LIMIT ?4")),
-        next_callback(d.prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>?1")),
-        in_state(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE status=?1 ORDER BY id LIMIT ?2")),
-        count(d.prepare("SELECT status,count(*) FROM task GROUP BY status")),
-        count_ambiguous(d.prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0")),
-        count_overdue(d.prepare("SELECT count(*) FROM task WHERE next_poll_at>0 AND next_poll_at<?1")),
-        count_owed(d.prepare("SELECT count(*) FROM task WHERE next_callback_at>0")),
-        open_at(d.prepare("SELECT task_id FROM task WHERE status IN ('submitting','queued','dreaming') AND "
-                          "upstream=?1")),
-        holds(d.prepare("SELECT 1 FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id=?3 LIMIT 1")),
-        claimed(d.prepare("SELECT task_id,request FROM claim "
-                          "WHERE owner=?1 AND digest=?2 AND kind='key' AND created_at>=?3")),
-        tokens(d.prepare("SELECT " RELAY_TOKEN_COLUMNS " FROM token ORDER BY id")),
-        token_by_id(d.prepare("SELECT " RELAY_TOKEN_COLUMNS " FROM token WHERE id=?1")) {}
-
-  statement find, list, load, browse, due_submit, due_reconcile, next_submit, next_reconcile, due_polls,
-      next_poll, polled, due_callbacks, next_callback, in_state, count, count_ambiguous, count_overdue,
-      count_owed, open_at, holds, claimed, tokens, token_by_id;
-};
 
 result<std::int64_t> read_number(statement& s) {
   auto row = s.step();
@@ -163,11 +120,15 @@ class sqlite_store final : public store {
   }
 
   result<std::vector<task>> browse(const task_filter& filter) override {
+    if (filter.ambiguous) {
+      const use guard(read_.ambiguous);
+      read_.ambiguous.bind(1, filter.owner.value_or(0)).bind(2, filter.limit);
+      return read_all(read_.ambiguous);
+    }
     const use guard(read_.browse);
     read_.browse.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
         .bind(2, filter.owner.value_or(0))
-        .bind(3, std::int64_t{filter.ambiguous})
-        .bind(4, filter.limit);
+        .bind(3, filter.limit);
     return read_all(read_.browse);
   }
 
@@ -203,7 +164,8 @@ class sqlite_store final : public store {
       if (!*row) return out;
       out.push_back({std::string(read_.due_callbacks.text(0)),
                      std::string(read_.due_callbacks.text(1)),
-                     {from_column(read_.due_callbacks.integer(2)), read_.due_callbacks.integer(3)}});
+                     {from_column(read_.due_callbacks.integer(2)), read_.due_callbacks.integer(3)},
+                     read_.due_callbacks.integer(4)});
     }
   }
 
@@ -259,15 +221,17 @@ class sqlite_store final : public store {
   }
 
   result<std::optional<inserted>> claimed(std::int64_t owner, const claim& c) override {
-    const use guard(read_.claimed);
-    read_.claimed.bind(1, owner).bind(2, c.digest).bind(3, to_column(c.since));
-    auto row = read_.claimed.step();
+    statement& q = c.what == claim::kind::key ? read_.claimed : read_.repeated;
+    const use guard(q);
+    q.bind(1, owner).bind(2, c.digest).bind(3, to_column(c.since));
+    if (c.what == claim::kind::repeat) q.bind(4, std::int64_t{c.repeats});
+    auto row = q.step();
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return std::nullopt;
     inserted out;
-    const bool same = std::ranges::equal(read_.claimed.blob(1), c.request);
+    const bool same = std::ranges::equal(q.blob(1), c.request);
     out.what = same ? inserted::outcome::repeated : inserted::outcome::other_request;
-    out.task_id = read_.claimed.text(0);
+    out.task_id = q.text(0);
     return out;
   }
 

@@ -40,9 +40,10 @@ write_statements::write_statements(db& d)
       purge_claims(d.prepare("DELETE FROM claim WHERE id IN "
                              "(SELECT id FROM claim WHERE created_at<?1 ORDER BY created_at LIMIT ?2)")),
       // Ids begin with the time of creation, which is not after the end.
-      old_tasks(d.prepare("SELECT id,task_id FROM task WHERE task_id<?1 AND status IN ('completed','failed') "
-                          "AND finish_time<?2 AND next_poll_at=0 AND next_callback_at=0 "
-                          "ORDER BY task_id LIMIT ?3")),
+      old_tasks(
+          d.prepare("SELECT id,task_id FROM task WHERE task_id<?1 AND +status IN ('completed','failed') "
+                    "AND finish_time<?2 AND next_poll_at=0 AND next_callback_at=0 "
+                    "ORDER BY task_id LIMIT ?3")),
       delete_task(d.prepare("DELETE FROM task WHERE id=?1")) {}
 
 namespace {
@@ -276,14 +277,16 @@ class schedule_rebase final : public write_of<std::int64_t> {
       const char* sql;
       milliseconds ahead;
     } steps[] = {
-        {"UPDATE task SET next_submit_at=?1 WHERE next_submit_at>?2", l.submit},
-        {"UPDATE task SET next_poll_at=?1 WHERE next_poll_at>?2", l.poll},
-        {"UPDATE task SET next_reconcile_at=?1 WHERE next_reconcile_at>?2", l.reconcile},
-        {"UPDATE task SET next_callback_at=?1 WHERE next_callback_at>?2", l.callback},
+        {"UPDATE task SET next_submit_at=?1 WHERE next_submit_at>0 AND next_submit_at>?2", l.submit},
+        {"UPDATE task SET next_poll_at=?1 WHERE next_poll_at>0 AND next_poll_at>?2", l.poll},
+        {"UPDATE task SET next_reconcile_at=?1 WHERE next_reconcile_at>0 AND next_reconcile_at>?2",
+         l.reconcile},
+        {"UPDATE task SET next_callback_at=?1 WHERE next_callback_at>0 AND next_callback_at>?2", l.callback},
         {"UPDATE task SET deadline=?2 WHERE next_submit_at>0 AND deadline>?2", l.submit_deadline},
         {"UPDATE task SET deadline=?2 WHERE status IN ('queued','dreaming') AND deadline>?2", l.job_deadline},
         {"UPDATE task SET deadline=?2 WHERE status='failed' AND next_poll_at>0 AND deadline>?2", l.late_for},
         {"UPDATE task SET ambiguous_at=?1 WHERE next_reconcile_at>0 AND ambiguous_at>?2", milliseconds(0)},
+        {"UPDATE task SET attempted_at=?1 WHERE next_reconcile_at>0 AND attempted_at>?2", milliseconds(0)},
     };
     for (const auto& step : steps) {
       statement s = s_.connection.prepare(step.sql);

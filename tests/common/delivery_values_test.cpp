@@ -115,8 +115,11 @@ TEST(url, the_address_of_a_callback) {
   EXPECT_EQ(parse_web_address("http://[2606:4700::1]")->target, "/");
   EXPECT_EQ(parse_web_address("http://[2606:4700::1]")->at.host, "2606:4700::1");
   EXPECT_EQ(parse_web_address("http://a?b")->target, "/?b");
-  for (const char* bad : {"xxx", "", "ftp://a/", "http://", "//a/b", "http://u:p@a/", "http://a/\r\nX: y",
-                          "http://a b/", "javascript:alert(1)", "http://a:99999/"}) {
+  for (const char* bad :
+       {"xxx", "", "ftp://a/", "http://", "//a/b", "http://u:p@a/", "http://a/\r\nX: y", "http://a b/",
+        "javascript:alert(1)", "http://a:99999/", "http://example.com%0d%0aX-Evil:1/",
+        "http://127.0.0.1%00x/", "http://[fe80::1%25eth0]/", "http://[v1.x]/", "http://%31%32%37.0.0.1/",
+        "http://a%00b/"}) {
     EXPECT_FALSE(parse_web_address(bad)) << bad;
   }
 }

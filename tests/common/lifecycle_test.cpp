@@ -266,6 +266,10 @@ TEST(lifecycle, a_late_success_is_recorded) {
     EXPECT_EQ(still.next_poll_at, later + p.late_interval);
     EXPECT_FALSE(is_set(advance(t, e, t.deadline, p, 0).next_poll_at)) << "not for ever";
   }
+  job empty = said(job_state::completed);
+  empty.has_link = false;
+  EXPECT_EQ(advance(t, event::polled{empty, "{}"}, later, p, 0).state, task_state::failed)
+      << "a word, no result";
   const task done = advance(t, event::polled{said(job_state::completed), "{\"x\":1}"}, later, p, 0);
   EXPECT_EQ(done.state, task_state::completed);
   EXPECT_TRUE(done.fail_reason.empty());
@@ -347,7 +351,15 @@ TEST(lifecycle, not_found_is_not_the_same_as_not_created) {
   for (const auto& row : table) {
     policy p;
     p.ambiguous = row.set;
-    const task t = advance(lost(), event::absent{t0, row.proven}, t0, p, 0);
+    task t = advance(lost(), event::absent{t0, row.proven}, t0, p, 0);
+    if (!row.proven) {  // it may still show: it is looked for as long as it takes
+      EXPECT_EQ(t.state, task_state::submitting);
+      EXPECT_GT(t.next_reconcile_at, t0);
+      t = lost();
+      const timestamp end = t.ambiguous_at + p.reconcile_for;
+      t.deadline = end + std::chrono::hours(1);
+      t = advance(t, event::absent{end, false}, end, p, 0);
+    }
     EXPECT_EQ(t.state, row.want) << static_cast<int>(row.set) << row.proven;
     if (t.state == task_state::failed) {
       EXPECT_NE(t.fail_reason.find("answer to the submission was lost"), std::string::npos);
@@ -412,22 +424,37 @@ TEST(lifecycle, what_is_owed_to_the_client) {
 }
 
 TEST(lifecycle, callbacks_are_paid_one_after_the_other) {
+  const auto done = event::polled{said(job_state::completed), "{}"};
   task t =
       advance(with_callback(task_state::queued), event::polled{said(job_state::dreaming), "{}"}, t0, {}, 0);
-  t = advance(t, event::delivery_failed{"refused", false, {}}, t0, {}, 0);
-  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5));
-  t = advance(t, event::polled{said(job_state::completed), "{}"}, t0, {}, 0);
+  t = advance(t, done, t0, {}, 0);
   EXPECT_EQ(t.owed, "dc");
-  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5)) << "the order is kept";
-  EXPECT_EQ(t.callback_attempts, 1);
   t = advance(t, event::delivered{}, t0 + std::chrono::seconds(5), {}, 0);
   EXPECT_EQ(t.owed, "c");
   EXPECT_EQ(t.callbacks_done, 1);
-  EXPECT_EQ(t.callback_attempts, 0);
   EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5));
   t = advance(t, event::delivered{}, t0 + std::chrono::seconds(6), {}, 0);
   EXPECT_TRUE(t.owed.empty());
   EXPECT_FALSE(is_set(t.next_callback_at));
+}
+
+TEST(lifecycle, the_end_does_not_wait_behind_news_that_nobody_takes) {
+  const auto done = event::polled{said(job_state::completed), "{}"};
+  const auto refused = event::delivery_failed{"refused", false, {}};
+  const task dreams =
+      advance(with_callback(task_state::queued), event::polled{said(job_state::dreaming), "{}"}, t0, {}, 0);
+  // Refused before the end came.
+  task t = advance(dreams, refused, t0, {}, 0);
+  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5));
+  t = advance(t, done, t0 + std::chrono::seconds(1), {}, 0);
+  EXPECT_EQ(t.owed, "c");
+  EXPECT_EQ(t.callbacks_done, 1) << "ids of messages are not used twice";
+  EXPECT_EQ(t.callback_attempts, 0);
+  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(1));
+  // Refused after it.
+  t = advance(advance(dreams, done, t0, {}, 0), refused, t0 + std::chrono::seconds(1), {}, 0);
+  EXPECT_EQ(t.owed, "c");
+  EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(1));
 }
 
 TEST(lifecycle, a_callback_is_tried_on_the_schedule_and_then_given_up) {

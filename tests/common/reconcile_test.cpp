@@ -16,9 +16,9 @@ timestamp at(int seconds) {
 
 task lost(const std::string& id, bool marked) {
   task t;
-  t.id = id;
+  t.id = "01936e4f-a1b2-7000-8000-00000000000" + id;
   t.state = task_state::submitting;
-  t.marker = marked ? "s-" + id : "";
+  t.marker = marked ? "5-" + id : "";
   t.attempted_at = at(0);
   t.ambiguous_at = at(30);
   return t;
@@ -41,7 +41,7 @@ struct asked {
   std::string url;
   asked(task of, const std::string& body)
       : t(std::move(of)), sent{"/generations", body}, url(marker_url(relay_url, t)) {}
-  suspicion as() const { return {t, sent, url}; }
+  suspicion as() const { return {t, sent}; }
 };
 
 constexpr auto nobody = [](const std::string&) { return false; };
@@ -56,14 +56,23 @@ TEST(reconcile, by_the_marker) {
   listing seen;
   seen.asked_at = at(100);
   seen.ended = true;
-  seen.jobs = {listed("u-2", 5, "cat", relay_url + "/callbacks/b/s-b"), listed("u-1", 5, "cat", a.url)};
+  seen.jobs = {listed("u-2", 5, "cat", relay_url + "/callbacks/01936e4f-a1b2-7000-8000-00000000000b/5-b"),
+               listed("u-1", 5, "cat", a.url)};
   const suspicion s = a.as();
   EXPECT_EQ(verdict(look_for(s, seen, {&s, 1}, false, nobody)), "found u-1");
   seen.jobs.pop_back();
   EXPECT_EQ(verdict(look_for(s, seen, {&s, 1}, true, nobody)), "proven absent");
   EXPECT_EQ(std::get<event::absent>(look_for(s, seen, {&s, 1}, true, nobody)).asked_at, at(100));
-  EXPECT_TRUE(seen.echoes(relay_url));
-  EXPECT_FALSE(seen.echoes("https://elsewhere"));
+  EXPECT_TRUE(seen.echoes());
+  // An operator who moves the relay to another address changes nothing.
+  seen.jobs.push_back(listed("u-1", 5, "cat", "https://old.example.com:8443/sub" + marker_path(a.t)));
+  EXPECT_EQ(verdict(look_for(s, seen, {&s, 1}, true, nobody)), "found u-1");
+  for (const char* other :
+       {"https://x/callbacks/hook", "https://x/callbacks/01936e4f-a1b2-7000-8000-00000000000a",
+        "https://x/callbacks/01936e4f-a1b2-7000-8000-00000000000a/", "", "https://x/"}) {
+    listing foreign{at(100), {listed("u-2", 5, "cat", other)}, true};
+    EXPECT_FALSE(foreign.echoes()) << other;
+  }
 }
 
 TEST(reconcile, absence_is_proven_only_when_the_list_would_show_it) {
@@ -101,6 +110,10 @@ TEST(reconcile, absence_is_proven_only_when_the_list_would_show_it) {
   for (const auto& row : table) {
     EXPECT_EQ(verdict(look_for(s, row.seen, {&s, 1}, row.echoes, nobody)), row.want) << row.what;
   }
+  listing trimmed{at(100), {listed("u-1", 5, "x")}, true};
+  trimmed.jobs[0].said.body.erase("request");
+  EXPECT_EQ(verdict(look_for(s, trimmed, {&s, 1}, true, nobody)), "absent")
+      << "a job that does not show its request may be it";
   const asked unmarked(lost("a", false), R"({"prompt":"cat"})");
   const suspicion u = unmarked.as();
   EXPECT_EQ(verdict(look_for(u, {at(100), {}, true}, {&u, 1}, true, nobody)), "absent")
@@ -143,6 +156,22 @@ TEST(reconcile, by_the_request_when_only_one_can_be_meant) {
             "found u-1");
 }
 
+TEST(reconcile, twins_with_markers_that_are_not_echoed) {
+  const asked a(lost("a", true), R"({"prompt":"cat","callback_url":"https://r/callbacks/a/1"})");
+  const asked b(lost("b", true), R"({"prompt":"cat","callback_url":"https://r/callbacks/b/2"})");
+  const std::vector<suspicion> both{a.as(), b.as()};
+  EXPECT_EQ(verdict(look_for(both[0], {at(100), {listed("u-1", 5, "cat")}, true}, both, false, nobody)),
+            "absent");
+}
+
+TEST(reconcile, pages_that_overlap) {
+  listing seen;
+  seen.add({listed("u-3", 30, "x"), listed("u-2", 20, "x")});
+  seen.add({listed("u-2", 20, "x"), listed("u-1", -100, "x")});
+  EXPECT_EQ(seen.jobs.size(), 3u);
+  EXPECT_TRUE(seen.covers(at(-60)));
+}
+
 TEST(reconcile, keyframes_are_part_of_the_request) {
   const asked a(lost("a", false),
                 R"({"prompt":"cat","keyframes":{"frame0":{"type":"image","url":"https://x/1.jpg"}}})");
@@ -155,7 +184,8 @@ TEST(reconcile, a_page_of_the_list) {
   const auto page = parse_list(
       R"({"has_more":true,"count":1,"generations":[{"id":"u-1","state":"completed","created_at":"2024-11-27T13:50:56.313494Z"}]})");
   ASSERT_TRUE(page);
-  EXPECT_TRUE(page->has_more);
+  EXPECT_EQ(page->has_more, true);
+  EXPECT_EQ(parse_list(R"({"generations":[]})")->has_more, std::nullopt);
   EXPECT_EQ(page->jobs.at(0).said.id, "u-1");
   EXPECT_EQ(to_iso(page->jobs.at(0).created_at, precision::microseconds), "2024-11-27T13:50:56.313494Z");
   EXPECT_TRUE(parse_list(R"({"generations":[]})")->jobs.empty());

@@ -1,5 +1,5 @@
-// luma-relay-faulty CONFIG: `luma-relay serve` that ends itself, as kill -9 does, when it passes the place named by
-// RELAY_FAULT: "NUMBER PLACE" for the NUMBER-th pass.
+// luma-relay-faulty CONFIG: `luma-relay serve` that ends itself, as kill -9 does, when it passes the place
+// named by RELAY_FAULT: "NUMBER PLACE" for the NUMBER-th pass.
 
 #include <atomic>
 #include <csignal>

@@ -15,8 +15,8 @@ const std::string generations = "/dream-machine/v1/generations";
 
 std::string create(const client& c, const std::string& callback, const std::string& path = generations,
                    const char* prompt_name = "prompt", const char* hook_name = "callback_url") {
-  const response r = c.post(path, R"({")" + std::string(prompt_name) + R"(":"A tiger walking in snow",")" + hook_name +
-                                      R"(":")" + callback + R"("})");
+  const response r = c.post(path, R"({")" + std::string(prompt_name) + R"(":"A tiger walking in snow",")" +
+                                      hook_name + R"(":")" + callback + R"("})");
   EXPECT_EQ(r.status, 201) << r.body;
   return std::string(text_of(r.json().as_object(), "id"));
 }
@@ -61,8 +61,7 @@ TEST(callbacks, are_signed_with_the_tokens_secret) {
   running_relay relay(test_config(dir, sim.url()));
   const client c = relay.as("me");
   create(c, hook.url());
-  const std::string text(
-      text_of(relay.admin({{"command", "webhook-secret"}, {"name", "me"}}), "secret"));
+  const std::string text(text_of(relay.admin({{"command", "webhook-secret"}, {"name", "me"}}), "secret"));
   ASSERT_TRUE(text.starts_with("whsec_"));
   for (const receiver::message& m : hook.wait_for(2)) {
     const std::int64_t seconds = std::stoll(m.headers.at("webhook-timestamp"));
@@ -75,21 +74,35 @@ TEST(callbacks, are_signed_with_the_tokens_secret) {
   EXPECT_FALSE(relay.admin({{"command", "webhook-secret"}, {"name", "nobody"}}).at("ok").as_bool());
 }
 
-TEST(callbacks, are_sent_again_with_the_same_id_and_in_order) {
+TEST(callbacks, are_sent_again_with_the_same_id) {
   temp_dir dir;
   running_simulator sim;
   std::atomic<int> refusals = 5;
-  receiver hook([&](const receiver::message&) { return refusals-- > 0 ? (refusals % 2 == 0 ? 500 : 0) : 204; });
+  receiver hook([&](const receiver::message& m) {
+    if (m.state() != "completed") return 200;
+    return refusals-- > 0 ? (refusals % 2 == 0 ? 500 : 0) : 204;
+  });
   running_relay relay(test_config(dir, sim.url()));
   const client c = relay.as("me");
   const std::string id = create(c, hook.url());
   const auto got = hook.wait_for(7);
-  for (std::size_t i = 0; i < 6; ++i) {
-    EXPECT_EQ(got[i].state(), "dreaming") << i << ": the later one waits for the earlier";
-    EXPECT_EQ(got[i].id(), "msg_" + id + "_1");
-    EXPECT_EQ(got[i].body, got[0].body);
+  EXPECT_EQ(got[0].state(), "dreaming");
+  for (std::size_t i = 1; i < 7; ++i) {
+    EXPECT_EQ(got[i].state(), "completed");
+    EXPECT_EQ(got[i].id(), "msg_" + id + "_2");
+    EXPECT_EQ(got[i].body, got[1].body);
   }
-  EXPECT_EQ(got[6].state(), "completed");
+}
+
+TEST(callbacks, the_end_does_not_wait_for_a_client_that_refuses_the_beginning) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hook([](const receiver::message& m) { return m.state() == "completed" ? 200 : 400; });
+  config settings = test_config(dir, sim.url());
+  settings.callbacks.retry_after = {milliseconds(3'600'000)};
+  running_relay relay(settings);
+  create(relay.as("me"), hook.url());
+  EXPECT_EQ(hook.wait_for(2).back().state(), "completed");
 }
 
 TEST(callbacks, gone_is_gone) {
@@ -117,7 +130,7 @@ TEST(callbacks, a_dead_host_delays_nobody) {
   receiver dead([](const receiver::message&) { return -1; });
   receiver alive;
   config settings = test_config(dir, sim.url());
-  settings.callbacks.concurrency = 12;
+  settings.callbacks.concurrency = 16;
   settings.callbacks.per_host = 4;
   settings.callbacks.timeout = milliseconds(60'000);
   running_relay relay(settings);
@@ -147,9 +160,7 @@ TEST(callbacks, are_owed_across_a_restart) {
   up = true;
   const std::size_t before = hook.received().size();
   running_relay relay(settings);
-  const auto got = hook.wait_for(before + 2);
-  EXPECT_EQ(got[before].state(), "dreaming");
-  EXPECT_EQ(got[before + 1].state(), "completed");
+  EXPECT_EQ(hook.wait_for(before + 1).back().state(), "completed");
 }
 
 TEST(callbacks, an_operator_can_have_one_sent_again) {
@@ -161,8 +172,12 @@ TEST(callbacks, an_operator_can_have_one_sent_again) {
   const std::string id = create(c, hook.url());
   hook.wait_for(2);
   const json::object again{{"command", "task-retry-callback"}, {"id", json::string(id)}};
-  // The delivery may have been answered and not recorded yet: then it is still owed, and this changes nothing.
-  while (text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").at("callback").as_object(),
+  // The delivery may have been answered and not recorded yet: then it is still owed, and this changes
+  // nothing.
+  while (text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}})
+                     .at("task")
+                     .at("callback")
+                     .as_object(),
                  "owed") != "") {
   }
   EXPECT_TRUE(relay.admin(again).at("ok").as_bool());
@@ -170,7 +185,8 @@ TEST(callbacks, an_operator_can_have_one_sent_again) {
   EXPECT_EQ(got[2].state(), "completed");
   EXPECT_NE(got[2].id(), got[1].id());
   const std::string without(text_of(c.post(generations, R"({"prompt":"abc"})").json().as_object(), "id"));
-  const json::object refused = relay.admin({{"command", "task-retry-callback"}, {"id", json::string(without)}});
+  const json::object refused =
+      relay.admin({{"command", "task-retry-callback"}, {"id", json::string(without)}});
   EXPECT_FALSE(refused.at("ok").as_bool());
 }
 
@@ -190,7 +206,10 @@ TEST(callbacks, never_reach_into_the_private_network) {
     wait_for_state(c, generations + "/" + id, "completed");
     json::object shown;
     do {
-      shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").at("callback").as_object();
+      shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}})
+                  .at("task")
+                  .at("callback")
+                  .as_object();
     } while (text_of(shown, "last_problem").empty());
     const std::string problem(text_of(shown, "last_problem"));
     EXPECT_TRUE(problem.find("no public address") != std::string::npos ||

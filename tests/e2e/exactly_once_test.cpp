@@ -1,5 +1,5 @@
-// A job is bought once: when the upstream's answer is lost, when the relay is stopped in between, when the client
-// asks again.
+// A job is bought once: when the upstream's answer is lost, when the relay is stopped in between, when the
+// client asks again.
 
 #include <gtest/gtest.h>
 
@@ -33,12 +33,14 @@ std::string end_of(const client& c, const std::string& id) {
   for (;;) {
     const json::object t = c.get(generations + "/" + id).json().as_object();
     const std::string state(text_of(t, "state"));
-    if (state == "completed" || state == "failed") return state + " " + std::string(text_of(t, "failure_reason"));
+    if (state == "completed" || state == "failed")
+      return state + " " + std::string(text_of(t, "failure_reason"));
     if (std::chrono::steady_clock::now() > give_up) return "still " + state;
   }
 }
 
-// The relay's settings and the upstream's ways, the prompt, what becomes of it, and how many jobs there are then.
+// The relay's settings and the upstream's ways, the prompt, what becomes of it, and how many jobs there are
+// then.
 struct lost_answer {
   const char* what;
   const char* prompt;
@@ -60,6 +62,7 @@ TEST_P(lost_answers, are_looked_for) {
   config settings = test_config(dir, sim.url());
   settings.upstreams[0].first_byte_timeout = milliseconds(300);
   settings.submit.on_ambiguous = row.set;
+  settings.submit.deadline = milliseconds(3'000);
   if (row.marker) settings.server.public_url = "http://127.0.0.1:9";  // nobody calls there
   running_relay relay(settings);
   const client c = relay.as("me");
@@ -91,11 +94,12 @@ const lost_answer lost[] = {
     // Nothing was created.
     {"proven absent, submitted again, lost again, until its time is over", "#drop", true, true, "prove",
      "failed No upstream could take the job", 0},
-    {"not proven without a marker", "#drop", false, true, "prove", "failed The upstream's answer to the submission",
-     0},
+    {"not proven without a marker", "#drop", false, true, "prove",
+     "failed The upstream's answer to the submission", 0},
     {"not proven by an upstream that does not echo", "#drop", true, false, "prove",
      "failed The upstream's answer to the submission", 0},
-    {"never again when set up so", "#drop", true, true, "fail", "failed The upstream's answer to the submission", 0},
+    {"never again when set up so", "#drop", true, true, "fail",
+     "failed The upstream's answer to the submission", 0},
 };
 
 INSTANTIATE_TEST_SUITE_P(exactly_once, lost_answers, ::testing::ValuesIn(lost), [](const auto& info) {
@@ -150,8 +154,9 @@ TEST(exactly_once, two_equal_jobs_whose_answers_are_lost_do_not_take_each_others
   EXPECT_EQ(end_of(c, b), "completed ");
   EXPECT_EQ(sim.created(), 3);
   const auto upstream_id = [&](const std::string& id) {
-    return std::string(text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").as_object(),
-                               "upstream_id"));
+    return std::string(
+        text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").as_object(),
+                "upstream_id"));
   };
   EXPECT_NE(upstream_id(a), upstream_id(b));
 }
@@ -164,7 +169,8 @@ TEST(exactly_once, the_upstreams_callback_ends_the_search) {
   running_simulator sim(o);
   receiver hook;
   config settings = test_config(dir, sim.url());
-  settings.submit.settle = milliseconds(600'000);  // then it looks after two seconds by itself: too late to see it dream
+  settings.submit.settle =
+      milliseconds(600'000);  // then it looks after two seconds by itself: too late to see it dream
   settings.server.listen = "127.0.0.1:0";
   std::string token;
   // The relay's own address is known only when it listens: the simulator calls a gate that leads there.
@@ -210,7 +216,9 @@ TEST(callbacks_in, only_the_right_secret_is_a_hint_and_it_is_no_more) {
   EXPECT_EQ(sim.log().at("polls").as_object().size(), 1u);
   EXPECT_NE(text_of(c.get(generations + "/" + id).json().as_object(), "state"), "failed");
   // Every further one is a poll, until the job has ended.
-  const auto state = [&] { return std::string(text_of(c.get(generations + "/" + id).json().as_object(), "state")); };
+  const auto state = [&] {
+    return std::string(text_of(c.get(generations + "/" + id).json().as_object(), "state"));
+  };
   while (state() != "completed" && std::chrono::steady_clock::now() < give_up) anybody.post(path, "");
   EXPECT_EQ(state(), "completed");
 }
@@ -230,7 +238,8 @@ TEST(idempotency, a_key_buys_one_job) {
   EXPECT_EQ(again.body, first.body) << "the same answer, whatever has happened since";
   EXPECT_EQ(again.header("idempotent-replayed"), "true");
   // As a structured field's string.
-  EXPECT_EQ(create(me, "a cat", {"Idempotency-Key: \"8e03978e-40d5-43dd-bc93-6894a57f9324\""}).body, first.body);
+  EXPECT_EQ(create(me, "a cat", {"Idempotency-Key: \"8e03978e-40d5-43dd-bc93-6894a57f9324\""}).body,
+            first.body);
 
   const response other = create(me, "a dog", key);
   EXPECT_EQ(other.status, 422);
@@ -238,8 +247,9 @@ TEST(idempotency, a_key_buys_one_job) {
   EXPECT_EQ(other.header("x-should-retry"), "false");
   EXPECT_NE(id_of(create(you, "a cat", key)), id_of(first)) << "keys are each token's own";
   EXPECT_EQ(me.request("POST", "/luma/generations", body_for("a cat"), key).status, 422) << "another path";
-  for (const std::string& bad : {std::string("Idempotency-Key: "), "Idempotency-Key: " + std::string(256, 'k'),
-                                 std::string("Idempotency-Key: \"\""), std::string("Idempotency-Key: k\xc3\xa9")}) {
+  for (const std::string& bad :
+       {std::string("Idempotency-Key: "), "Idempotency-Key: " + std::string(256, 'k'),
+        std::string("Idempotency-Key: \"\""), std::string("Idempotency-Key: k\xc3\xa9")}) {
     EXPECT_EQ(create(me, "a cat", {bad}).status, 400) << bad;
   }
   EXPECT_EQ(create(me, "a cat", {"Idempotency-Key: a", "Idempotency-Key: b"}).status, 400);
@@ -298,8 +308,8 @@ TEST(idempotency, a_thousand_keys_twenty_times_each) {
         for (int k = 0; k < keys; ++k) {
           const std::string body = body_for("job " + std::to_string(k));
           conn.send("POST " + generations + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token +
-                    "\r\nIdempotency-Key: k" + std::to_string(k) + "\r\nContent-Length: " +
-                    std::to_string(body.size()) + "\r\n\r\n" + body);
+                    "\r\nIdempotency-Key: k" + std::to_string(k) +
+                    "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
           const response r = conn.receive();
           ids[static_cast<std::size_t>(copy)].push_back(
               r.status == 201 ? std::string(text_of(r.json().as_object(), "id")) : r.body);

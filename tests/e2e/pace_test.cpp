@@ -1,5 +1,5 @@
-// How fast the relay goes: what waits, in which order it leaves, how often upstreams are asked, and what a clock
-// that jumps does to it.
+// How fast the relay goes: what waits, in which order it leaves, how often upstreams are asked, and what a
+// clock that jumps does to it.
 
 #include <gtest/gtest.h>
 
@@ -99,7 +99,8 @@ TEST(pace, an_operator_cancels_what_waits) {
   gate.let_through();
   wait_for_state(c, generations + "/" + create(c, "another"), "completed");
   EXPECT_EQ(sim.created(), 1);
-  EXPECT_FALSE(relay.admin({{"command", "task-cancel-pending"}, {"id", json::string(id)}}).at("ok").as_bool());
+  EXPECT_FALSE(
+      relay.admin({{"command", "task-cancel-pending"}, {"id", json::string(id)}}).at("ok").as_bool());
 }
 
 TEST(pace, an_upstream_that_hangs_delays_only_its_own) {
@@ -200,7 +201,8 @@ TEST(pace, a_restart_with_ten_thousand_open_jobs_is_no_storm) {
   const auto started = steady_clock::now();
   running_relay relay(settings);
   EXPECT_EQ(relay.as_nobody().get("/readyz").status, 200);
-  RecordProperty("ready_after_ms", static_cast<int>((steady_clock::now() - started) / std::chrono::milliseconds(1)));
+  RecordProperty("ready_after_ms",
+                 static_cast<int>((steady_clock::now() - started) / std::chrono::milliseconds(1)));
   json::object log;
   const auto give_up = steady_clock::now() + std::chrono::seconds(90);
   do {

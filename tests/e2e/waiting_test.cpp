@@ -10,7 +10,8 @@ namespace {
 const std::string generations = "/dream-machine/v1/generations";
 
 std::string create(const client& c, const std::string& prompt = "A tiger walking in snow") {
-  return std::string(text_of(c.post(generations, R"({"prompt":")" + prompt + R"("})").json().as_object(), "id"));
+  return std::string(
+      text_of(c.post(generations, R"({"prompt":")" + prompt + R"("})").json().as_object(), "id"));
 }
 
 // Jobs that stand still until the upstream calls, or for ever.
@@ -54,14 +55,16 @@ TEST(waiting, and_when_the_time_is_over) {
   for (const char* no : {"Prefer: wait=x", "Prefer: wait=-1", "Prefer: return=minimal", "Prefer: wait"}) {
     EXPECT_EQ(c.request("GET", generations + "/" + id, "", {no}).header("preference-applied"), "") << no;
   }
-  EXPECT_EQ(c.request("GET", generations + "/" + id, "", {"Prefer: wait=0"}).header("preference-applied"), "wait=0");
+  EXPECT_EQ(c.request("GET", generations + "/" + id, "", {"Prefer: wait=0"}).header("preference-applied"),
+            "wait=0");
 }
 
 // A stream, read to its end.
 std::string stream(std::uint16_t port, const std::string& authorization, const std::string& target,
                    const std::string& more = {}) {
   connection conn(port);
-  conn.send("GET " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + authorization + "\r\n" + more + "\r\n");
+  conn.send("GET " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + authorization + "\r\n" + more +
+            "\r\n");
   return conn.receive_all();
 }
 
@@ -121,11 +124,12 @@ TEST(events, of_one_generation_until_it_ends) {
   // A client that comes back is sent what it has not seen.
   const auto rest = events_in(stream(relay.port(), token, target, "Last-Event-ID: " + events[1].id + "\r\n"));
   EXPECT_EQ(words(rest, "state"), (std::vector<std::string>{"completed"}));
-  const std::string nothing = stream(relay.port(), token, target,
-                                     "Connection: close\r\nLast-Event-ID: " + events[2].id + "\r\n");
+  const std::string nothing =
+      stream(relay.port(), token, target, "Connection: close\r\nLast-Event-ID: " + events[2].id + "\r\n");
   EXPECT_TRUE(nothing.starts_with("HTTP/1.1 204")) << "an EventSource stops at that: " << nothing;
   for (const char* odd : {"x", "1.2", "-1", "99999999999999999999", ""}) {
-    const auto all = events_in(stream(relay.port(), token, target, "Last-Event-ID: " + std::string(odd) + "\r\n"));
+    const auto all =
+        events_in(stream(relay.port(), token, target, "Last-Event-ID: " + std::string(odd) + "\r\n"));
     EXPECT_EQ(words(all, "state"), (std::vector<std::string>{"completed"})) << odd;
   }
 }
@@ -140,10 +144,11 @@ TEST(events, of_many_tasks_in_the_envelopes_words) {
   const std::string a = create(c);
   const std::string b = create(c);
   const std::string foreign = create(other);
-  const auto events = events_in(stream(relay.port(), token,
-                                       "/luma/tasks/events?ids=" + a + "," + foreign + "," + b + "," + a + ",nope"));
+  const auto events = events_in(stream(
+      relay.port(), token, "/luma/tasks/events?ids=" + a + "," + foreign + "," + b + "," + a + ",nope"));
   std::map<std::string, std::vector<std::string>> by_task;
-  for (const auto& e : events) by_task[std::string(text_of(e.data, "task_id"))].emplace_back(text_of(e.data, "status"));
+  for (const auto& e : events)
+    by_task[std::string(text_of(e.data, "task_id"))].emplace_back(text_of(e.data, "status"));
   ASSERT_EQ(by_task.size(), 2u);
   for (const std::string& id : {a, b}) {
     EXPECT_EQ(by_task[id], (std::vector<std::string>{"QUEUED", "IN_PROGRESS", "SUCCESS"}));
@@ -152,6 +157,27 @@ TEST(events, of_many_tasks_in_the_envelopes_words) {
   EXPECT_TRUE(stream(relay.port(), token, "/luma/tasks/events?ids=" + a + "," + b,
                      "Connection: close\r\nLast-Event-ID: " + last + "\r\n")
                   .starts_with("HTTP/1.1 204"));
+}
+
+TEST(events, one_key_does_not_take_every_connection) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(3'600'000);
+  running_simulator sim(o);
+  running_relay relay(patient(dir, sim));
+  const std::string token = relay.token("me");
+  const std::string id = create(client(relay.port(), token));
+  std::vector<std::unique_ptr<connection>> open;
+  const std::string ask =
+      "GET " + generations + "/" + id + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: " + token + "\r\n\r\n";
+  for (int i = 0; i < 200; ++i) {
+    open.push_back(std::make_unique<connection>(relay.port()));
+    open.back()->send(ask);
+    open.back()->receive_until("data: ");
+  }
+  const response more = client(relay.port(), token).get(generations + "/" + id + "/events");
+  EXPECT_EQ(more.status, 429);
+  EXPECT_EQ(more.header("retry-after"), "10");
 }
 
 TEST(events, bad_questions) {
@@ -176,7 +202,8 @@ TEST(events, a_head_request_has_no_body) {
   const std::string token = relay.token("me");
   const std::string id = create(client(relay.port(), token));
   connection conn(relay.port());
-  conn.send("HEAD " + generations + "/" + id + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: " + token + "\r\n\r\n");
+  conn.send("HEAD " + generations + "/" + id + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: " + token +
+            "\r\n\r\n");
   const std::string answer = conn.receive_all();
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 200")) << answer;
   EXPECT_TRUE(answer.ends_with("\r\n\r\n"));
@@ -207,7 +234,8 @@ TEST(events, who_only_listens_does_not_hold_up_a_stop) {
   const std::string token = relay.token("me");
   const std::string id = create(client(relay.port(), token));
   connection conn(relay.port());
-  conn.send("GET " + generations + "/" + id + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: " + token + "\r\n\r\n");
+  conn.send("GET " + generations + "/" + id + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: " + token +
+            "\r\n\r\n");
   conn.receive_until("data: ");
   relay.begin_to_stop();
   EXPECT_TRUE(conn.receive_all().ends_with("0\r\n\r\n")) << "it ends as a whole answer";

@@ -78,8 +78,11 @@ bool simulator::authorised(const http::request& r) const {
 
 json::object simulator::render(const job& j) const {
   const std::string assets = options_.public_url.empty() ? url() : options_.public_url;
-  return options_.protocol == "station" ? render_web_app(j, wall_clock(), assets)
-                                        : render_official(j, wall_clock(), assets);
+  json::object out = options_.protocol == "station" ? render_web_app(j, wall_clock(), assets)
+                                                    : render_official(j, wall_clock(), assets);
+  if (json::value* request = out.if_contains("request"); request != nullptr && !options_.echo_callback)
+    request->get_object()["callback_url"] = nullptr;
+  return out;
 }
 
 awaitable<http::reply> simulator::handle(http::request& r) {
@@ -182,7 +185,6 @@ http::reply simulator::create(const http::request& r, bool& hang, const std::str
   if (prompt.find("#fail") != std::string::npos) j.failure_reason = "Job failed";
   if (prompt.find("#moderated") != std::string::npos) j.failure_reason = "Advanced prompt moderation failed";
   j.request = std::move(o);
-  if (!options_.echo_callback) j.request.erase("callback_url");
   entry["id"] = json::string(j.id);
   recent_creates_.push_back(now);
   order_.push_back(j.id);

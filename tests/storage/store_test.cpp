@@ -18,7 +18,9 @@
 #include "storage/sqlite/backup.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
+#include "storage/sqlite/reads.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
+#include "storage/sqlite/writes.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace relay {
@@ -635,6 +637,35 @@ TEST(group_commit, a_full_disk_fails_the_whole_transaction_and_nothing_of_it_sta
   EXPECT_FALSE(ends[1]);
   EXPECT_TRUE(ends[3]) << "it recovers by itself";
   EXPECT_EQ(rows.text(0), expected) << "what was said to have failed is there, or the other way round";
+}
+
+// What is read again and again, and what the writer does, must not grow with the table.
+TEST(queries, none_reads_the_whole_table) {
+  test::temp_dir dir;
+  auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
+  ASSERT_TRUE(d);
+  ASSERT_TRUE(sqlite::migrate(*d));
+  const sqlite::read_statements reads(*d);
+  const sqlite::write_statements writes(*d);
+  std::vector<std::string> queries;
+  for (sqlite3_stmt* s = sqlite3_next_stmt(d->handle(), nullptr); s != nullptr;
+       s = sqlite3_next_stmt(d->handle(), s)) {
+    const std::string sql = sqlite3_sql(s);
+    const bool for_the_operator = sql.find("?1='' OR status") != std::string::npos;
+    if (!for_the_operator) queries.push_back(sql);
+  }
+  ASSERT_GT(queries.size(), 30u);
+  for (const std::string& sql : queries) {
+    auto s = d->prepare(("EXPLAIN QUERY PLAN " + sql).c_str());
+    for (;;) {
+      const auto row = s.step();
+      ASSERT_TRUE(row);
+      if (!*row) break;
+      const std::string step(s.text(3));
+      const bool whole_table = step.starts_with("SCAN task") && step.find("USING") == std::string::npos;
+      EXPECT_FALSE(whole_table || step.find("TEMP B-TREE") != std::string::npos) << step << " in " << sql;
+    }
+  }
 }
 
 TEST(migrations, a_database_of_the_first_release_is_brought_up_to_date) {

@@ -32,7 +32,10 @@ std::uint16_t free_port() {
 
 child_relay::child_relay(const temp_dir& dir, std::uint16_t port, const std::string& upstream_url,
                          const std::string& more)
-    : port_(port), config_(dir.file("relay.toml")), database_(dir.file("relay.db")), log_(dir.file("relay.log")) {
+    : port_(port),
+      config_(dir.file("relay.toml")),
+      database_(dir.file("relay.db")),
+      log_(dir.file("relay.log")) {
   std::ofstream out(config_);
   out << "[server]\nlisten = \"127.0.0.1:" << port << "\"\npublic_url = \"http://127.0.0.1:" << port
       << "\"\nshutdown_grace_ms = 3000\nsubmit_wait_ms = 2000\n"

@@ -21,10 +21,12 @@ std::uint16_t free_port();
 class child_relay {
  public:
   /// Writes the configuration; `more` is TOML that comes after it, and so ends in the [[upstream]] section.
-  child_relay(const temp_dir& dir, std::uint16_t port, const std::string& upstream_url, const std::string& more = {});
+  child_relay(const temp_dir& dir, std::uint16_t port, const std::string& upstream_url,
+              const std::string& more = {});
   ~child_relay();
 
-  /// Starts the program, and waits until it listens. `fault`: see luma-relay-faulty. False: it has ended first.
+  /// Starts the program, and waits until it listens. `fault`: see luma-relay-faulty. False: it has ended
+  /// first.
   bool start(const std::string& fault = {});
   /// kill -9.
   void kill();
