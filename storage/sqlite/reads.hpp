@@ -10,9 +10,9 @@ namespace relay::sqlite {
 struct read_statements {
   explicit read_statements(db& d);
 
-  statement find, list, load, browse, ambiguous, due_submit, due_reconcile, next_submit, next_reconcile, due_polls,
-      next_poll, polled, due_callbacks, next_callback, in_state, count, count_ambiguous, count_overdue,
-      count_owed, open_at, holds, claimed, repeated, tokens, token_by_id;
+  statement find, list, load, browse, ambiguous, due_submit, due_reconcile, next_submit, next_reconcile,
+      due_polls, next_poll, polled, due_callbacks, next_callback, in_state, count, count_ambiguous,
+      count_overdue, count_owed, open_at, holds, claimed, repeated, tokens, token_by_id;
 };
 
 }  // namespace relay::sqlite

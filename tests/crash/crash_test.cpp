@@ -80,7 +80,7 @@ int setting(const char* name, int otherwise) {
 }
 
 TEST(crash, loop) {
-  const int kills = setting("RELAY_KILLS", 50);
+  const int kills = setting("RELAY_KILLS", RELAY_SHORT_KILLS);
   temp_dir dir;
   sim::options o;
   o.queued_for = milliseconds(30);
@@ -230,6 +230,13 @@ TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
     receiver hook;
     child_relay relay(dir, free_port(), sim.url());
     const std::string token = relay.command("token create --name one");
+    // A job from before: by it the upstream's list shows that it echoes markers, so absence can be proven.
+    ASSERT_TRUE(relay.start()) << where << relay.log_tail();
+    const std::string before(text_of(
+        client(relay.port(), token).post(generations, R"({"prompt":"a job from before"})").json().as_object(),
+        "id"));
+    settle(relay, std::chrono::seconds(20));
+    relay.kill();
     // Whatever the relay has written before is not the job: its first own commit is the clean-up at the
     // start.
     const std::string number = std::string(GetParam()) == "committed, not told" ? "3 " : "1 ";
@@ -249,7 +256,7 @@ TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
     const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (relay.running() && std::chrono::steady_clock::now() < give_up) {
       const auto all = tasks_in(relay.database());
-      if (!at_the_stop && !all.empty() && std::ranges::all_of(all, [](const row& r) {
+      if (!at_the_stop && all.size() > 1 && std::ranges::all_of(all, [](const row& r) {
             return (r.state == "completed" || r.state == "failed") && r.callbacks.empty();
           })) {
         break;
@@ -263,12 +270,12 @@ TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
       EXPECT_TRUE(r.state == "completed" || r.state == "failed")
           << where << ": " << r.state << relay.log_tail();
       EXPECT_EQ(r.callbacks, "") << where;
-      EXPECT_EQ(r.state, way.created > 0 ? "completed" : "failed") << where << relay.log_tail();
       found = found || r.id == acknowledged;
     }
     EXPECT_TRUE(found) << where << ": acknowledged and lost";
     int jobs = 0;
     for (const auto& [id, b] : purchases(sim.log())) {
+      if (id == before) continue;
       EXPECT_LE(b.jobs, 1) << where << ": bought twice";
       jobs += b.jobs;
       if (way.created > 0) {
@@ -276,8 +283,10 @@ TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
       }
     }
     EXPECT_LE(jobs, 1) << where;
-    if (!all.empty()) {
-      EXPECT_EQ(jobs, way.created) << where;
+    for (const row& r : all) {
+      if (r.id == before) continue;
+      EXPECT_EQ(r.state, way.created > 0 ? "completed" : "failed") << where << relay.log_tail();
+      EXPECT_EQ(jobs, way.created) << where << relay.log_tail();
     }
   }
 }

@@ -5,11 +5,8 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
-#include <condition_variable>
-#include <deque>
 #include <fstream>
 #include <latch>
-#include <mutex>
 #include <set>
 
 #include "common/id.hpp"
@@ -21,33 +18,11 @@
 #include "storage/sqlite/reads.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 #include "storage/sqlite/writes.hpp"
+#include "tests/support/inbox.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace relay {
 namespace {
-
-// The loop thread's queue, without a loop: this thread runs what the store posts.
-class inbox {
- public:
-  void post(std::move_only_function<void()> f) {
-    const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(f));
-    wake_.notify_one();
-  }
-  void run_one() {
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [this] { return !queue_.empty(); });
-    auto f = std::move(queue_.front());
-    queue_.pop_front();
-    lock.unlock();
-    f();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::move_only_function<void()>> queue_;
-};
 
 class store_test : public ::testing::TestWithParam<std::size_t> {
  protected:
@@ -114,7 +89,7 @@ class store_test : public ::testing::TestWithParam<std::size_t> {
   }
 
   test::temp_dir dir_;
-  inbox inbox_;
+  test::inbox inbox_;
   std::vector<task> saved_;
   std::vector<std::string> warned_;
   std::size_t queue_limit_ = 1000;
@@ -603,7 +578,7 @@ TEST(group_commit, a_full_disk_fails_the_whole_transaction_and_nothing_of_it_sta
     std::string sql_text;
     std::vector<bool>& ends;
   };
-  inbox in;
+  test::inbox in;
   store_hooks hooks;
   hooks.post = [&in](std::move_only_function<void()> f) { in.post(std::move(f)); };
   std::vector<bool> ends;
@@ -701,7 +676,7 @@ TEST(backup, is_a_whole_database_of_its_own) {
   test::temp_dir dir;
   sqlite_options options;
   options.path = dir.file("a.db");
-  inbox in;
+  test::inbox in;
   store_hooks hooks;
   hooks.post = [&in](std::move_only_function<void()> f) { in.post(std::move(f)); };
   auto opened = open_sqlite_store(options, std::move(hooks));
