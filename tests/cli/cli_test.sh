@@ -42,7 +42,8 @@ TOML
 printf '[server]\nlissten = "x"\nsubmit_wait_ms = -1\n[[upstream]]\nname = "a"\n' >bad.toml
 
 run 0 "$relay" --help; has out "check-config"; has out "serve"
-for sub in serve check-config token "token create" "token list" "token revoke"; do
+for sub in serve check-config token "token create" "token list" "token revoke" "token webhook-secret" \
+  task "task list" "task show" "task cancel-pending" "task retry-callback" backup; do
   # shellcheck disable=SC2086
   run 0 "$relay" $sub --help; has out "Usage"
 done
@@ -80,6 +81,34 @@ run 0 "$relay" token create --config good.toml --name two; two=$(cat out)
 [ "$(status "$two")" = 200 ] || fail "a token made while it runs is refused"
 run 0 "$relay" token revoke --config good.toml two; has err "refused from now on"
 [ "$(status "$two")" = 401 ] || fail "a revoked token is accepted"
+run 0 "$relay" token webhook-secret --config good.toml one; has out whsec_; has err "Standard Webhooks"; cp out secret
+run 0 "$relay" token webhook-secret --config good.toml one; cmp -s out secret || fail "the secret changed by itself"
+run 0 "$relay" token webhook-secret --config good.toml one --rotate; ! cmp -s out secret || fail "the secret did not change"
+run 1 "$relay" token webhook-secret --config good.toml nobody; has err "no token named"
+
+# A job that nobody takes, with a prompt that would like to write to the terminal.
+made=$(curl -s -H "Authorization: Bearer $one" "http://127.0.0.1:$port/dream-machine/v1/generations" \
+  -d '{"prompt":"red \u001b[31m cat","callback_url":"https://example.com/hook?token=client-secret"}')
+id=$(sed -n 's/.*"id":"\([^"]*\)".*/\1/p' <<<"$made")
+run 0 "$relay" task list --config good.toml; has out "$id"; has out pending; has out one
+run 0 "$relay" task list --config good.toml --state completed; has err "no such task"
+run 1 "$relay" task list --config good.toml --state dancing; has err "must be pending"
+run 1 "$relay" task list --config good.toml --token nobody; has err "no token named"
+run 0 "$relay" task show --config good.toml "$id"; has out "state: pending"; has out '\x1b[31m'; hasnt out $'\x1b'
+run 0 "$relay" task show --config good.toml "$id" --json; has out '"state":"pending"'
+run 1 "$relay" task show --config good.toml nothing; has err "no task nothing"
+run 1 "$relay" task retry-callback --config good.toml "$id"; has err "no callback to send"
+for _ in $(seq 50); do "$relay" task cancel-pending --config good.toml "$id" >out 2>err && break; sleep 0.05; done
+has err "is cancelled"
+run 0 "$relay" task list --config good.toml --state failed --token one; has out "Cancelled by the operator"
+run 1 "$relay" task cancel-pending --config good.toml "$id"; has err "only a pending one"
+
+run 0 "$relay" backup --config good.toml copy.db; has err "checked copy"; has err "To restore it"
+run 1 "$relay" backup --config good.toml copy.db; has err "exists already"
+run 1 "$relay" backup --config good.toml /nowhere/copy.db; has err "no backup was made"
+[ "$(stat -c %a copy.db)" = 600 ] || fail "the backup is readable by others"
+LUMA_RELAY_STORAGE_PATH=$dir/copy.db run 0 "$relay" task list --config good.toml; has out "$id"
+
 run 1 "$relay" serve --config good.toml; has err "another luma-relay uses this database"
 [ "$(stat -c %a relay.db)" = 600 ] || fail "the database is readable by others"
 [ "$(stat -c %a relay.db.sock)" = 700 ] || fail "the admin socket is open to others"
@@ -89,6 +118,7 @@ server=
 grep -q "stopped" server.log || fail "no word of the stop in the log"
 ! grep -q luma-very-secret server.log || fail "the upstream's key is in the log"
 ! grep -q "$one" server.log || fail "a token is in the log"
+! grep -q client-secret server.log || fail "the query of a callback URL is in the log"
 run 0 "$relay" token list --config good.toml; has out two
 
 # An occupied port.

@@ -102,7 +102,8 @@ outcome cut_power(const std::string& synchronous, int cuts) {
     }
     // The newest are the ones at risk; of the old ones a sample.
     for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 60); ++i) {
-      const std::string& id = i < 40 ? order[order.size() - 1 - i % order.size()] : order[random() % order.size()];
+      const std::string& id =
+          i < 40 ? order[order.size() - 1 - i % order.size()] : order[random() % order.size()];
       const auto found = (*left)->load(id);
       ++out.acknowledged;
       out.lost += !found || !*found || (*found)->revision < known[id].revision ||
@@ -116,8 +117,9 @@ outcome cut_power(const std::string& synchronous, int cuts) {
 
 TEST(power_loss, takes_nothing_that_was_acknowledged) {
   const outcome o = cut_power("FULL", setting("RELAY_CUTS", 300));
-  std::printf("%d cuts, %d acknowledged rows looked for, %d lost, %d databases unreadable, %lld syncs\n", o.cuts,
-              o.acknowledged, o.lost, o.unreadable, static_cast<long long>(test::forgetful_vfs::syncs()));
+  std::printf("%d cuts, %d acknowledged rows looked for, %d lost, %d databases unreadable, %lld syncs\n",
+              o.cuts, o.acknowledged, o.lost, o.unreadable,
+              static_cast<long long>(test::forgetful_vfs::syncs()));
   EXPECT_EQ(o.lost, 0);
   EXPECT_EQ(o.unreadable, 0);
 }
@@ -125,8 +127,8 @@ TEST(power_loss, takes_nothing_that_was_acknowledged) {
 // The same harness, with a setting that is known to lose commits: it must see that.
 TEST(power_loss, is_seen_by_this_harness_with_less_than_full_synchronisation) {
   const outcome o = cut_power("NORMAL", 60);
-  std::printf("with synchronous=NORMAL: %d cuts, %d acknowledged rows looked for, %d lost\n", o.cuts, o.acknowledged,
-              o.lost);
+  std::printf("with synchronous=NORMAL: %d cuts, %d acknowledged rows looked for, %d lost\n", o.cuts,
+              o.acknowledged, o.lost);
   EXPECT_GT(o.lost, 0);
 }
 

@@ -20,15 +20,15 @@ constexpr std::size_t sector = 512;
 struct image {
   std::string durable;
   struct change {
-    std::int64_t at;    // -1: cut to `size`
+    std::int64_t at;  // -1: cut to `size`
     std::string bytes;
     std::int64_t size;
   };
   std::vector<change> since;
 };
 
-std::mutex mutex;                       // guards the two below
-std::map<std::string, image> images;    // by path
+std::mutex mutex;                     // guards the two below
+std::map<std::string, image> images;  // by path
 std::int64_t synced = 0;
 sqlite3_vfs* real = nullptr;
 
@@ -65,7 +65,8 @@ int x_read(sqlite3_file* f, void* to, int n, sqlite3_int64 at) {
 int x_write(sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
   if (of(f)->kept) {
     const std::lock_guard lock(mutex);
-    images[of(f)->path].since.push_back({at, std::string(static_cast<const char*>(from), static_cast<std::size_t>(n)), 0});
+    images[of(f)->path].since.push_back(
+        {at, std::string(static_cast<const char*>(from), static_cast<std::size_t>(n)), 0});
   }
   return inner(f)->pMethods->xWrite(inner(f), from, n, at);
 }
@@ -121,9 +122,10 @@ int x_shm_unmap(sqlite3_file* f, int remove) {
   return inner(f)->pMethods->xShmUnmap(inner(f), remove);
 }
 
-const sqlite3_io_methods methods = {2,         x_close, x_read,   x_write,  x_truncate, x_sync,    x_file_size,
-                                    x_lock,    x_unlock, x_check,  x_control, x_sector,   x_device,  x_shm_map,
-                                    x_shm_lock, x_shm_barrier, x_shm_unmap, nullptr, nullptr};
+const sqlite3_io_methods methods = {2,           x_close,   x_read,     x_write,       x_truncate,  x_sync,
+                                    x_file_size, x_lock,    x_unlock,   x_check,       x_control,   x_sector,
+                                    x_device,    x_shm_map, x_shm_lock, x_shm_barrier, x_shm_unmap, nullptr,
+                                    nullptr};
 
 int x_open(sqlite3_vfs*, const char* name, sqlite3_file* f, int flags, int* out) {
   file* mine = of(f);

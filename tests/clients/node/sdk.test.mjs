@@ -3,66 +3,19 @@
 //   RELAY_BIN=build/release/bin node --test sdk.test.mjs
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { connect as connectTcp, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import Newest from 'lumaai';
 import Legacy from 'lumaai-legacy';
+import { simulatorLog, startPair, stopAll } from './support.mjs';
 
-const bin = process.env.RELAY_BIN ?? 'build/release/bin';
-const dir = mkdtempSync(join(tmpdir(), 'luma-relay-sdk-'));
-const running = [];
-let base, token, sim;
-
-// Starts a program and waits for the line that tells its port.
-function start(program, args, pattern) {
-  const child = spawn(join(bin, program), args);
-  running.push(child);
-  let seen = '';
-  return new Promise((resolve, reject) => {
-    const look = (chunk) => {
-      seen += chunk;
-      const found = seen.match(pattern);
-      if (found) resolve(found[1]);
-    };
-    child.stdout.on('data', look);
-    child.stderr.on('data', look);
-    child.on('exit', (code) => reject(new Error(`${program} ended with ${code}: ${seen}`)));
-  });
-}
+let base, token, sim, port;
 
 before(async () => {
-  sim = await start('luma-sim', ['--listen', '127.0.0.1:0', '--step-per-poll'], /(http:\/\/127\.0\.0\.1:\d+)/);
-  const config = join(dir, 'relay.toml');
-  writeFileSync(config, `
-[server]
-listen = "127.0.0.1:0"
-[storage]
-path = "${join(dir, 'relay.db')}"
-[admin]
-listen = ""
-[poll]
-interval_ms = 20
-[[upstream]]
-name = "sim"
-url = "${sim}/dream-machine/v1"
-key = "luma-sim-key"
-`);
-  token = execFileSync(join(bin, 'luma-relay'), ['token', 'create', '--config', config, '--name', 'sdk'], { stdio: ['ignore', 'pipe', 'ignore'] })
-    .toString().trim();
-  const port = await start('luma-relay', ['serve', '--config', config], /listening on 127\.0\.0\.1:(\d+)/);
-  base = `http://127.0.0.1:${port}/dream-machine/v1`;
+  ({ base, token, sim, port } = await startPair());
 });
 
-after(() => {
-  for (const child of running) {
-    child.removeAllListeners('exit');
-    child.kill('SIGTERM');
-  }
-  rmSync(dir, { recursive: true, force: true });
-});
+after(stopAll);
 
 async function untilDone(client, id) {
   const states = [];
@@ -147,9 +100,49 @@ test('newest: an image', async () => {
   assert.ok(generation.assets.image.endsWith('.jpg'));
 });
 
+// A gate between the SDK and the relay: the first `drops` answers are cut off after the relay has given them.
+async function gate(drops) {
+  let left = drops;
+  let answers = 0;
+  const server = createServer((near) => {
+    const far = connectTcp(port, '127.0.0.1');
+    near.pipe(far);
+    far.on('data', (bytes) => {
+      ++answers;
+      if (left > 0) {
+        --left;
+        near.resetAndDestroy();
+        far.destroy();
+      } else {
+        near.write(bytes);
+      }
+    });
+    far.on('end', () => near.end());
+    for (const socket of [near, far]) socket.on('error', () => {});
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${server.address().port}/dream-machine/v1`, answers: () => answers, close: () => server.close() };
+}
+
+let retried = 0;
+for (const [name, { SDK, create }] of Object.entries(versions)) {
+  test(`${name}: answers that are lost on the way, and the SDK asks again: one job`, async () => {
+    const lossy = await gate(2);
+    const client = new SDK({ authToken: token, baseURL: lossy.url, maxRetries: 3 });
+    const made = await create(client, { prompt: `retried by ${name}` });
+    lossy.close();
+    assert.equal(lossy.answers(), 3, 'the relay answered three times');
+    const { generation } = await untilDone(new SDK({ authToken: token, baseURL: base }), made.id);
+    assert.equal(generation.state, 'completed');
+    const bought = (await simulatorLog(sim)).creates.filter((c) => c.body.prompt === `retried by ${name}`);
+    assert.equal(bought.length, 1);
+    ++retried;
+  });
+}
+
 test('nothing was created twice', async () => {
-  const log = await (await fetch(`${sim}/_sim/log`)).json();
+  const log = await simulatorLog(sim);
   const prompts = log.creates.map((c) => c.body.prompt);
   assert.equal(log.refused, 0);
-  assert.equal(log.created, 9, prompts.join(' | '));
+  assert.equal(log.created, 9 + retried, prompts.join(' | '));
 });
