@@ -74,6 +74,16 @@ std::vector<row> settle(child_relay& relay, std::chrono::seconds at_most) {
   }
 }
 
+// Why tasks failed, and how many.
+std::string reasons_in(const std::string& database) {
+  auto d = sqlite::db::open(database, sqlite::role::reader);
+  EXPECT_TRUE(d);
+  auto s = d->prepare("SELECT fail_reason,count(*) FROM task WHERE status='failed' GROUP BY 1");
+  std::string out;
+  while (s.step().value_or(false)) out += std::to_string(s.integer(1)) + " " + std::string(s.text(0)) + "\n";
+  return out;
+}
+
 int setting(const char* name, int otherwise) {
   const char* text = std::getenv(name);
   return text != nullptr ? std::atoi(text) : otherwise;
@@ -184,7 +194,7 @@ TEST(crash, loop) {
   EXPECT_GT(acknowledged.size(), static_cast<std::size_t>(kills));
   EXPECT_EQ(lost, 0);
   EXPECT_EQ(duplicates, 0);
-  EXPECT_EQ(orphans, 0);
+  EXPECT_EQ(orphans, 0) << reasons_in(relay.database());
   EXPECT_EQ(unfinished, 0) << relay.log_tail();
   EXPECT_EQ(two_for_a_key, 0);
   EXPECT_EQ(callbacks_missing, 0);
