@@ -162,11 +162,12 @@ struct step {
 
   bool operator()(const event::lookup_failed& e) const {
     if (!is_ambiguous(t)) return false;
-    if (e.for_good || now >= t.ambiguous_at + p.reconcile_for) return not_found(false);
+    // The time may have passed while nobody looked: a few looks it must have been.
+    constexpr int few = 3;
+    if (e.for_good || (now >= t.ambiguous_at + p.reconcile_for && t.misses >= few)) return not_found(false);
     const milliseconds delay =
         std::max(e.retry_after, backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter));
-    t.next_reconcile_at =
-        std::max(now + e.retry_after, std::min(now + delay, t.ambiguous_at + p.reconcile_for));
+    t.next_reconcile_at = now + delay;
     return true;
   }
 

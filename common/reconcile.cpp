@@ -88,8 +88,7 @@ bool listing::shows_requests(timestamp since) const {
 
 void listing::add(std::vector<listed_job> page) {
   for (listed_job& j : page) {
-    const bool seen = std::ranges::any_of(jobs, [&](const listed_job& k) { return k.said.id == j.said.id; });
-    if (!seen) jobs.push_back(std::move(j));
+    if (ids_.insert(j.said.id).second) jobs.push_back(std::move(j));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "common/lifecycle.hpp"
@@ -46,6 +47,8 @@ struct listing {
   bool shows_requests(timestamp since) const;
   /// A page more; jobs that have moved on from an earlier page are not taken twice.
   void add(std::vector<listed_job> page);
+
+  std::unordered_set<std::string> ids_{};  // of what add() took
 };
 
 /// Clocks of the two sides may differ by this much.

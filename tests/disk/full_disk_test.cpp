@@ -1,5 +1,6 @@
-// The disk fills up under load: what was acknowledged is not lost, questions are answered, new jobs are refused, and
-// when there is room again it goes on by itself. Run by full_disk.sh, with SMALL_DISK a file system of its own.
+// The disk fills up under load: what was acknowledged is not lost, questions are answered, new jobs are
+// refused, and when there is room again it goes on by itself. Run by full_disk.sh, with SMALL_DISK a file
+// system of its own.
 
 #include <gtest/gtest.h>
 #include <sys/statvfs.h>
@@ -19,7 +20,7 @@ namespace {
 const std::string generations = "/dream-machine/v1/generations";
 
 std::int64_t room_in(const std::string& folder) {
-  struct statvfs s {};
+  struct statvfs s{};
   EXPECT_EQ(::statvfs(folder.c_str(), &s), 0);
   return static_cast<std::int64_t>(s.f_bavail) * static_cast<std::int64_t>(s.f_frsize);
 }
@@ -28,7 +29,8 @@ std::int64_t room_in(const std::string& folder) {
 void fill(const std::string& folder, std::int64_t leave) {
   std::ofstream out(folder + "/filler", std::ios::binary | std::ios::app);
   const std::string block(4096, 'f');
-  while (room_in(folder) > leave && out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+  while (room_in(folder) > leave &&
+         out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
   }
 }
 
@@ -115,7 +117,8 @@ TEST_F(full_disk, nothing_that_was_acknowledged_is_lost) {
     }
     std::filesystem::remove(folder + "/filler");
     const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (c.post(generations, R"({"prompt":"abc"})").status != 201 && std::chrono::steady_clock::now() < give_up) {
+    while (c.post(generations, R"({"prompt":"abc"})").status != 201 &&
+           std::chrono::steady_clock::now() < give_up) {
     }
     EXPECT_EQ(c.post(generations, R"({"prompt":"abc"})").status, 201) << "it recovers by itself";
     // And what was acknowledged comes to its end.
