@@ -22,6 +22,7 @@ dim() { printf '\033[2m%s\033[0m\n' "$*"; }
 cat >"$dir/relay.toml" <<TOML
 [server]
 listen = "127.0.0.1:$port"
+public_url = "http://127.0.0.1:$port"
 [storage]
 path = "$dir/relay.db"
 [admin]
