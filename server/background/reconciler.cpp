@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t batch = 1'000;  // tasks looked for at once
 constexpr std::int64_t most_submitting = 10'000;
 constexpr std::size_t page_size = 100;
-constexpr std::size_t most_pages = 50;
+constexpr std::size_t most_pages = 100;
 
 }  // namespace
 
@@ -86,12 +86,11 @@ awaitable<> reconciler::look(std::string upstream_name, std::vector<task> due) {
   alarm_.nudge();
 }
 
-// As many pages as it takes to reach back past the oldest attempt, or to find every marked job.
-awaitable<result<listing>> reconciler::read_list(upstream& at, const std::vector<task>& wanted) {
+// As many pages as it takes to reach back past the oldest attempt. A job that bears a task's marker is taken
+// over as soon as it is seen, so that a long list holds up nobody who stands at its head.
+awaitable<result<listing>> reconciler::read_list(upstream& at, std::vector<task>& wanted) {
   listing seen;
   seen.asked_at = now();
-  timestamp since = seen.asked_at;
-  for (const task& t : wanted) since = std::min(since, needed_since(t));
   std::size_t offset = 0;
   for (std::size_t page = 0; page < most_pages && !seen.ended; ++page) {
     const auto started = steady_clock::now();
@@ -111,15 +110,23 @@ awaitable<result<listing>> reconciler::read_list(upstream& at, const std::vector
     const std::size_t jobs = said->jobs.size();
     // A page that is merely short proves nothing: what an upstream allows at most is not known.
     seen.ended = jobs == 0 || (said->has_more && !*said->has_more);
+    for (const listed_job& j : said->jobs) {
+      if (!is_marked(j.callback_url)) continue;
+      const auto marked = [&](const task& t) {
+        return t.marker != "" && j.callback_url.ends_with(marker_path(t));
+      };
+      const auto whose = std::ranges::find_if(wanted, marked);
+      if (whose == wanted.end()) continue;
+      const task found = *whose;
+      wanted.erase(whose);
+      const task_event e = event::found{j.said, j.reply};
+      co_await settle(found, e, at.name());
+    }
     seen.add(std::move(said->jobs));
     offset += jobs;
-    const bool all_found = std::ranges::all_of(wanted, [&](const task& t) {
-      const std::string mark = marker_path(t);
-      return !mark.empty() && std::ranges::any_of(seen.jobs, [&](const listed_job& j) {
-        return j.callback_url.ends_with(mark);
-      });
-    });
-    if (all_found || seen.covers(since)) break;
+    timestamp since = seen.asked_at;
+    for (const task& t : wanted) since = std::min(since, needed_since(t));
+    if (wanted.empty() || seen.covers(since)) break;
   }
   co_return seen;
 }

@@ -35,7 +35,7 @@ class reconciler {
  private:
   awaitable<> look(std::string upstream_name, std::vector<task> due);
   awaitable<> look_at(upstream* at, std::vector<task> due);
-  awaitable<result<listing>> read_list(upstream& at, const std::vector<task>& wanted);
+  awaitable<result<listing>> read_list(upstream& at, std::vector<task>& wanted);
   awaitable<> settle(const task& t, task_event e, std::string_view upstream_name);
 
   asio::io_context& loop_;
