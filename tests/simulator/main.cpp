@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   app.add_option("--list-lag-ms", list_lag, "How long after its creation a job is in the list")
       ->check(CLI::Range(0, 86'400'000))
       ->capture_default_str();
+  app.add_flag("--silent", o.silent, "Call no callback URLs");
   app.add_flag("--limits", o.limits, "Enforce the official limits: 10 jobs at once, 20 creates a minute");
   app.add_flag("--step-per-poll", o.by_polls, "Jobs move on with each question, not with time");
   CLI11_PARSE(app, argc, argv);

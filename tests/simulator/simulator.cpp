@@ -87,7 +87,7 @@ json::object simulator::render(const job& j) const {
 
 awaitable<http::reply> simulator::handle(http::request& r) {
   if (r.path.starts_with("/assets/")) co_return asset(r.path);
-  if (r.path.starts_with("/_sim/")) co_return log(r.path);
+  if (r.path.starts_with("/_sim/")) co_return log(r);
   if (!authorised(r)) co_return detail(401, "Invalid API key is provided");
 
   const bool station = options_.protocol == "station";
@@ -189,7 +189,7 @@ http::reply simulator::create(const http::request& r, bool& hang, const std::str
   recent_creates_.push_back(now);
   order_.push_back(j.id);
   const std::string id = j.id;
-  const bool calls_back = is_web_url(j.callback_url);
+  const bool calls_back = !options_.silent && is_web_url(j.callback_url);
   http::reply out = http::json_reply(201, render(j));
   jobs_.emplace(id, std::move(j));
   if (calls_back) {
@@ -258,12 +258,17 @@ http::reply simulator::asset(std::string_view path) {
   return out;
 }
 
-http::reply simulator::log(std::string_view path) const {
-  if (path != "/_sim/log") return detail(404, "Not Found");
+http::reply simulator::log(const http::request& r) const {
+  if (r.path != "/_sim/log") return detail(404, "Not Found");
   json::array creates;
-  for (const json::object& c : creates_) creates.emplace_back(c);
+  const bool brief = r.query == "brief";  // the numbers only
+  for (const json::object& c : creates_) {
+    if (!brief) creates.emplace_back(c);
+  }
   json::object polls;
-  for (const auto& [id, n] : polls_) polls[id] = n;
+  for (const auto& [id, n] : polls_) {
+    if (!brief) polls[id] = n;
+  }
   return http::json_reply(200, {{"created", static_cast<std::int64_t>(jobs_.size())},
                                 {"refused", refused_},
                                 {"callbacks", callbacks_},

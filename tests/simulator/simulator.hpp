@@ -36,6 +36,7 @@ struct options {
   std::string public_url;         // where its files are fetched; empty: where it listens
   std::size_t max_log = 100'000;  // entries kept of each kind
   bool echo_callback = true;      // the official API does; false: `request.callback_url` is null
+  bool silent = false;            // no callbacks
   milliseconds list_lag{0};       // a job is in the list only so long after its creation
   milliseconds poll_delay{0};     // how long an answer to a question about a job takes
 };
@@ -56,7 +57,7 @@ class simulator {
   awaitable<http::reply> fetch(std::string id);
   http::reply list(const http::request& r);
   http::reply asset(std::string_view path);
-  http::reply log(std::string_view path) const;
+  http::reply log(const http::request& r) const;
   http::reply detail(int status, std::string_view text) const;
   json::object render(const job& j) const;
   bool authorised(const http::request& r) const;
