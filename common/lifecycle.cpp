@@ -118,7 +118,9 @@ struct step {
     if (now >= t.deadline) return (*this)(event::submit_expired{});
     t.state = task_state::pending;
     if (e.whole_upstream) {
-      t.next_submit_at = std::min(t.created_at, now);
+      // It keeps its place; but if it is this task that the upstream will not have, others get a turn.
+      constexpr int turns = 3;
+      t.next_submit_at = t.attempts <= turns ? std::min(t.created_at, now) : now;
       return true;
     }
     const milliseconds delay = std::max(
@@ -152,19 +154,22 @@ struct step {
       return true;
     }
     // What the list cannot prove today it may still show: as long as it takes.
-    if (!e.proven && now < t.ambiguous_at + p.reconcile_for) {
+    if (!e.proven && p.ambiguous != on_ambiguous::resubmit && now < t.ambiguous_at + p.reconcile_for) {
       const milliseconds delay = backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter);
       t.next_reconcile_at = std::min(now + delay, t.ambiguous_at + p.reconcile_for);
       return true;
     }
-    return not_found(e.proven);
+    return not_found(
+        e.proven, "The job was not found in the upstream's list, but nothing proves that it was not created");
   }
 
   bool operator()(const event::lookup_failed& e) const {
     if (!is_ambiguous(t)) return false;
     // The time may have passed while nobody looked: a few looks it must have been.
     constexpr int few = 3;
-    if (e.for_good || (now >= t.ambiguous_at + p.reconcile_for && t.misses >= few)) return not_found(false);
+    if (e.for_good) return not_found(false, "This upstream has no list in which the job could be looked for");
+    if (now >= t.ambiguous_at + p.reconcile_for && t.misses >= few)
+      return not_found(false, "The upstream's list, in which the job could be looked for, could not be read");
     const milliseconds delay =
         std::max(e.retry_after, backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter));
     t.next_reconcile_at = now + delay;
@@ -172,22 +177,21 @@ struct step {
   }
 
   // Rule M2: not found is not the same as not created.
-  bool not_found(bool proven) const {
+  bool not_found(bool proven, std::string_view why) const {
+    constexpr std::string_view lost = "The upstream's answer to the submission was lost. ";
     if (p.ambiguous == on_ambiguous::resubmit || (p.ambiguous == on_ambiguous::prove && proven)) {
       t.ambiguous_at = t.next_reconcile_at = never;
-      if (now >= t.deadline) return (*this)(event::submit_expired{});
+      if (now >= t.deadline) {
+        fail_task(t, std::string(lost) + "The time in which it could have been submitted again is over", now);
+        return true;
+      }
       t.state = task_state::pending;
       t.misses = 0;
       t.next_submit_at = now;
       return true;
     }
-    fail_task(t,
-              proven
-                  ? "The upstream's answer to the submission was lost and the job is not there; this relay "
-                    "is set up not to submit such a job again"
-                  : "The upstream's answer to the submission was lost. The job was not found there, but "
-                    "nothing proves that it was not created, so it was not submitted again",
-              now);
+    if (proven) why = "The job is not there, and this relay is set up not to submit such a job again";
+    fail_task(t, std::string(lost).append(why).append(proven ? "" : ", so it was not submitted again"), now);
     return true;
   }
 
@@ -200,7 +204,10 @@ struct step {
 
   bool operator()(const event::cancelled&) const {
     if (t.state != task_state::pending) return false;
-    fail_task(t, "Cancelled by the operator before it was submitted", now);
+    fail_task(t,
+              t.attempts == 0 ? "Cancelled by the operator before it was submitted"
+                              : "Cancelled by the operator while it waited to be submitted again",
+              now);
     return true;
   }
 
@@ -254,6 +261,7 @@ struct step {
     t.callback_problem = e.problem;
     if (e.gone) {
       t.callback_stopped = true;
+      t.callbacks_done += static_cast<int>(t.owed.size());  // ids of messages are not used twice
       t.owed.clear();
       t.callback_attempts = 0;
       t.next_callback_at = never;

@@ -106,7 +106,7 @@ task_event look_for(const suspicion& s, const listing& seen, std::span<const sus
   }
   // With a marker, and a list that echoes it, a job without it is somebody else's.
   const bool marked = !mark.empty() && echoes;
-  if (!marked) {
+  if (!marked && !s.sent.body.empty()) {
     const json::object sent = fields_of(s.sent);
     const listed_job* candidate = nullptr;
     bool several = std::ranges::any_of(
@@ -119,8 +119,8 @@ task_event look_for(const suspicion& s, const listing& seen, std::span<const sus
     }
     if (candidate != nullptr && !several) return event::found{candidate->said, candidate->reply};
   }
-  return event::absent{seen.asked_at,
-                       marked && seen.covers(needed_since(s.of)) && seen.shows_requests(needed_since(s.of))};
+  return event::absent{seen.asked_at, marked && seen.echoes() && seen.covers(needed_since(s.of)) &&
+                                          seen.shows_requests(needed_since(s.of))};
 }
 
 }  // namespace relay

@@ -181,21 +181,24 @@ const field table[] = {
      AT(submit.on_ambiguous),
      "When a create's answer was lost and the job is not in the upstream's list: \"prove\" submits again "
      "only "
-     "if the list proves that it is not there, \"fail\" never, \"resubmit\" always: it may be bought twice.",
+     "if the list proves that it is not there, which needs server.public_url; \"fail\" never; \"resubmit\" "
+     "always: it "
+     "may be bought twice.",
      0,
      0,
      {"prove", "fail", "resubmit"}},
     {"submit",
      "settle_ms",
      AT(submit.settle),
-     "A job that the list does not show this long after its answer was lost does not exist.",
+     "How long after its answer was lost a job may take to show in the upstream's list; only then does the "
+     "list prove anything.",
      0,
      hour,
      {}},
     {"submit",
      "reconcile_deadline_ms",
      AT(submit.reconcile_deadline),
-     "How long an upstream whose list cannot be read is asked for it.",
+     "How long a job is looked for when the list cannot be read, or proves nothing.",
      0,
      day,
      {}},

@@ -109,10 +109,14 @@ json::object list_tasks(store& s, const json::object& o) {
   task_filter filter;
   if (const auto state = text_of(o, "state"); state == "ambiguous") {
     filter.ambiguous = true;
+  } else if (state == "undelivered") {
+    filter.undelivered = true;
   } else if (!state.empty()) {
     filter.state = task_state_from(state);
     if (!filter.state) {
-      return failure("--state must be pending, submitting, ambiguous, queued, dreaming, completed or failed");
+      return failure(
+          "--state must be pending, submitting, ambiguous, queued, dreaming, completed, failed or "
+          "undelivered");
     }
   }
   if (const auto name = text_of(o, "token"); !name.empty()) {
@@ -190,7 +194,7 @@ awaitable<json::object> with_task(store& s, std::string_view command, std::strin
     if (!tokens) co_return failure(tokens.error().log.text);
     co_return show_task(**t, *tokens);
   }
-  const std::string state(name_of((*t)->state));
+  const std::string state(is_ambiguous(**t) ? "ambiguous" : name_of((*t)->state));
   if (command == "task-cancel-pending") {
     co_return co_await apply(s, std::move(*t), event::cancelled{},
                              "task " + id + " is " + state + "; only a pending one can be cancelled");
@@ -200,6 +204,23 @@ awaitable<json::object> with_task(store& s, std::string_view command, std::strin
                                ", or was created without a callback_url that can be called");
 }
 
+// After a backup was restored: what it holds as pending may have been submitted since.
+awaitable<json::object> cancel_all_pending(store& s) {
+  std::int64_t cancelled = 0;
+  for (;;) {
+    const auto some = s.in_state(task_state::pending, 500);
+    if (!some) co_return failure(some.error().log.text);
+    std::int64_t done = 0;
+    for (const task& t : *some) {
+      auto written = co_await save(s, advance(t, event::cancelled{}, now(), {}, 0));
+      if (!written && written.error().code != errc::conflict) co_return failure(written.error().log.text);
+      done += written.has_value();
+    }
+    cancelled += done;
+    if (done == 0) co_return json::object{{"ok", true}, {"cancelled", cancelled}};
+  }
+}
+
 }  // namespace
 
 awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request) {
@@ -207,6 +228,7 @@ awaitable<json::object> run_admin_command(store& s, token_registry& registry, js
   const std::string_view command = o != nullptr ? text_of(*o, "command") : std::string_view{};
   if (command == "token-list") co_return list_tokens(s);
   if (command == "task-list") co_return list_tasks(s, *o);
+  if (command == "task-cancel-all-pending") co_return co_await cancel_all_pending(s);
   if (command == "task-show" || command == "task-cancel-pending" || command == "task-retry-callback") {
     std::string id(text_of(*o, "id"));
     co_return co_await with_task(s, command, std::move(id));

@@ -12,7 +12,8 @@ namespace relay {
 
 /// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke`;
 /// `webhook-secret` (`name`, `rotate`); `task-list` (`state`, `token`, `ambiguous`, `limit`); `task-show`,
-/// `task-cancel-pending`, `task-retry-callback` (`id`). A failure is `{"ok":false,"message":…}`.
+/// `task-cancel-pending`, `task-retry-callback` (`id`); `task-cancel-all-pending`. A failure is
+/// `{"ok":false,"message":…}`.
 awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request);
 
 }  // namespace relay

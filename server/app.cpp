@@ -168,9 +168,9 @@ result<void> app::start() {
     serve_public.problem = [this](const log_text& text) { log_->error("{}", text.text); };
     serve_public.log = [this](const http::access_record& a) {
       metrics_.request_done(a.of.route, a.status, std::chrono::duration<double>(a.took).count());
-      log_->info("{} {} {} {}B {}us id={} token={} from={}", a.of.method_name, loggable(a.of.target),
+      log_->info("{} {} {} {}B {}us id={} token={} task={} from={}", a.of.method_name, loggable(a.of.target),
                  a.status, a.bytes, a.took.count(), a.of.id, a.of.token_name.empty() ? "-" : a.of.token_name,
-                 a.of.peer);
+                 a.of.task_id.empty() ? "-" : a.of.task_id, a.of.peer);
     };
     http::service serve_admin;
     serve_admin.handle = [this](http::request& r) { return admin_front_->handle(r); };
@@ -241,6 +241,13 @@ awaitable<result<void>> app::recover() {
   if (*rebased > 0)
     log_->warn("the clock was set back since the last run: {} times in the schedule were too far ahead",
                *rebased);
+  if (const auto counts = store_->count_by_state()) {
+    std::string found;
+    for (const state_count& n : *counts)
+      found += " " + std::to_string(n.tasks) + " " + std::string(name_of(n.state));
+    if (!found.empty())
+      log_->info("jobs on disk:{}; callbacks owed for {}", found, store_->count_owed().value_or(0));
+  }
   co_return co_await dispatcher_->recover();
 }
 

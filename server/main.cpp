@@ -63,7 +63,8 @@ int main(int argc, char** argv) {
   bool as_json = false;
   CLI::App* list = with_config(task->add_subcommand("list", "Show the newest jobs of all tokens"));
   list->add_option("--state", listed.state,
-                   "Only these: pending, submitting, ambiguous, queued, dreaming, completed or failed");
+                   "Only these: pending, submitting, ambiguous, queued, dreaming, completed, failed "
+                   "or undelivered (the callback was not taken)");
   list->add_option("--token", listed.token, "Only those of the token with this name");
   list->add_option("--limit", listed.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
   list->callback([&] { status = cli::task_list(config, listed); });
@@ -74,8 +75,15 @@ int main(int argc, char** argv) {
   CLI::App* show = with_id(task->add_subcommand("show", "Show all that is known of one job"));
   show->add_flag("--json", as_json, "As one line of JSON");
   show->callback([&] { status = cli::task_show(config, id, as_json); });
-  with_id(task->add_subcommand("cancel-pending", "End a job that has not been submitted yet"))->callback([&] {
-    status = cli::task_cancel_pending(config, id);
+  CLI::App* cancel = with_config(
+      task->add_subcommand("cancel-pending", "End a job that waits to be submitted, or all of them"));
+  bool all = false;
+  cancel->add_option("id", id, "The job's id, as clients know it");
+  cancel->add_flag("--all", all, "All that wait; for a backup that was restored, before its first start");
+  cancel->require_option(1, 2);
+  cancel->callback([&] {
+    if (all == !id.empty()) throw CLI::RequiredError("one of ID and --all");
+    status = all ? cli::task_cancel_all_pending(config) : cli::task_cancel_pending(config, id);
   });
   with_id(task->add_subcommand("retry-callback", "Send a job's callback now, or the last one once more"))
       ->callback([&] { status = cli::task_retry_callback(config, id); });

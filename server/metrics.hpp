@@ -25,7 +25,7 @@ class metrics {
   void upstream_call(std::string_view upstream, std::string_view what, std::string_view outcome,
                      double seconds);
   void committed(std::size_t writes, double seconds);
-  /// `outcome`: "delivered" or "failed".
+  /// `outcome`: "delivered", "failed" or "given_up".
   void callback_done(std::string_view outcome);
   void set_tasks(task_state s, std::int64_t count);
   void set_ambiguous(std::int64_t tasks);
@@ -60,8 +60,6 @@ class metrics {
   prometheus::Gauge& overdue_;
   prometheus::Gauge& callbacks_owed_;
   prometheus::Gauge& disk_free_;
-  prometheus::Counter& delivered_;
-  prometheus::Counter& not_delivered_;
   std::unordered_map<std::string, timed> by_route_;     // loop thread
   std::unordered_map<std::string, timed> by_upstream_;  // loop thread
 };

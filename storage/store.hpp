@@ -85,6 +85,7 @@ struct task_filter {
   std::optional<task_state> state;
   std::optional<std::int64_t> owner;
   bool ambiguous = false;
+  bool undelivered = false;  // the last callback was not taken, or not yet
   std::int64_t limit = 50;
 };
 

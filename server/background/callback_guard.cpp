@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::chrono::seconds kept_for{30};
 constexpr std::size_t most_waiting = 256;
+constexpr std::size_t most_of_one = 4;  // half of the threads
 
 struct network_v4 {
   std::array<unsigned char, 4> start;
@@ -77,9 +78,11 @@ struct callback_guard::question {
     done.expires_at(steady_clock::time_point::max());
   }
   const std::string host;
-  std::atomic<int> wanted = 0;  // who waits; nobody: it need not be asked any more
-  steady_timer done;            // cancelled by the answer
+  std::atomic<int> wanted = 0;      // who waits; nobody: it need not be asked any more
+  steady_timer done;                // cancelled by the answer
+  std::atomic<bool> begun = false;  // a thread asks it
   bool answered = false;
+  bool skipped = false;  // nobody wanted it any more when its turn came
   steady_clock::time_point answered_at;
   boost::system::error_code ec;
   std::vector<asio::ip::address> found;
@@ -92,13 +95,18 @@ callback_guard::~callback_guard() = default;
 
 // The question about a name: one that was answered lately, one that is being asked, or a new one; null when
 // too many wait.
-std::shared_ptr<callback_guard::question> callback_guard::ask(const std::string& host) {
+std::shared_ptr<callback_guard::question> callback_guard::ask(const std::string& host, std::int64_t owner) {
   if (auto* kept = questions_.find(host)) {
     const question& q = **kept;
-    const bool usable = !q.answered || (!q.ec && steady_clock::now() - q.answered_at < kept_for);
-    if (usable) return *kept;
+    const bool usable =
+        q.answered ? !q.ec && !q.skipped && steady_clock::now() - q.answered_at < kept_for : q.wanted > 0;
+    if (usable) {
+      ++(*kept)->wanted;
+      return *kept;
+    }
   }
   auto q = std::make_shared<question>(loop_, host);
+  q->wanted = 1;
   boost::system::error_code not_literal;
   const auto literal = asio::ip::make_address(host, not_literal);
   if (!not_literal) {
@@ -107,20 +115,25 @@ std::shared_ptr<callback_guard::question> callback_guard::ask(const std::string&
     q->found.push_back(literal);
     return q;
   }
-  if (waiting_ >= most_waiting) return nullptr;
+  if (waiting_ >= most_waiting || by_owner_[owner] >= most_of_one) return nullptr;
   ++waiting_;
+  ++by_owner_[owner];
   questions_.put(host, q);
-  asio::post(names_, [this, q, &loop = loop_] {
+  asio::post(names_, [this, q, owner, &loop = loop_] {
     boost::system::error_code ec = asio::error::operation_aborted;
     std::vector<asio::ip::address> found;
-    if (q->wanted > 0) {
+    const bool wanted = q->wanted > 0;
+    if (wanted) {
+      q->begun = true;
       asio::io_context own;
       asio::ip::tcp::resolver names(own);
       const auto results = names.resolve(q->host, "", ec);
       for (const auto& entry : results) found.push_back(entry.endpoint().address());
     }
-    asio::post(loop, [this, q, ec, found = std::move(found)]() mutable {
+    asio::post(loop, [this, q, owner, wanted, ec, found = std::move(found)]() mutable {
       --waiting_;
+      if (--by_owner_[owner] == 0) by_owner_.erase(owner);
+      q->skipped = !wanted;
       q->answered = true;
       q->answered_at = steady_clock::now();
       q->ec = ec;
@@ -132,16 +145,16 @@ std::shared_ptr<callback_guard::question> callback_guard::ask(const std::string&
 }
 
 awaitable<callback_guard::answer> callback_guard::resolve(std::string host, std::uint16_t port,
+                                                          std::int64_t owner,
                                                           steady_clock::duration at_most) {
   answer out;
-  const std::shared_ptr<question> q = ask(host);
+  const std::shared_ptr<question> q = ask(host, owner);
   if (!q) {
     out.too_busy = true;
     out.problem = "too many names are being looked up";
     co_return out;
   }
   const auto end = steady_clock::now() + at_most;
-  ++q->wanted;
   while (!q->answered && !abandoned_ && steady_clock::now() < end) {
     // Each who waits has a timer for its own deadline; it wakes all, and the others wait on.
     steady_timer late(loop_.get_executor());
@@ -153,13 +166,17 @@ awaitable<callback_guard::answer> callback_guard::resolve(std::string host, std:
     co_await q->done.async_wait(as_result);
   }
   --q->wanted;
-  if (!q->answered) {
+  if (q->skipped || (!q->answered && (abandoned_ || !q->begun))) {
+    out.too_busy = true;
+    out.problem = "its name was not looked up";
+  } else if (!q->answered) {
     out.problem = "the name service did not answer in time";
   } else if (q->ec || q->found.empty()) {
     out.problem = "the name cannot be resolved: " + (q->ec ? q->ec.message() : std::string("no address"));
   } else {
     for (const asio::ip::address& a : q->found) {
       if (!allow_private_ && !is_public(a)) {
+        out.forbidden = true;
         out.problem = "it resolves to " + a.to_string() +
                       ", which is no public address; callbacks.allow_private_addresses is off";
         out.endpoints.clear();

@@ -9,6 +9,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "common/lru.hpp"
@@ -30,22 +31,26 @@ class callback_guard {
   struct answer {
     std::vector<asio::ip::tcp::endpoint> endpoints;  // all of them may be dialled
     std::string problem;                             // for the operator, when there is none
+    bool forbidden = false;                          // it resolves, but not to where callbacks may go
     bool too_busy = false;                           // the question was not asked: no fault of the host's
   };
   /// `host` is a name or an address without brackets. A good answer is kept for half a minute; those who ask
-  /// for the same name wait for one question.
-  awaitable<answer> resolve(std::string host, std::uint16_t port, steady_clock::duration at_most);
+  /// for the same name wait for one question. `owner`: the client it is asked for; nobody's names take all
+  /// threads.
+  awaitable<answer> resolve(std::string host, std::uint16_t port, std::int64_t owner,
+                            steady_clock::duration at_most);
   /// Who waits is told that there is no answer.
   void abandon();
 
  private:
   struct question;
-  std::shared_ptr<question> ask(const std::string& host);
+  std::shared_ptr<question> ask(const std::string& host, std::int64_t owner);
 
   asio::io_context& loop_;
   const bool allow_private_;
-  lru<std::shared_ptr<question>> questions_{1'000};  // asked lately, answered or not
-  std::size_t waiting_ = 0;                          // for a thread, or for its answer
+  lru<std::shared_ptr<question>> questions_{1'000};         // asked lately, answered or not
+  std::size_t waiting_ = 0;                                 // for a thread, or for its answer
+  std::unordered_map<std::int64_t, std::size_t> by_owner_;  // of these
   bool abandoned_ = false;
   asio::thread_pool names_{8};
 };

@@ -63,7 +63,7 @@ awaitable<> deliverer::run() {
   while (!stopped_) {
     const timestamp time = now();
     const bool more = hand_out(time);
-    timestamp at = time + breath;
+    timestamp at = now() + breath;
     if (!more) {
       auto next = store_.next_callback(time);
       at = next ? *next : never;
@@ -72,9 +72,9 @@ awaitable<> deliverer::run() {
   }
 }
 
-// Walks over what is due, past hosts that are busy. True: there is more to look at, from cursor_ on.
+// Walks over what is due, past hosts that are busy, until a whole round has started nothing. True: the round
+// is not over, and goes on from cursor_.
 bool deliverer::hand_out(timestamp time) {
-  bool from_the_start = cursor_.row == 0;
   for (std::int64_t looked_at = 0; looked_at < most_looked_at;) {
     auto due = store_.due_callbacks(time, cursor_, batch);
     if (!due) {
@@ -98,13 +98,13 @@ bool deliverer::hand_out(timestamp time) {
       ++state.in_flight;
       ++by_owner_[c.owner];
       telling_.insert(c.task_id);
+      started_in_round_ = true;
       auto work = tell(std::move(c), std::move(host), resting);
       asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
     }
     if (std::ssize(*due) < batch) {
       cursor_ = {};
-      if (from_the_start) return false;
-      from_the_start = true;
+      if (!std::exchange(started_in_round_, false)) return false;
     }
   }
   return true;
@@ -118,7 +118,7 @@ awaitable<> deliverer::tell(owed_callback c, std::string host, bool resting) {
     thrown = e.what();
   }
   if (!thrown.empty()) {
-    log_.error("task {}: its callback ended by an exception, it counts as not taken: {}", c.task_id, thrown);
+    log_.error("task {}: its callback ended by an exception, it is tried again: {}", c.task_id, thrown);
     steady_timer pause(loop_.get_executor());
     pause.expires_after(std::chrono::seconds(1));
     co_await pause.async_wait(as_result);
@@ -142,7 +142,17 @@ awaitable<> deliverer::tell_and_save(const std::string& task_id, const std::stri
   // While a host rests, its callbacks move on along their schedule all the same: a dead one piles nothing up.
   std::optional<task_event> outcome =
       event::delivery_failed{"the host did not answer others either; not tried", false, {}};
-  if (!resting) outcome = co_await deliver(*t, host);
+  // The last attempt is always a real one.
+  const bool last = static_cast<std::size_t>(t->callback_attempts) >= policy_.callback_retries.size();
+  if (!resting || last) {
+    std::string thrown;
+    try {
+      outcome = co_await deliver(*t, host);
+    } catch (const std::exception& e) {
+      thrown = e.what();
+    }
+    if (!thrown.empty()) outcome = event::delivery_failed{"the relay failed: " + thrown, false, {}};
+  }
   if (!outcome) co_return;  // we are stopping, or too busy: it stays due
   if (const auto* failed = std::get_if<event::delivery_failed>(&*outcome)) {
     log_.warn("task {}: callback {} (attempt {}) was not taken by {}: {}{}", t->id, message_id(*t),
@@ -166,9 +176,11 @@ awaitable<> deliverer::save_outcome(const std::string& task_id, int message, tas
     if (t) {
       if (*t == nullptr || (*t)->callbacks_done != message) co_return;
       task next = advance(**t, e, now(), policy_, random_share());
-      const bool given_up = next.owed.empty() && std::holds_alternative<event::delivery_failed>(e);
+      const auto* refused = std::get_if<event::delivery_failed>(&e);
+      const bool given_up = next.owed.empty() && refused != nullptr && !refused->gone;
       auto written = co_await save(store_, std::move(next));
       if (written && given_up) {
+        metrics_.callback_done("given_up");
         log_.error(
             "task {}: its callbacks are given up; `luma-relay task retry-callback {}` sends the last one "
             "again",
@@ -211,7 +223,9 @@ awaitable<std::optional<task_event>> deliverer::deliver(const task& t, const std
   request.append("\r\n\r\n").append(body);
 
   fault_point("callback owed, not sent");
-  const exchange x = co_await post(*to, request);
+  bool forbidden = false;
+  const exchange x = co_await post(*to, request, t.owner, forbidden);
+  if (forbidden) co_return event::delivery_failed{x.problem, true, {}};
   if (!x.answered && (deadlines_.expiring() || x.problem.empty())) {
     steady_timer pause(loop_.get_executor());
     pause.expires_after(breath * 10);
@@ -232,12 +246,14 @@ awaitable<std::optional<task_event>> deliverer::deliver(const task& t, const std
 
 // On a connection of its own, to an address that the guard has seen. Without an answer and without a problem:
 // it was not tried.
-awaitable<exchange> deliverer::post(const web_address& to, const std::string& request) {
+awaitable<exchange> deliverer::post(const web_address& to, const std::string& request, std::int64_t owner,
+                                    bool& forbidden) {
   exchange out;
   const auto until = steady_clock::now() + config_.timeout;
   std::string host = to.at.host;
-  const auto where = co_await guard_.resolve(std::move(host), to.at.port, config_.timeout / 3);
+  const auto where = co_await guard_.resolve(std::move(host), to.at.port, owner, config_.timeout / 3);
   if (where.endpoints.empty()) {
+    forbidden = where.forbidden;
     if (!where.too_busy) out.problem = where.problem;
     co_return out;
   }

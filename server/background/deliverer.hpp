@@ -51,7 +51,8 @@ class deliverer {
   awaitable<> tell(owed_callback c, std::string host, bool resting);
   awaitable<> tell_and_save(const std::string& task_id, const std::string& host, bool resting);
   awaitable<std::optional<task_event>> deliver(const task& t, const std::string& host);
-  awaitable<exchange> post(const web_address& to, const std::string& request);
+  awaitable<exchange> post(const web_address& to, const std::string& request, std::int64_t owner,
+                           bool& forbidden);
   awaitable<> save_outcome(const std::string& task_id, int message, task_event e);
 
   asio::io_context& loop_;
@@ -67,6 +68,7 @@ class deliverer {
   std::unordered_map<std::int64_t, std::size_t> by_owner_;  // deliveries in flight
   std::unordered_set<std::string> telling_;                 // ids of tasks
   callback_cursor cursor_;                                  // where the next look goes on
+  bool started_in_round_ = false;                           // of looks, from the first due to the last
   alarm alarm_;
   bool stopped_ = false;
 };

@@ -135,6 +135,7 @@ awaitable<> poller::ask_and_save(lane& l, const task& t) {
     const auto started = steady_clock::now();
     const std::string path = fetch_path(l.from->speaks(), t.upstream_id);
     const exchange x = co_await l.from->fetch(path);
+    if (!x.answered && stopped_) co_return;  // cut off by ourselves: it says nothing of the job
     outcome = classify_poll(x);
     metrics_.upstream_call(l.name, "poll", outcome.name,
                            std::chrono::duration<double>(steady_clock::now() - started).count());

@@ -141,6 +141,7 @@ awaitable<> reconciler::look_at(upstream* at, std::vector<task> due) {
     co_return;
   }
   auto seen = co_await read_list(*at, due);
+  if (!seen && stopped_) co_return;  // cut off by ourselves
   if (!seen) {
     for (const task& t : due) {
       log_.warn("task {}: {}'s list cannot be read: {}; trying again", t.id, at->name(),
@@ -190,9 +191,14 @@ awaitable<> reconciler::settle(const task& t, task_event e, std::string_view ups
     log_.warn("task {}: found in {}'s list as {}; it is followed from here", t.id, upstream_name,
               next.upstream_id);
   } else if (next.state == task_state::pending) {
-    log_.warn("task {}: {} has no such job; it is submitted again", t.id, upstream_name);
+    const auto* looked = std::get_if<event::absent>(&e);
+    log_.warn("task {}: {}; it waits to be submitted again", t.id,
+              looked != nullptr && looked->proven
+                  ? std::string(upstream_name) + "'s list proves that it is not there"
+                  : "it may or may not exist at " + std::string(upstream_name) +
+                        " (submit.on_ambiguous = \"resubmit\")");
   } else if (next.state == task_state::failed) {
-    log_.error("task {}: not found at {}: {}; it failed", t.id, upstream_name, next.fail_reason);
+    log_.error("task {}: it failed: {}", t.id, next.fail_reason);
   }
   auto written = co_await save(store_, std::move(next));
   if (!written && written.error().code != errc::conflict) throw std::runtime_error(written.error().log.text);

@@ -1,6 +1,7 @@
 #include "server/cli/admin_client.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -65,9 +66,21 @@ std::optional<json::object> ask(const std::string& config_file, const json::obje
   }
   ::umask(0077);
   auto answer = ask_server(*database, request);
+  const bool is_new = !answer && ::access(database->c_str(), F_OK) != 0;
+  if (is_new && text_of(request, "command") != "token-create") {
+    std::cerr << "luma-relay: there is no database " << *database
+              << "; is this the right --config, and the right folder?\n";
+    status = 1;
+    return std::nullopt;
+  }
   if (!answer) answer = run_here(*database, request);
   const json::value* ok = member(*answer, "ok");
-  if (ok != nullptr && ok->is_bool() && ok->get_bool()) return answer;
+  if (ok != nullptr && ok->is_bool() && ok->get_bool()) {
+    if (is_new)
+      std::cerr << "The database " << *database
+                << " is new; a relay uses it only with the same storage.path.\n";
+    return answer;
+  }
   std::cerr << "luma-relay: " << text_of(*answer, "message") << "\n";
   status = 1;
   return std::nullopt;

@@ -24,6 +24,7 @@ struct task_list_options {
 int task_list(const std::string& config_file, const task_list_options& o);
 int task_show(const std::string& config_file, const std::string& id, bool as_json);
 int task_cancel_pending(const std::string& config_file, const std::string& id);
+int task_cancel_all_pending(const std::string& config_file);
 int task_retry_callback(const std::string& config_file, const std::string& id);
 
 int backup(const std::string& config_file, const std::string& to);

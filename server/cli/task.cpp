@@ -86,7 +86,17 @@ int task_show(const std::string& config_file, const std::string& id, bool as_jso
 }
 
 int task_cancel_pending(const std::string& config_file, const std::string& id) {
-  return simple(config_file, "task-cancel-pending", id, "is cancelled; it was never submitted.");
+  return simple(config_file, "task-cancel-pending", id, "is cancelled; it will not be submitted.");
+}
+
+int task_cancel_all_pending(const std::string& config_file) {
+  int status = 0;
+  const auto answer = ask(config_file, {{"command", "task-cancel-all-pending"}}, status);
+  if (!answer) return status;
+  const json::value* n = member(*answer, "cancelled");
+  std::cerr << (n != nullptr ? json::serialize(*n) : "0")
+            << " jobs that waited to be submitted are cancelled.\n";
+  return 0;
 }
 
 int task_retry_callback(const std::string& config_file, const std::string& id) {

@@ -63,6 +63,7 @@ std::optional<milliseconds> sync_wait(const json::object& request) {
 // these waits, not their sum.
 awaitable<http::reply> tell(call& c, watch::waiter& change, task_ptr known, const json::object& request,
                             bool replayed) {
+  c.http.task_id = known->id;
   const auto started = steady_clock::now();
   const auto patience = preferred_wait(c);
   bool as_it_is = !replayed;

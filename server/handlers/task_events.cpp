@@ -120,6 +120,7 @@ http::reply stream_of(call& c, std::vector<std::string> ids, rendering how) {
       auto none = fail(errc::task_not_found, "Generation not found: no such id for this API key");
       return error_reply(none.error(), c.on.errors);
     }
+    s.reset();  // and its place
     return stream_of(c, std::move(known), how);
   }
   s->tasks = std::move(*found);

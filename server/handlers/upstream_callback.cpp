@@ -17,6 +17,7 @@ awaitable<http::reply> upstream_callback(call& c) {
     auto none = fail(errc::not_found, "There is no such callback here");
     co_return error_reply(none.error(), c.on.errors);
   }
+  c.http.task_id = (*t)->id;
   c.in.upstream_called(**t);
   co_return http::json_reply(200, {{"message", "ok"}});
 }

@@ -30,6 +30,7 @@ struct request {
   // Filled in on the way, for the access log.
   std::string_view route = "-";
   std::string token_name;
+  std::string task_id;
 
   std::string_view header(boost::beast::http::field name) const;
   /// For fields that Beast has no number for; any case.

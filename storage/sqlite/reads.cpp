@@ -11,7 +11,7 @@ read_statements::read_statements(db& d)
       load(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE task_id=?1")),
       browse(d.prepare("SELECT " RELAY_TASK_COLUMNS
                        " FROM task WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
-                       "ORDER BY id DESC LIMIT ?3")),
+                       "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3")),
       ambiguous(d.prepare("SELECT " RELAY_TASK_COLUMNS
                           " FROM task WHERE next_reconcile_at>0 AND (?1=0 OR owner=?1) "
                           "ORDER BY next_reconcile_at LIMIT ?2")),

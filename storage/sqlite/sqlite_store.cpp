@@ -128,7 +128,8 @@ class sqlite_store final : public store {
     const use guard(read_.browse);
     read_.browse.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
         .bind(2, filter.owner.value_or(0))
-        .bind(3, filter.limit);
+        .bind(3, filter.limit)
+        .bind(4, std::int64_t{filter.undelivered});
     return read_all(read_.browse);
   }
 

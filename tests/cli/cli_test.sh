@@ -61,8 +61,9 @@ LUMA_RELAY_SERVER_LISTEN=0.0.0.0:99 run 0 "$relay" check-config --config good.to
 run 0 "$relay" check-config --example; has out "[[upstream]]"
 
 # Tokens without a server.
-run 0 "$relay" token list --config good.toml; has err "There is no token yet"
-run 0 "$relay" token create --config good.toml --name one
+run 1 "$relay" token list --config good.toml; has err "there is no database"
+[ ! -e relay.db ] || fail "a question made a database"
+run 0 "$relay" token create --config good.toml --name one; has err "relay.db is new"
 [ "$(wc -l <out)" = 1 ] || fail "the token is not alone on stdout"
 has out luma-relay-; has err "shown this once"; one=$(cat out)
 run 1 "$relay" token create --config good.toml --name one; has err "already"
@@ -102,8 +103,11 @@ for _ in $(seq 50); do "$relay" task cancel-pending --config good.toml "$id" >ou
 has err "is cancelled"
 run 0 "$relay" task list --config good.toml --state failed --token one; has out "Cancelled by the operator"
 run 1 "$relay" task cancel-pending --config good.toml "$id"; has err "only a pending one"
+run 2 "$relay" task cancel-pending --config good.toml; run 2 "$relay" task cancel-pending --config good.toml --all "$id"
+run 0 "$relay" task cancel-pending --config good.toml --all; has err "jobs that waited"
+run 0 "$relay" task list --config good.toml --state undelivered
 
-run 0 "$relay" backup --config good.toml copy.db; has err "checked copy"; has err "To restore it"
+run 0 "$relay" backup --config good.toml copy.db; has err "checked copy"; has err "To restore it"; has err "cancel-pending --all"
 run 1 "$relay" backup --config good.toml copy.db; has err "exists already"
 run 1 "$relay" backup --config good.toml /nowhere/copy.db; has err "no backup was made"
 [ "$(stat -c %a copy.db)" = 600 ] || fail "the backup is readable by others"

@@ -79,7 +79,9 @@ TEST(reconcile, absence_is_proven_only_when_the_list_would_show_it) {
   const asked a(lost("a", true), R"({"prompt":"cat"})");
   const suspicion s = a.as();
   const auto jobs_until = [](int oldest) {
-    return std::vector{listed("u-3", 50, "x"), listed("u-2", oldest + 10, "x"), listed("u-1", oldest, "x")};
+    const std::string ours = relay_url + "/callbacks/01936e4f-a1b2-7000-8000-00000000000c/5-c";
+    return std::vector{listed("u-3", 50, "x", ours), listed("u-2", oldest + 10, "x"),
+                       listed("u-1", oldest, "x")};
   };
   struct {
     const char* what;
@@ -88,7 +90,8 @@ TEST(reconcile, absence_is_proven_only_when_the_list_would_show_it) {
     const char* want;
   } const table[] = {
       {"all of it", {at(100), jobs_until(20), true}, true, "proven absent"},
-      {"an empty one", {at(100), {}, true}, true, "proven absent"},
+      {"an empty one says nothing", {at(100), {}, true}, true, "absent"},
+      {"one without any of ours says nothing", {at(100), {listed("u-1", 5, "x")}, true}, true, "absent"},
       {"far enough back", {at(100), jobs_until(-70), false}, true, "proven absent"},
       {"not far enough", {at(100), jobs_until(-50), false}, true, "absent"},
       {"the upstream may not echo", {at(100), {}, true}, false, "absent"},
@@ -110,8 +113,8 @@ TEST(reconcile, absence_is_proven_only_when_the_list_would_show_it) {
   for (const auto& row : table) {
     EXPECT_EQ(verdict(look_for(s, row.seen, {&s, 1}, row.echoes, nobody)), row.want) << row.what;
   }
-  listing trimmed{at(100), {listed("u-1", 5, "x")}, true};
-  trimmed.jobs[0].said.body.erase("request");
+  listing trimmed{at(100), jobs_until(20), true};
+  trimmed.jobs[2].said.body.erase("request");
   EXPECT_EQ(verdict(look_for(s, trimmed, {&s, 1}, true, nobody)), "absent")
       << "a job that does not show its request may be it";
   const asked unmarked(lost("a", false), R"({"prompt":"cat"})");
@@ -151,7 +154,7 @@ TEST(reconcile, by_the_request_when_only_one_can_be_meant) {
   const asked marked(lost("a", true), R"({"prompt":"cat"})");
   const suspicion s = marked.as();
   EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, true, nobody)),
-            "proven absent");
+            "absent");
   EXPECT_EQ(verdict(look_for(s, {at(100), {listed("u-1", 5, "cat")}, true}, {&s, 1}, false, nobody)),
             "found u-1");
 }

@@ -93,7 +93,7 @@ const lost_answer lost[] = {
     {"set up to submit again", "#cut", true, true, "resubmit"},
     // Nothing was created.
     {"proven absent, submitted again, lost again, until its time is over", "#drop", true, true, "prove",
-     "failed No upstream could take the job", 0},
+     "failed The upstream's answer to the submission was lost. The time", 0},
     {"not proven without a marker", "#drop", false, true, "prove",
      "failed The upstream's answer to the submission", 0},
     {"not proven by an upstream that does not echo", "#drop", true, false, "prove",

@@ -95,7 +95,7 @@ TEST(pace, an_operator_cancels_what_waits) {
   } while (!answer.at("ok").as_bool() &&
            text_of(c.get(generations + "/" + id).json().as_object(), "state") == "queued");
   const json::object t = wait_for_state(c, generations + "/" + id, "failed").json().as_object();
-  EXPECT_EQ(text_of(t, "failure_reason"), "Cancelled by the operator before it was submitted");
+  EXPECT_TRUE(text_of(t, "failure_reason").starts_with("Cancelled by the operator"));
   gate.let_through();
   wait_for_state(c, generations + "/" + create(c, "another"), "completed");
   EXPECT_EQ(sim.created(), 1);
