@@ -1,4 +1,5 @@
-// The writes beside those of tasks: tokens, the schedule after the clock was set back, what is no longer needed.
+// The writes beside those of tasks: tokens, the schedule after the clock was set back, what is no longer
+// needed.
 
 #include "common/id.hpp"
 #include "storage/sqlite/rows.hpp"

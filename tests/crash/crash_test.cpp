@@ -293,8 +293,14 @@ TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
       }
     }
     EXPECT_LE(jobs, 1) << where;
+    const auto received = hook.received();
     for (const row& r : all) {
       if (r.id == before) continue;
+      EXPECT_TRUE(std::ranges::any_of(received,
+                                      [&](const receiver::message& m) {
+                                        return text_of(m.json(), "id") == r.id && m.state() == r.state;
+                                      }))
+          << where << ": its client was not told of the end";
       EXPECT_EQ(r.state, way.created > 0 ? "completed" : "failed") << where << relay.log_tail();
       EXPECT_EQ(jobs, way.created) << where << relay.log_tail();
     }
