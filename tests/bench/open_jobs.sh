@@ -45,8 +45,8 @@ cpu_ms() { awk -v t="$(getconf CLK_TCK)" '{print int(($14 + $15) * 1000 / t)}' "
 start
 ready
 for i in $(seq "$jobs"); do
-  printf 'url = "%s/dream-machine/v1/generations"\nheader = "Authorization: Bearer %s"\ndata = "{\\"prompt\\":\\"job %s\\"}"\noutput = /dev/null\n' "$base" "$token" "$i"
-done >"$dir/creates"
+  printf 'next\nurl = "%s/dream-machine/v1/generations"\nheader = "Authorization: Bearer %s"\ndata = "{\\"prompt\\":\\"job %s\\"}"\noutput = /dev/null\n' "$base" "$token" "$i"
+done | tail -n +2 >"$dir/creates"
 curl -sS -Z --parallel-max 32 -K "$dir/creates" 2>/dev/null
 echo "open jobs: $(metric 'luma_relay_tasks{state="queued"}')"
 
