@@ -20,7 +20,7 @@ awaitable<result<T>> await_written(Start start) {
 }
 
 inline awaitable<result<inserted>> insert(store& s, task t, std::optional<claim> c) {
-  auto start = [&](written<inserted> done) { s.insert(std::move(t), std::move(c), std::move(done)); };
+  auto start = [&](written<inserted> done) { s.insert(std::move(t), c, std::move(done)); };
   co_return co_await await_written<inserted>(std::move(start));
 }
 

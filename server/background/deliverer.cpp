@@ -137,7 +137,7 @@ awaitable<> deliverer::tell(owed_callback c, std::string host, bool resting) {
 awaitable<> deliverer::tell_and_save(const std::string& task_id, const std::string& host, bool resting) {
   auto loaded = store_.load(task_id);
   if (!loaded) throw std::runtime_error(loaded.error().log.text);
-  const task_ptr t = *loaded;
+  const task_ptr& t = *loaded;
   if (t == nullptr || t->owed.empty()) co_return;
   // While a host rests, its callbacks move on along their schedule all the same: a dead one piles nothing up.
   std::optional<task_event> outcome =

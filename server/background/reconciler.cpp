@@ -117,7 +117,7 @@ awaitable<result<listing>> reconciler::read_list(upstream& at, std::vector<task>
       };
       const auto whose = std::ranges::find_if(wanted, marked);
       if (whose == wanted.end()) continue;
-      const task found = *whose;
+      task found = std::move(*whose);
       wanted.erase(whose);
       const task_event e = event::found{j.said, j.reply};
       co_await settle(found, e, at.name());

@@ -257,7 +257,7 @@ class sqlite_store final : public store {
   }
 
   void insert(task t, std::optional<claim> c, written<inserted> done) override {
-    commits_.push(write_new_task(write_, saved_, std::move(t), std::move(c), std::move(done)));
+    commits_.push(write_new_task(write_, saved_, std::move(t), c, std::move(done)));
   }
   void save(task t, written<task> done) override {
     commits_.push(write_task(write_, saved_, std::move(t), std::move(done)));

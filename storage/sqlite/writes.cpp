@@ -54,7 +54,7 @@ class task_insert final : public write_of<inserted> {
               written<inserted> done)
       : write_of(s, {inserted::outcome::fresh, std::move(t), {}}, std::move(done)),
         saved_(saved),
-        claim_(std::move(c)) {}
+        claim_(c) {}
 
   result<void> apply() override {
     value_.what = inserted::outcome::fresh;
@@ -167,7 +167,7 @@ class task_save final : public write_of<task> {
 std::unique_ptr<write> write_new_task(write_statements& s, const saved_function& saved, task t,
                                       std::optional<claim> c, written<inserted> done) {
   t.revision = 0;  // stored as 1
-  return std::make_unique<task_insert>(s, saved, std::move(t), std::move(c), std::move(done));
+  return std::make_unique<task_insert>(s, saved, std::move(t), c, std::move(done));
 }
 
 std::unique_ptr<write> write_task(write_statements& s, const saved_function& saved, task t,
