@@ -80,8 +80,10 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
   }
   bool alive = co_await to.send(first);
   const auto end = steady_clock::now() + longest_stream;
+  auto quiet_since = steady_clock::now();
   while (alive && !all_ended(s) && !s.change->over() && steady_clock::now() < end) {
-    const std::vector<task_ptr> news = co_await s.change->changes(heartbeat);
+    const std::vector<task_ptr> news =
+        co_await s.change->changes(quiet_since + heartbeat - steady_clock::now());
     std::string out;
     for (const task_ptr& t : news) {
       for (std::size_t i = 0; i < s.ids.size(); ++i) {
@@ -92,8 +94,11 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
         out += event_for(s, i);
       }
     }
-    if (news.empty() && !s.change->over()) out = ": still here\n\n";
-    if (!out.empty()) alive = co_await to.send(out);
+    // Changes that do not show are silence to whoever stands between, and to us if the client is gone.
+    if (out.empty() && steady_clock::now() - quiet_since >= heartbeat) out = ": still here\n\n";
+    if (out.empty()) continue;
+    quiet_since = steady_clock::now();
+    alive = co_await to.send(out);
   }
 }
 
