@@ -546,7 +546,7 @@ int setting(const char* name, int otherwise) {
 
 constexpr int parts = 4;
 
-// Seeds that once found a bug stay here, with what it was.
+// Seeds that once found a bug stay here, with what it was. None has yet; 0 is the day before the first.
 constexpr std::uint32_t kept[] = {0};
 
 // In parts, so that they can be run beside each other.
