@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "common/secret.hpp"
-#include "common/time.hpp"
-#include "common/url.hpp"
+#include "common/base/secret.hpp"
+#include "common/base/time.hpp"
+#include "common/base/url.hpp"
 
 namespace relay {
 

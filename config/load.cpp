@@ -7,7 +7,7 @@
 #include <iterator>
 #include <set>
 
-#include "common/ascii.hpp"
+#include "common/base/ascii.hpp"
 #include "config/fields.hpp"
 
 namespace relay {

@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 
 #include "server/admin_commands.hpp"
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay {

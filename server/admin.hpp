@@ -5,7 +5,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <string>
 
-#include "common/json.hpp"
+#include "common/base/json.hpp"
 #include "server/asio.hpp"
 #include "server/auth.hpp"
 #include "storage/store.hpp"

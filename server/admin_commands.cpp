@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "common/id.hpp"
-#include "common/lifecycle.hpp"
-#include "common/webhook.hpp"
+#include "common/base/id.hpp"
+#include "common/engine/lifecycle.hpp"
+#include "common/engine/webhook.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
@@ -31,7 +31,7 @@ awaitable<json::object> create_token(store& s, token_registry& registry, std::st
   const std::string text = make_token(random);
   token t;
   t.name = std::move(name);
-  t.digest = digest_token(text);
+  t.digest = sha256(text);
   t.hint = text.substr(text.size() - 4);
   t.created_at = now();
   t.webhook = new_webhook_secret();

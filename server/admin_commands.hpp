@@ -3,7 +3,7 @@
 // The operator's commands, as one JSON object in and one out: run by the server for whoever reaches its admin
 // socket, or by the command line itself when no server has the database. Loop thread.
 
-#include "common/json.hpp"
+#include "common/base/json.hpp"
 #include "server/asio.hpp"
 #include "server/auth.hpp"
 #include "storage/store.hpp"

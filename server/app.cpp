@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
-#include "common/fault_point.hpp"
+#include "common/base/fault_point.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 #include "server/routes.hpp"
 #include "storage/sqlite/sqlite_store.hpp"

@@ -4,7 +4,7 @@
 
 namespace relay {
 
-std::size_t token_registry::digest_hash::operator()(const token_digest& d) const {
+std::size_t token_registry::digest_hash::operator()(const sha256_digest& d) const {
   std::size_t h = 0;
   std::memcpy(&h, d.data(), sizeof h);  // it is a hash already
   return h;
@@ -25,7 +25,7 @@ result<const token*> token_registry::authenticate(std::string_view authorization
                 "Authorization: no API key was given; send \"Authorization: Bearer KEY\"");
   }
   // What is looked up is a digest of what was sent: how long that takes says nothing about a token.
-  const token_digest digest = digest_token(key);
+  const sha256_digest digest = sha256(key);
   const auto found = by_digest_.find(digest);
   if (found == by_digest_.end() || !same_digest(found->second.digest, digest)) {
     return fail(errc::unauthorized, "Authorization: Invalid API key is provided");

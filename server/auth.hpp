@@ -8,8 +8,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "common/error.hpp"
-#include "common/token.hpp"
+#include "common/base/error.hpp"
+#include "common/engine/token.hpp"
 
 namespace relay {
 
@@ -24,9 +24,9 @@ class token_registry {
 
  private:
   struct digest_hash {
-    std::size_t operator()(const token_digest& d) const;
+    std::size_t operator()(const sha256_digest& d) const;
   };
-  std::unordered_map<token_digest, token, digest_hash> by_digest_;
+  std::unordered_map<sha256_digest, token, digest_hash> by_digest_;
 };
 
 }  // namespace relay

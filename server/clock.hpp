@@ -4,7 +4,7 @@
 
 #include <chrono>
 
-#include "common/slewed_clock.hpp"
+#include "common/base/slewed_clock.hpp"
 
 namespace relay {
 

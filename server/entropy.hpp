@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "common/id.hpp"
+#include "common/base/id.hpp"
 
 namespace relay {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "common/dialect.hpp"
+#include "common/luma/dialect.hpp"
 #include "config/config.hpp"
 #include "server/auth.hpp"
 #include "server/background/dispatcher.hpp"

@@ -1,3 +1,4 @@
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 #include <spdlog/pattern_formatter.h>
@@ -8,7 +9,7 @@
 #include <cstdio>
 #include <mutex>
 
-#include "common/json.hpp"
+#include "common/base/json.hpp"
 
 namespace relay {
 namespace {
@@ -68,28 +69,6 @@ std::shared_ptr<spdlog::logger> make_logger(const log_config& c) {
 
 std::shared_ptr<spdlog::logger> silent_logger() {
   return std::make_shared<spdlog::logger>("silent", std::make_shared<spdlog::sinks::null_sink_mt>());
-}
-
-std::string for_log(std::string_view text, std::size_t limit) {
-  static constexpr char hex[] = "0123456789abcdef";
-  std::string out;
-  const std::string_view part = cut(text, limit);
-  out.reserve(part.size());
-  for (const char c : part) {
-    const auto u = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (u < 0x20 || u == 0x7f) {
-      out += "\\x";
-      out += hex[u >> 4];
-      out += hex[u & 15];
-    } else {
-      out += c;
-    }
-  }
-  if (part.size() < text.size()) out += "…";
-  return out;
 }
 
 }  // namespace relay

@@ -16,7 +16,4 @@ std::shared_ptr<spdlog::logger> make_logger(const log_config& c);
 /// A logger that says nothing.
 std::shared_ptr<spdlog::logger> silent_logger();
 
-/// What came from outside, fit for one log line: control characters and quotes escaped, cut to `limit` bytes.
-std::string for_log(std::string_view text, std::size_t limit = 300);
-
 }  // namespace relay

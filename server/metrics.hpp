@@ -13,7 +13,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
-#include "common/task.hpp"
+#include "common/engine/task.hpp"
 
 namespace relay {
 

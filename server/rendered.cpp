@@ -1,6 +1,6 @@
 #include "server/rendered.hpp"
 
-#include "common/dialect.hpp"
+#include "common/luma/dialect.hpp"
 
 namespace relay {
 namespace {

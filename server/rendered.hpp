@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "common/lru.hpp"
-#include "common/task.hpp"
+#include "common/base/lru.hpp"
+#include "common/engine/task.hpp"
 
 namespace relay {
 

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "common/error.hpp"
-#include "common/task.hpp"
-#include "common/token.hpp"
+#include "common/base/error.hpp"
+#include "common/engine/task.hpp"
+#include "common/engine/token.hpp"
 
 namespace relay {
 
@@ -45,8 +45,8 @@ struct claim {
     key,     // it carries an Idempotency-Key
     repeat,  // it comes from an SDK that counts its own retries
   } what = kind::key;
-  token_digest digest{};   // of the key, or of the request
-  token_digest request{};  // of the request
+  sha256_digest digest{};   // of the key, or of the request
+  sha256_digest request{};  // of the request
   int repeats = 0;         // the SDK's count: 0 for the first send
   timestamp since;         // what was claimed before is forgotten
 };

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "common/time.hpp"
+#include "common/base/time.hpp"
 #include "server/asio.hpp"
 
 namespace relay {

@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "common/lru.hpp"
+#include "common/base/lru.hpp"
 #include "server/asio.hpp"
 
 namespace relay {

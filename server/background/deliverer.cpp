@@ -4,13 +4,14 @@
 
 #include <algorithm>
 
-#include "common/backoff.hpp"
-#include "common/dialect.hpp"
-#include "common/fault_point.hpp"
-#include "common/webhook.hpp"
+#include "common/base/backoff.hpp"
+#include "common/luma/dialect.hpp"
+#include "common/base/fault_point.hpp"
+#include "common/engine/webhook.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay {

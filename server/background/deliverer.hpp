@@ -11,8 +11,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "common/lifecycle.hpp"
-#include "common/url.hpp"
+#include "common/engine/lifecycle.hpp"
+#include "common/base/url.hpp"
 #include "config/config.hpp"
 #include "server/background/alarm.hpp"
 #include "server/background/callback_guard.hpp"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "common/fault_point.hpp"
+#include "common/base/fault_point.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"

@@ -12,7 +12,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "common/lifecycle.hpp"
+#include "common/engine/lifecycle.hpp"
 #include "server/background/alarm.hpp"
 #include "server/metrics.hpp"
 #include "server/upstream/failover.hpp"

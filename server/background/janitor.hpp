@@ -3,7 +3,7 @@
 // Clears away what is no longer needed, a little at a time: claims of creates older than a day, and, when the
 // configuration says so, tasks that ended long ago. Loop thread.
 
-#include "common/time.hpp"
+#include "common/base/time.hpp"
 #include "server/asio.hpp"
 #include "storage/store.hpp"
 

@@ -10,7 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "common/lifecycle.hpp"
+#include "common/engine/lifecycle.hpp"
 #include "server/background/alarm.hpp"
 #include "server/background/rate.hpp"
 #include "server/metrics.hpp"

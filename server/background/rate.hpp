@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "common/time.hpp"
+#include "common/base/time.hpp"
 
 namespace relay {
 

@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "common/reconcile.hpp"
+#include "common/engine/matching.hpp"
 #include "server/background/alarm.hpp"
 #include "server/background/dispatcher.hpp"
 #include "server/metrics.hpp"

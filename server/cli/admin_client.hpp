@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "common/json.hpp"
+#include "common/base/json.hpp"
 
 namespace relay::cli {
 

@@ -12,6 +12,7 @@
 #include "server/app.hpp"
 #include "server/cli/commands.hpp"
 #include "server/cli/config_file.hpp"
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay::cli {

@@ -5,6 +5,7 @@
 
 #include "server/cli/admin_client.hpp"
 #include "server/cli/commands.hpp"
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay::cli {

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "common/fault_point.hpp"
-#include "common/url.hpp"
-#include "common/validation.hpp"
+#include "common/base/fault_point.hpp"
+#include "common/base/url.hpp"
+#include "common/luma/validation.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <charconv>
 
-#include "common/id.hpp"
-#include "common/validation.hpp"
-#include "common/view.hpp"
+#include "common/base/id.hpp"
+#include "common/luma/validation.hpp"
+#include "common/luma/view.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "server/handlers/handlers.hpp"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "common/ascii.hpp"
+#include "common/base/ascii.hpp"
 
 namespace relay::handlers {
 namespace {
@@ -28,8 +28,8 @@ result<std::optional<claim>> claim_of(const call& c, timestamp time) {
     }
     claim out;
     out.what = claim::kind::key;
-    out.digest = digest_token(key);
-    out.request = digest_token(request);
+    out.digest = sha256(key);
+    out.request = sha256(request);
     out.since = time - keys_kept;
     return out;
   }
@@ -42,7 +42,7 @@ result<std::optional<claim>> claim_of(const call& c, timestamp time) {
   }
   claim out;
   out.what = claim::kind::repeat;
-  out.digest = out.request = digest_token(request);
+  out.digest = out.request = sha256(request);
   out.repeats = repeats;
   out.since = time - repeats_kept;
   return out;

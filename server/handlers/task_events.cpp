@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "common/id.hpp"
+#include "common/base/id.hpp"
 #include "server/clock.hpp"
 #include "server/handlers/handlers.hpp"
 

@@ -3,7 +3,7 @@
 
 #include <openssl/crypto.h>
 
-#include "common/id.hpp"
+#include "common/base/id.hpp"
 #include "server/handlers/handlers.hpp"
 
 namespace relay::handlers {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "common/ascii.hpp"
+#include "common/base/ascii.hpp"
 
 namespace relay::handlers {
 namespace {

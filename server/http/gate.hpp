@@ -8,7 +8,7 @@
 #include <optional>
 #include <string_view>
 
-#include "common/error.hpp"
+#include "common/base/error.hpp"
 
 namespace relay::http {
 

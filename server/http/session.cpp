@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <random>
 
-#include "common/ascii.hpp"
+#include "common/base/ascii.hpp"
 
 namespace relay::http {
 namespace beast_http = boost::beast::http;

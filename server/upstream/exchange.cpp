@@ -4,7 +4,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <charconv>
 
-#include "common/fault_point.hpp"
+#include "common/base/fault_point.hpp"
 
 namespace relay {
 namespace beast_http = boost::beast::http;

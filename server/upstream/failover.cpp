@@ -1,6 +1,6 @@
 #include "server/upstream/failover.hpp"
 
-#include "common/backoff.hpp"
+#include "common/base/backoff.hpp"
 
 namespace relay {
 namespace {

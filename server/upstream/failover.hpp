@@ -9,8 +9,8 @@
 #include <span>
 #include <string>
 
-#include "common/outgoing.hpp"
-#include "common/time.hpp"
+#include "common/luma/outgoing.hpp"
+#include "common/base/time.hpp"
 
 namespace relay {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/lifecycle.hpp"
+#include "common/engine/lifecycle.hpp"
 #include "server/upstream/upstream.hpp"
 
 namespace relay {

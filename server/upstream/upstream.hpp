@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "common/lifecycle.hpp"
-#include "common/outgoing.hpp"
+#include "common/engine/lifecycle.hpp"
+#include "common/luma/outgoing.hpp"
 #include "config/config.hpp"
 #include "server/upstream/exchange.hpp"
 #include "server/upstream/resolver.hpp"

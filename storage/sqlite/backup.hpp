@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "common/error.hpp"
+#include "common/base/error.hpp"
 
 namespace relay::sqlite {
 

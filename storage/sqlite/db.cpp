@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include "common/fault_point.hpp"
+#include "common/base/fault_point.hpp"
 #include "storage/migrations.hpp"
 
 namespace relay::sqlite {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "common/fault_point.hpp"
+#include "common/base/fault_point.hpp"
 
 namespace relay::sqlite {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "common/error.hpp"
+#include "common/base/error.hpp"
 
 namespace relay::sqlite {
 

@@ -2,8 +2,8 @@
 
 // Tasks and tokens as rows: the one list of columns, in the one order that every statement uses.
 
-#include "common/task.hpp"
-#include "common/token.hpp"
+#include "common/engine/task.hpp"
+#include "common/engine/token.hpp"
 #include "storage/sqlite/db.hpp"
 
 namespace relay::sqlite {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/id.hpp"
-#include "common/lru.hpp"
+#include "common/base/id.hpp"
+#include "common/base/lru.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
 #include "storage/sqlite/lock_file.hpp"

@@ -1,7 +1,7 @@
 // The writes beside those of tasks: tokens, the schedule after the clock was set back, what is no longer
 // needed.
 
-#include "common/id.hpp"
+#include "common/base/id.hpp"
 #include "storage/sqlite/rows.hpp"
 #include "storage/sqlite/write_of.hpp"
 

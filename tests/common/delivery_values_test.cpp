@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "common/slewed_clock.hpp"
-#include "common/url.hpp"
-#include "common/webhook.hpp"
+#include "common/base/slewed_clock.hpp"
+#include "common/base/url.hpp"
+#include "common/engine/webhook.hpp"
 #include "server/background/callback_guard.hpp"
 #include "server/background/rate.hpp"
 

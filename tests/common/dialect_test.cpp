@@ -1,11 +1,11 @@
 // What each dialect understands and says.
 
-#include "common/dialect.hpp"
+#include "common/luma/dialect.hpp"
 
 #include <gtest/gtest.h>
 
-#include "common/outgoing.hpp"
-#include "common/view.hpp"
+#include "common/luma/outgoing.hpp"
+#include "common/luma/view.hpp"
 
 namespace relay {
 namespace {

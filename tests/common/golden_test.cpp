@@ -6,7 +6,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "common/dialect.hpp"
+#include "common/luma/dialect.hpp"
 
 namespace relay {
 namespace {

@@ -1,4 +1,4 @@
-#include "common/job.hpp"
+#include "common/engine/job.hpp"
 
 #include <gtest/gtest.h>
 

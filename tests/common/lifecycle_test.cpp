@@ -1,6 +1,6 @@
 // Every state and every event, as a matrix.
 
-#include "common/lifecycle.hpp"
+#include "common/engine/lifecycle.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // What an upstream's list says about a submission whose answer was lost.
 
-#include "common/reconcile.hpp"
+#include "common/engine/matching.hpp"
 
 #include <gtest/gtest.h>
 

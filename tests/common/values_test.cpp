@@ -5,11 +5,11 @@
 #include <set>
 #include <sstream>
 
-#include "common/id.hpp"
-#include "common/secret.hpp"
-#include "common/time.hpp"
-#include "common/token.hpp"
-#include "common/url.hpp"
+#include "common/base/id.hpp"
+#include "common/base/secret.hpp"
+#include "common/base/time.hpp"
+#include "common/engine/token.hpp"
+#include "common/base/url.hpp"
 
 namespace relay {
 namespace {
@@ -55,12 +55,12 @@ TEST(token, is_its_prefix_and_256_bits) {
 }
 
 TEST(token, digest_is_sha_256) {
-  const token_digest d = digest_token("abc");  // FIPS 180-2, appendix B.1
+  const sha256_digest d = sha256("abc");  // FIPS 180-2, appendix B.1
   EXPECT_EQ(d[0], 0xba);
   EXPECT_EQ(d[1], 0x78);
   EXPECT_EQ(d[31], 0xad);
-  EXPECT_TRUE(same_digest(d, digest_token("abc")));
-  EXPECT_FALSE(same_digest(d, digest_token("abd")));
+  EXPECT_TRUE(same_digest(d, sha256("abc")));
+  EXPECT_FALSE(same_digest(d, sha256("abd")));
 }
 
 TEST(token, credential_of_a_header) {

@@ -7,7 +7,7 @@
 #include <iostream>
 #include <string>
 
-#include "common/fault_point.hpp"
+#include "common/base/fault_point.hpp"
 #include "server/cli/commands.hpp"
 
 namespace {

@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "common/webhook.hpp"
+#include "common/engine/webhook.hpp"
 #include "tests/support/receiver.hpp"
 #include "tests/support/running.hpp"
 

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <latch>
 
-#include "common/id.hpp"
+#include "common/base/id.hpp"
 #include "server/clock.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 #include "tests/support/running.hpp"

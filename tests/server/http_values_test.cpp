@@ -4,6 +4,7 @@
 
 #include "server/http/message.hpp"
 #include "server/http/router.hpp"
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay::http {

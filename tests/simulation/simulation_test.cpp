@@ -15,10 +15,10 @@
 #include <random>
 #include <set>
 
-#include "common/id.hpp"
-#include "common/lifecycle.hpp"
-#include "common/outgoing.hpp"
-#include "common/reconcile.hpp"
+#include "common/base/id.hpp"
+#include "common/engine/lifecycle.hpp"
+#include "common/luma/outgoing.hpp"
+#include "common/engine/matching.hpp"
 #include "server/upstream/failover.hpp"
 #include "server/upstream/outcome.hpp"
 

@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "common/json.hpp"
-#include "common/time.hpp"
+#include "common/base/json.hpp"
+#include "common/base/time.hpp"
 
 namespace relay::sim {
 

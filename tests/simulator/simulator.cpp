@@ -6,8 +6,8 @@
 #include <boost/asio/write.hpp>
 #include <charconv>
 
-#include "common/token.hpp"
-#include "common/url.hpp"
+#include "common/engine/token.hpp"
+#include "common/base/url.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "tests/simulator/assets.hpp"

@@ -8,7 +8,7 @@
 #include <map>
 #include <random>
 
-#include "common/id.hpp"
+#include "common/base/id.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 #include "tests/support/forgetful_vfs.hpp"
 #include "tests/support/inbox.hpp"

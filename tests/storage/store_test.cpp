@@ -9,8 +9,8 @@
 #include <latch>
 #include <set>
 
-#include "common/id.hpp"
-#include "common/lru.hpp"
+#include "common/base/id.hpp"
+#include "common/base/lru.hpp"
 #include "storage/migrations.hpp"
 #include "storage/sqlite/backup.hpp"
 #include "storage/sqlite/db.hpp"
@@ -64,7 +64,7 @@ class store_test : public ::testing::TestWithParam<std::size_t> {
   token add_token(const std::string& name) {
     token t;
     t.name = name;
-    t.digest = digest_token(name);
+    t.digest = sha256(name);
     t.hint = "hint";
     t.created_at = at(1);
     auto made = wait<token>([&](written<token> done) { store_->insert_token(t, std::move(done)); });
@@ -155,8 +155,8 @@ TEST_P(store_test, a_key_names_one_task) {
   const token owner = add_token("a");
   const token other = add_token("b");
   claim c;
-  c.digest = digest_token("key");
-  c.request = digest_token("request");
+  c.digest = sha256("key");
+  c.request = sha256("request");
   const auto first = insert(fresh(owner.id), c);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->what, inserted::outcome::fresh);
@@ -168,7 +168,7 @@ TEST_P(store_test, a_key_names_one_task) {
   EXPECT_TRUE(saved_.empty()) << "nothing was inserted";
   EXPECT_EQ(store_->claimed(owner.id, c).value()->task_id, first->value.id);
   claim changed = c;
-  changed.request = digest_token("another");
+  changed.request = sha256("another");
   EXPECT_EQ(insert(fresh(owner.id), changed)->what, inserted::outcome::other_request);
   EXPECT_EQ(store_->claimed(owner.id, changed).value()->what, inserted::outcome::other_request);
   EXPECT_EQ(insert(fresh(other.id), c)->what, inserted::outcome::fresh) << "keys are each token's own";
@@ -192,10 +192,10 @@ TEST_P(store_test, a_retry_of_an_sdk_is_the_job_it_repeats) {
   const token owner = add_token("a");
   claim c;
   c.what = claim::kind::repeat;
-  c.digest = c.request = digest_token("request");
+  c.digest = c.request = sha256("request");
   const auto send = [&](int repeats, const char* body = "request") {
     claim one = c;
-    one.digest = one.request = digest_token(body);
+    one.digest = one.request = sha256(body);
     one.repeats = repeats;
     return insert(fresh(owner.id), one).value();
   };
@@ -314,7 +314,7 @@ TEST_P(store_test, old_tasks_are_deleted_when_nothing_is_owed_on_them) {
 TEST_P(store_test, a_token_signs_with_its_secret) {
   token t;
   t.name = "a";
-  t.digest = digest_token("a");
+  t.digest = sha256("a");
   t.created_at = at(1);
   t.webhook = secret(std::string("\0x\xff", 3));
   const auto made = wait<token>([&](written<token> done) { store_->insert_token(t, std::move(done)); });
@@ -456,7 +456,7 @@ TEST_P(store_test, tokens) {
   const token a = add_token("a");
   EXPECT_EQ(store_->tokens()->at(0), a);
   token again = a;
-  again.digest = digest_token("other");
+  again.digest = sha256("other");
   const auto twice = wait<token>([&](written<token> done) { store_->insert_token(again, std::move(done)); });
   ASSERT_FALSE(twice);
   EXPECT_EQ(twice.error().code, errc::conflict);

@@ -3,7 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <stdexcept>
 
-#include "common/ascii.hpp"
+#include "common/base/ascii.hpp"
 
 namespace relay::test {
 

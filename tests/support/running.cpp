@@ -5,6 +5,7 @@
 #include <boost/asio/write.hpp>
 #include <stdexcept>
 
+#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay::test {

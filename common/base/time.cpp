@@ -1,0 +1,76 @@
+#include "common/base/time.hpp"
+
+#include <charconv>
+#include <cstdio>
+
+namespace relay {
+
+std::string to_iso(timestamp t, precision p) {
+  const auto day = std::chrono::floor<std::chrono::days>(t);
+  const std::chrono::year_month_day date{day};
+  const auto since_midnight = t - day;
+  const std::chrono::hh_mm_ss clock{since_midnight};
+  const auto micros = static_cast<int>(clock.subseconds().count());
+  char text[40];
+  const int length =
+      std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%0*dZ", static_cast<int>(date.year()),
+                    static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                    static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                    static_cast<int>(clock.seconds().count()), static_cast<int>(p),
+                    p == precision::milliseconds ? micros / 1000 : micros);
+  return {text, static_cast<std::size_t>(length)};
+}
+
+std::optional<timestamp> from_iso(std::string_view text) {
+  const auto number = [&text](std::size_t digits, char then) -> int {
+    int value = -1;
+    if (text.size() < digits) return -1;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + digits, value);
+    if (ec != std::errc{} || end != text.data() + digits || value < 0) return -1;
+    text.remove_prefix(digits);
+    if (then == 0) return value;
+    if (text.empty() || (text.front() != then && !(then == 'T' && text.front() == ' '))) return -1;
+    text.remove_prefix(1);
+    return value;
+  };
+  const int year = number(4, '-'), month = number(2, '-'), day = number(2, 'T');
+  const int hour = number(2, ':'), minute = number(2, ':'), second = number(2, 0);
+  if (year < 1 || month < 1 || day < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
+      second > 60) {
+    return std::nullopt;
+  }
+  const std::chrono::year_month_day date{std::chrono::year(year),
+                                         std::chrono::month(static_cast<unsigned>(month)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return std::nullopt;
+  std::int64_t micros = 0;
+  if (!text.empty() && text.front() == '.') {
+    text.remove_prefix(1);
+    std::int64_t weight = 100'000;
+    bool any = false;
+    for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1), weight /= 10) {
+      micros += (text.front() - '0') * weight;
+      any = true;
+    }
+    if (!any) return std::nullopt;
+  }
+  std::chrono::minutes offset{0};
+  if (!text.empty() && (text.front() == '+' || text.front() == '-')) {
+    const int sign = text.front() == '+' ? 1 : -1;
+    text.remove_prefix(1);
+    const int hours = number(2, ':'), minutes = number(2, 0);
+    if (hours < 0 || minutes < 0 || !text.empty()) return std::nullopt;
+    offset = std::chrono::minutes(sign * (hours * 60 + minutes));
+  } else if (!text.empty() && text != "Z" && text != "z") {
+    return std::nullopt;
+  }
+  return timestamp(std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(hour) +
+                   std::chrono::minutes(minute) + std::chrono::seconds(second) +
+                   std::chrono::microseconds(micros) - offset);
+}
+
+std::int64_t to_unix(timestamp t) {
+  return std::chrono::floor<std::chrono::seconds>(t).time_since_epoch().count();
+}
+
+}  // namespace relay

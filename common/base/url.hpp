@@ -1,0 +1,42 @@
+#pragma once
+
+// Addresses of upstreams and callbacks: http and https only, RFC 3986.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/base/error.hpp"
+
+namespace relay {
+
+/// A base address, taken apart. IPv6 hosts are without brackets.
+struct base_url {
+  bool tls = false;
+  std::string host;
+  std::uint16_t port = 0;
+  std::string path;  // "" or "/…", never a trailing slash
+
+  /// The value of a Host header (RFC 9110 §7.2): the port only when it is not the scheme's own.
+  std::string authority() const;
+
+  friend bool operator==(const base_url&, const base_url&) = default;
+};
+
+/// Scheme, host, optional port and path. User info, query and fragment are refused. Errors: invalid_request.
+result<base_url> parse_base_url(std::string_view text);
+
+/// The address of one resource: a base without a path, and what stands in the request line.
+struct web_address {
+  base_url at;         // its path is empty
+  std::string target;  // "/…", the query included; fit for a request line
+};
+
+/// An absolute http or https URL, at most 2,048 bytes; user info is refused, a fragment is dropped.
+/// Errors: invalid_request.
+result<web_address> parse_web_address(std::string_view text);
+
+/// True for what parse_web_address takes.
+bool is_web_url(std::string_view text);
+
+}  // namespace relay

@@ -1,0 +1,45 @@
+#pragma once
+
+// Client tokens: 256 bits of the system's randomness behind a recognisable prefix. Only the SHA-256 of a
+// token is ever stored; a fast hash is right here, because there is no weak password to guess.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/base/digest.hpp"
+#include "common/base/secret.hpp"
+#include "common/base/time.hpp"
+
+namespace relay {
+
+inline constexpr std::string_view token_prefix = "luma-relay-";
+inline constexpr std::size_t token_entropy_bytes = 32;
+inline constexpr std::size_t max_token_name = 64;
+
+/// A row of the token table.
+struct token {
+  std::int64_t id = 0;  // owner of tasks
+  std::string name;     // unique among tokens that are not revoked
+  sha256_digest digest{};
+  std::string hint;  // the last four characters, to tell tokens apart in a list
+  secret webhook;    // signs the callbacks of its tasks; bytes
+  timestamp created_at;
+  timestamp revoked_at;  // never: in force
+
+  bool revoked() const { return is_set(revoked_at); }
+  friend bool operator==(const token&, const token&) = default;
+};
+
+/// Prefix and 43 characters of base64url (RFC 4648 §5).
+std::string make_token(std::span<const unsigned char, token_entropy_bytes> random);
+
+/// The credential in an Authorization header: `Bearer KEY` (RFC 6750 §2.1, the scheme in any case) or a bare
+/// `KEY`. Empty when there is none.
+std::string_view credential(std::string_view authorization);
+
+/// Letters, digits and `._-@`, 1 to max_token_name characters.
+bool valid_token_name(std::string_view name);
+
+}  // namespace relay
