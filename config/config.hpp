@@ -12,6 +12,7 @@
 #include "common/base/secret.hpp"
 #include "common/base/time.hpp"
 #include "common/base/url.hpp"
+#include "common/luma/models.hpp"
 
 namespace relay {
 
@@ -44,8 +45,8 @@ struct server_config {
 
 struct storage_config {
   std::string path = "luma-relay.db";
-  std::int64_t queue_limit = 10'000;
-  std::int64_t cache_tasks = 10'000;
+  std::int64_t queue_bytes = 64 * 1024 * 1024;
+  std::int64_t cache_bytes = 32 * 1024 * 1024;
   std::int64_t min_free_bytes = 256 * 1024 * 1024;
   std::int64_t ballast_bytes = 64 * 1024 * 1024;
   milliseconds keep_ended{0};
@@ -63,7 +64,7 @@ struct submit_config {
 struct poll_config {
   milliseconds interval{3'000};
   milliseconds retry_max{60'000};
-  milliseconds job_deadline{3'600'000};
+  milliseconds job_deadline{0};
   std::int64_t concurrency = 128;
   std::int64_t not_found_limit = 5;
 };
@@ -96,7 +97,7 @@ struct upstream_config {
   std::string key_env;
   std::string key_file;
   std::string protocol = "luma";  // or "station"
-  std::string default_model = "ray-2";
+  std::string default_model{luma::usual_model};
   std::string ca_file;
   std::int64_t max_concurrent = 0;
   std::int64_t creates_per_minute = 0;

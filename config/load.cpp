@@ -8,6 +8,7 @@
 #include <set>
 
 #include "common/base/ascii.hpp"
+#include "common/families.hpp"
 #include "config/fields.hpp"
 
 namespace relay {
@@ -138,6 +139,13 @@ struct setter {
   }
 };
 
+// Keys of earlier releases.
+struct renamed_key {
+  std::string_view section, key, now;
+};
+constexpr renamed_key renamed_keys[] = {{"storage", "queue_limit", "queue_bytes, in bytes"},
+                                        {"storage", "cache_tasks", "cache_bytes, in bytes"}};
+
 class loader {
  public:
   loader(std::string_view file, const env_lookup& env) : file_(file), env_(env) {}
@@ -158,12 +166,26 @@ class loader {
   template <class Owner>
   void read_section(const toml::table& section, std::string_view name, std::string_view prefix,
                     std::span<const basic_field<Owner>> table, Owner& into);
+  void read_upstreams(const toml::node& node);
   void check_listen(const std::string& text, const std::string& key);
   void check_upstream(upstream_config& u, std::size_t number);
 
   std::string file_;
   const env_lookup& env_;
 };
+
+template <class Owner>
+std::string no_such_key(std::string_view section, std::string_view key,
+                        std::span<const basic_field<Owner>> table) {
+  const auto renamed = std::ranges::find_if(
+      renamed_keys, [&](const renamed_key& r) { return r.section == section && r.key == key; });
+  if (renamed != std::end(renamed_keys)) return "is now " + std::string(renamed->now);
+  std::string allowed;
+  for (const basic_field<Owner>& f : table) {
+    if (f.section == section) allowed += (allowed.empty() ? "" : ", ") + std::string(f.key);
+  }
+  return "no such key; [" + std::string(section) + "] has " + allowed;
+}
 
 template <class Owner>
 void loader::read_section(const toml::table& section, std::string_view name, std::string_view prefix,
@@ -173,15 +195,27 @@ void loader::read_section(const toml::table& section, std::string_view name, std
     const auto found = std::ranges::find_if(
         table, [&](const basic_field<Owner>& f) { return f.section == name && f.key == key.str(); });
     if (found == table.end()) {
-      std::string allowed;
-      for (const basic_field<Owner>& f : table) {
-        if (f.section == name) allowed += (allowed.empty() ? "" : ", ") + std::string(f.key);
-      }
-      problem(&node.source(), full, "no such key; [" + std::string(name) + "] has " + allowed);
+      problem(&node.source(), full, no_such_key(name, key.str(), table));
       continue;
     }
     const std::string wrong = std::visit(setter<Owner>{*found, &node, nullptr}, found->at(into));
     if (!wrong.empty()) problem(&node.source(), full, wrong);
+  }
+}
+
+void loader::read_upstreams(const toml::node& node) {
+  const toml::array* list = node.as_array();
+  const bool tables =
+      list != nullptr && std::ranges::all_of(*list, [](const toml::node& n) { return n.is_table(); });
+  if (!tables) {
+    problem(&node.source(), "upstream", "each upstream is a section of its own: [[upstream]]");
+    return;
+  }
+  for (const toml::node& item : *list) {
+    upstream_config& u = out.value.upstreams.emplace_back();
+    read_section<upstream_config>(*item.as_table(), "upstream",
+                                  "upstream." + std::to_string(out.value.upstreams.size()), upstream_fields(),
+                                  u);
   }
 }
 
@@ -198,19 +232,7 @@ void loader::read_file(std::string_view text) {
   for (const auto& [key, node] : root) {
     const std::string name(key.str());
     if (name == "upstream") {
-      const toml::array* list = node.as_array();
-      const bool tables =
-          list != nullptr && std::ranges::all_of(*list, [](const toml::node& n) { return n.is_table(); });
-      if (!tables) {
-        problem(&node.source(), name, "each upstream is a section of its own: [[upstream]]");
-        continue;
-      }
-      for (const toml::node& item : *list) {
-        upstream_config& u = out.value.upstreams.emplace_back();
-        read_section<upstream_config>(*item.as_table(), "upstream",
-                                      "upstream." + std::to_string(out.value.upstreams.size()),
-                                      upstream_fields(), u);
-      }
+      read_upstreams(node);
     } else if (sections.contains(name)) {
       if (const toml::table* section = node.as_table()) {
         read_section<config>(*section, name, name, fields(), out.value);
@@ -226,6 +248,10 @@ void loader::read_file(std::string_view text) {
 }
 
 void loader::read_environment() {
+  for (const renamed_key& r : renamed_keys) {
+    const std::string name = env_name(r.section, r.key);
+    if (env_(name)) out.problems.push_back({"environment", name, "is now " + std::string(r.now)});
+  }
   const auto apply = [&](const auto& f, auto& into, std::size_t number) {
     const std::string name = env_name(f.section, f.key, number);
     const auto value = env_(name);
@@ -262,9 +288,12 @@ void loader::check_upstream(upstream_config& u, std::size_t number) {
     problem(nullptr, prefix + "name", "must be 1 to 64 letters, digits, '-', '_' or '.'");
   }
   if (auto base = parse_base_url(u.url)) {
-    // With or without the official prefix: it is added back where the protocol needs it.
-    constexpr std::string_view official = "/dream-machine/v1";
-    if (base->path.ends_with(official)) base->path.resize(base->path.size() - official.size());
+    // With or without a protocol's own prefix: it is added back where the protocol needs it.
+    for (const std::string_view name : families().protocol_names()) {
+      const std::string_view prefix_of_protocol = families().find_protocol(name)->base_path;
+      if (base->path.ends_with(prefix_of_protocol))
+        base->path.resize(base->path.size() - prefix_of_protocol.size());
+    }
     u.base = std::move(*base);
   } else {
     problem(nullptr, prefix + "url",

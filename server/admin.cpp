@@ -7,9 +7,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 
-#include "server/admin_commands.hpp"
 #include "common/base/text.hpp"
-#include "server/log.hpp"
 
 namespace relay {
 namespace {
@@ -22,9 +20,9 @@ std::string admin_socket_path(const std::string& database) {
   return database + ".sock";
 }
 
-admin_socket::admin_socket(asio::io_context& loop, const std::string& path, store& s,
-                           token_registry& registry, spdlog::logger& log)
-    : loop_(loop), path_(path), store_(s), registry_(registry), log_(log), acceptor_(loop.get_executor()) {
+admin_socket::admin_socket(asio::io_context& loop, const std::string& path, admin_context in,
+                           spdlog::logger& log)
+    : loop_(loop), path_(path), in_(in), log_(log), acceptor_(loop.get_executor()) {
   ::unlink(path_.c_str());  // left by a process that died; the database's lock says that none lives
   acceptor_.open();
   acceptor_.bind(protocol::endpoint(path_));
@@ -73,7 +71,7 @@ awaitable<> admin_socket::serve(socket s) {
                                                   : for_log(std::string(text_of(*fields, "command")) + " " +
                                                             std::string(text_of(*fields, "name")) +
                                                             std::string(text_of(*fields, "id")));
-    answer = co_await run_admin_command(store_, registry_, std::move(request));
+    answer = co_await run_admin_command(in_, std::move(request));
     const bool done = answer["ok"].is_bool() && answer["ok"].get_bool();
     log_.info("admin socket: {}: {}", command, done ? "done" : "refused");
   } catch (const std::exception& e) {

@@ -1,14 +1,13 @@
 #pragma once
 
-// A Unix socket beside the database, where the command line reaches a relay that runs. Loop thread.
+// Where the command line reaches a relay that runs. Loop thread.
 
 #include <boost/asio/local/stream_protocol.hpp>
 #include <string>
 
 #include "common/base/json.hpp"
+#include "server/admin_commands.hpp"
 #include "server/asio.hpp"
-#include "server/auth.hpp"
-#include "storage/store.hpp"
 
 namespace spdlog {
 class logger;
@@ -19,12 +18,12 @@ namespace relay {
 /// Path of the admin socket of a database.
 std::string admin_socket_path(const std::string& database);
 
-/// A Unix socket beside the database, for its owner only: one line with a request, one line with the answer.
+/// A Unix socket beside the database, for its owner only: one line with a request, one line with the
+/// response.
 class admin_socket {
  public:
   /// Throws boost::system::system_error.
-  admin_socket(asio::io_context& loop, const std::string& path, store& s, token_registry& registry,
-               spdlog::logger& log);
+  admin_socket(asio::io_context& loop, const std::string& path, admin_context in, spdlog::logger& log);
   ~admin_socket();
 
   awaitable<> run();
@@ -37,8 +36,7 @@ class admin_socket {
 
   asio::io_context& loop_;
   const std::string path_;
-  store& store_;
-  token_registry& registry_;
+  const admin_context in_;
   spdlog::logger& log_;
   asio::basic_socket_acceptor<protocol, executor> acceptor_;
   bool stopping_ = false;

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "common/base/id.hpp"
-#include "common/engine/lifecycle.hpp"
-#include "common/engine/webhook.hpp"
+#include "common/engine/dialect.hpp"
+#include "common/engine/webhook_signature.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
@@ -12,7 +12,7 @@
 namespace relay {
 namespace {
 
-constexpr std::int64_t most_listed = 1'000;
+constexpr std::int64_t max_listed = 1'000;
 
 json::object failure(std::string_view message) {
   return {{"ok", false}, {"message", json::string(message)}};
@@ -24,7 +24,7 @@ secret new_webhook_secret() {
   return secret(std::move(bytes));
 }
 
-awaitable<json::object> create_token(store& s, token_registry& registry, std::string name) {
+awaitable<json::object> create_token(admin_context in, std::string name) {
   if (!valid_token_name(name)) co_return failure("--name must be 1 to 64 letters, digits or any of . _ - @");
   std::array<unsigned char, token_entropy_bytes> random;
   fill_random(random);
@@ -35,24 +35,22 @@ awaitable<json::object> create_token(store& s, token_registry& registry, std::st
   t.hint = text.substr(text.size() - 4);
   t.created_at = now();
   t.webhook = new_webhook_secret();
-  auto start = [&](written<token> done) { s.insert_token(std::move(t), std::move(done)); };
-  auto made = co_await await_written<token>(std::move(start));
+  auto made = co_await from_store(in.tasks, &store::insert_token, std::move(t));
   if (!made) co_return failure(made.error().log.text);
-  registry.add(*made);
+  in.registry.add(*made);
   co_return json::object{{"ok", true}, {"token", json::string(text)}, {"name", json::string(made->name)}};
 }
 
-awaitable<json::object> revoke_token(store& s, token_registry& registry, std::string name) {
-  auto start = [&](written<token> done) { s.revoke_token(name, now(), std::move(done)); };
-  auto gone = co_await await_written<token>(std::move(start));
+awaitable<json::object> revoke_token(admin_context in, std::string name) {
+  auto gone = co_await from_store(in.tasks, &store::revoke_token, name, now());
   if (!gone) co_return failure(gone.error().log.text);
-  registry.remove(*gone);
+  in.registry.remove(*gone);
   co_return json::object{{"ok", true}, {"name", json::string(gone->name)}};
 }
 
-json::object list_tokens(store& s) {
-  const auto all = s.tokens();
-  if (!all) return failure(all.error().log.text);
+awaitable<json::object> list_tokens(store& s) {
+  const auto all = co_await from_store(s, &store::tokens);
+  if (!all) co_return failure(all.error().log.text);
   json::array list;
   for (const token& t : *all) {
     list.emplace_back(json::object{
@@ -62,21 +60,18 @@ json::object list_tokens(store& s) {
         {"revoked_at", t.revoked() ? json::value(json::string(to_iso(t.revoked_at, precision::milliseconds)))
                                    : json::value(nullptr)}});
   }
-  return {{"ok", true}, {"tokens", std::move(list)}};
+  co_return json::object{{"ok", true}, {"tokens", std::move(list)}};
 }
 
 // The secret that signs a token's callbacks, as its owner's verifier wants it; a new one when asked to
 // rotate.
 awaitable<json::object> webhook_secret(store& s, std::string name, bool rotate) {
   if (rotate) {
-    auto start = [&](written<token> done) {
-      s.set_webhook_secret(name, new_webhook_secret(), std::move(done));
-    };
-    auto changed = co_await await_written<token>(std::move(start));
+    auto changed = co_await from_store(s, &store::set_webhook_secret, name, new_webhook_secret());
     if (!changed) co_return failure(changed.error().log.text);
     co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(changed->webhook))}};
   }
-  const auto all = s.tokens();
+  const auto all = co_await from_store(s, &store::tokens);
   if (!all) co_return failure(all.error().log.text);
   const auto found =
       std::ranges::find_if(*all, [&](const token& t) { return t.name == name && !t.revoked(); });
@@ -100,12 +95,11 @@ json::object line_of(const task& t, const std::vector<token>& tokens) {
           {"created_at", time_or_null(t.created_at)},
           {"updated_at", time_or_null(t.updated_at)},
           {"fail_reason", json::string(t.fail_reason)},
-          {"callbacks_owed", static_cast<std::int64_t>(t.owed.size())}};
+          {"callbacks_pending", static_cast<std::int64_t>(t.pending_callbacks.size())}};
 }
 
-json::object list_tasks(store& s, const json::object& o) {
-  const auto tokens = s.tokens();
-  if (!tokens) return failure(tokens.error().log.text);
+// What `task list` searches for. Errors: invalid_request.
+result<task_filter> filter_of(const json::object& o, const std::vector<token>& tokens) {
   task_filter filter;
   if (const auto state = text_of(o, "state"); state == "ambiguous") {
     filter.ambiguous = true;
@@ -114,28 +108,36 @@ json::object list_tasks(store& s, const json::object& o) {
   } else if (!state.empty()) {
     filter.state = task_state_from(state);
     if (!filter.state) {
-      return failure(
-          "--state must be pending, submitting, ambiguous, queued, dreaming, completed, failed or "
-          "undelivered");
+      return fail(errc::invalid_request,
+                  "--state must be pending, submitting, ambiguous, queued, running, completed, failed or "
+                  "undelivered");
     }
   }
   if (const auto name = text_of(o, "token"); !name.empty()) {
     // The one in force; else the last that had the name.
-    auto found =
-        std::ranges::find_if(*tokens, [&](const token& t) { return t.name == name && !t.revoked(); });
-    for (auto t = tokens->begin(); found == tokens->end() && t != tokens->end(); ++t) {
+    auto found = std::ranges::find_if(tokens, [&](const token& t) { return t.name == name && !t.revoked(); });
+    for (auto t = tokens.begin(); found == tokens.end() && t != tokens.end(); ++t) {
       if (t->name == name) found = t;
     }
-    if (found == tokens->end()) return failure("there is no token named \"" + std::string(name) + "\"");
+    if (found == tokens.end())
+      return fail(errc::invalid_request, "there is no token named \"" + std::string(name) + "\"");
     filter.owner = found->id;
   }
   if (const json::value* limit = member(o, "limit"); limit != nullptr && limit->is_int64())
-    filter.limit = std::clamp<std::int64_t>(limit->get_int64(), 1, most_listed);
-  const auto tasks = s.browse(filter);
-  if (!tasks) return failure(tasks.error().log.text);
+    filter.limit = std::clamp<std::int64_t>(limit->get_int64(), 1, max_listed);
+  return filter;
+}
+
+awaitable<json::object> list_tasks(store& s, json::object o) {
+  const auto tokens = co_await from_store(s, &store::tokens);
+  if (!tokens) co_return failure(tokens.error().log.text);
+  const auto filter = filter_of(o, *tokens);
+  if (!filter) co_return failure(filter.error().log.text);
+  const auto tasks = co_await from_store(s, &store::browse, *filter);
+  if (!tasks) co_return failure(tasks.error().log.text);
   json::array list;
-  for (const task& t : *tasks) list.emplace_back(line_of(t, *tokens));
-  return {{"ok", true}, {"tasks", std::move(list)}};
+  for (const task_ptr& t : *tasks) list.emplace_back(line_of(*t, *tokens));
+  co_return json::object{{"ok", true}, {"tasks", std::move(list)}};
 }
 
 json::value as_json(std::string_view text) {
@@ -145,18 +147,20 @@ json::value as_json(std::string_view text) {
 
 json::object show_task(const task& t, const std::vector<token>& tokens) {
   json::object out = line_of(t, tokens);
-  out["dialect"] = json::string(name_of(t.dialect));
+  out["action"] = json::string(t.action->name);
+  out["dialect"] = json::string(t.dialect->name);
   out["request"] = as_json(t.request);
   out["progress"] = t.progress;
   out["fail_status"] = t.fail_status;
   out["polls_without_answer"] = t.misses;
   out["callback"] = {{"url", json::string(t.callback_url)},
-                     {"owed", json::string(t.owed)},
+                     {"pending", json::string(t.pending_callbacks)},
                      {"done", t.callbacks_done},
                      {"attempts", t.callback_attempts},
                      {"stopped", t.callback_stopped},
                      {"last_problem", json::string(t.callback_problem)},
                      {"next_at", time_or_null(t.next_callback_at)}};
+  out["attempt_id"] = json::string(t.attempt_id);
   out["attempted_at"] = time_or_null(t.attempted_at);
   out["ambiguous_at"] = time_or_null(t.ambiguous_at);
   out["started_at"] = time_or_null(t.started_at);
@@ -166,83 +170,77 @@ json::object show_task(const task& t, const std::vector<token>& tokens) {
   out["next_poll_at"] = time_or_null(t.next_poll_at);
   out["next_reconcile_at"] = time_or_null(t.next_reconcile_at);
   out["revision"] = t.revision;
-  out["upstream_said"] = as_json(t.reply);
+  out["upstream_reply"] = as_json(t.reply);
   return {{"ok", true}, {"task", std::move(out)}};
 }
 
-// Puts an event on the newest revision of a task.
-awaitable<json::object> apply(store& s, task_ptr t, task_event e, std::string otherwise) {
-  for (;;) {
-    task next = advance(*t, e, now(), {}, 0);
-    if (next == *t) co_return failure(otherwise);
-    auto written = co_await save(s, std::move(next));
-    if (written) co_return json::object{{"ok", true}, {"id", json::string(written->id)}};
-    if (written.error().code != errc::conflict) co_return failure(written.error().log.text);
-    const std::string id = t->id;
-    auto again = s.load(id);
-    if (!again || !*again) co_return failure("task " + id + " is no longer there");
-    t = std::move(*again);
-  }
+awaitable<json::object> apply(admin_context in, std::string id, task_event e, std::string otherwise) {
+  const auto done = co_await in.changes.apply(id, std::move(e));
+  if (!done) co_return failure(done.error().log.text);
+  if (!done->changed()) co_return failure(otherwise);
+  co_return json::object{{"ok", true}, {"id", json::string(id)}};
 }
 
-awaitable<json::object> with_task(store& s, std::string_view command, std::string id) {
-  auto t = s.load(normalise_id(id));
-  if (!t) co_return failure(t.error().log.text);
-  if (!*t) co_return failure("there is no task " + id + "; `luma-relay task list` shows the newest");
+awaitable<json::object> with_task(admin_context in, std::string command, std::string id) {
+  auto loaded = co_await load_task(in.tasks, normalise_id(id));
+  if (!loaded) co_return failure(loaded.error().log.text);
+  const task_ptr t = std::move(*loaded);
+  if (!t) co_return failure("there is no task " + id + "; `luma-relay task list` shows the newest");
   if (command == "task-show") {
-    const auto tokens = s.tokens();
+    const auto tokens = co_await from_store(in.tasks, &store::tokens);
     if (!tokens) co_return failure(tokens.error().log.text);
-    co_return show_task(**t, *tokens);
+    co_return show_task(*t, *tokens);
   }
-  const std::string state(is_ambiguous(**t) ? "ambiguous" : name_of((*t)->state));
+  const std::string state(is_ambiguous(*t) ? "ambiguous" : name_of(t->state));
   if (command == "task-cancel-pending") {
-    co_return co_await apply(s, std::move(*t), event::cancelled{},
+    task_event e = event::cancelled{};
+    co_return co_await apply(in, t->id, std::move(e),
                              "task " + id + " is " + state + "; only a pending one can be cancelled");
   }
-  co_return co_await apply(s, std::move(*t), event::callback_asked{},
+  task_event e = event::callback_requested{};
+  co_return co_await apply(in, t->id, std::move(e),
                            "task " + id + " has no callback to send: it is " + state +
                                ", or was created without a callback_url that can be called");
 }
 
 // After a backup was restored: what it holds as pending may have been submitted since.
-awaitable<json::object> cancel_all_pending(store& s) {
+awaitable<json::object> cancel_all_pending(admin_context in) {
   std::int64_t cancelled = 0;
   for (;;) {
-    const auto some = s.in_state(task_state::pending, 500);
+    const auto some = co_await from_store(in.tasks, &store::in_state, task_state::pending, std::int64_t{500});
     if (!some) co_return failure(some.error().log.text);
-    std::int64_t done = 0;
-    for (const task& t : *some) {
-      auto written = co_await save(s, advance(t, event::cancelled{}, now(), {}, 0));
-      if (!written && written.error().code != errc::conflict) co_return failure(written.error().log.text);
-      done += written.has_value();
+    std::int64_t changed = 0;
+    for (const task_ptr& t : *some) {
+      task_event e = event::cancelled{};
+      const auto done = co_await in.changes.apply(t->id, std::move(e));
+      if (!done && done.error().code != errc::task_not_found) co_return failure(done.error().log.text);
+      changed += done && done->changed();
     }
-    cancelled += done;
-    if (done == 0) co_return json::object{{"ok", true}, {"cancelled", cancelled}};
+    cancelled += changed;
+    if (changed == 0) co_return json::object{{"ok", true}, {"cancelled", cancelled}};
   }
 }
 
 }  // namespace
 
-awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request) {
+awaitable<json::object> run_admin_command(admin_context in, json::value request) {
   const json::object* o = request.if_object();
-  const std::string_view command = o != nullptr ? text_of(*o, "command") : std::string_view{};
-  if (command == "token-list") co_return list_tokens(s);
-  if (command == "task-list") co_return list_tasks(s, *o);
-  if (command == "task-cancel-all-pending") co_return co_await cancel_all_pending(s);
-  if (command == "task-show" || command == "task-cancel-pending" || command == "task-retry-callback") {
-    std::string id(text_of(*o, "id"));
-    co_return co_await with_task(s, command, std::move(id));
-  }
-  if (command == "token-create" || command == "token-revoke" || command == "webhook-secret") {
-    std::string name(text_of(*o, "name"));
-    if (command == "token-create") co_return co_await create_token(s, registry, std::move(name));
-    if (command == "token-revoke") co_return co_await revoke_token(s, registry, std::move(name));
+  const std::string command(o != nullptr ? text_of(*o, "command") : std::string_view{});
+  const std::string id(o != nullptr ? text_of(*o, "id") : std::string_view{});
+  const std::string name(o != nullptr ? text_of(*o, "name") : std::string_view{});
+  if (command == "token-list") co_return co_await list_tokens(in.tasks);
+  if (command == "token-create") co_return co_await create_token(in, name);
+  if (command == "token-revoke") co_return co_await revoke_token(in, name);
+  if (command == "webhook-secret") {
     const json::value* rotate = member(*o, "rotate");
     const bool anew = rotate != nullptr && rotate->is_bool() && rotate->get_bool();
-    co_return co_await webhook_secret(s, std::move(name), anew);
+    co_return co_await webhook_secret(in.tasks, name, anew);
   }
-  co_return failure("the server does not know the command \"" + std::string(command) +
-                    "\"; it may be another version");
+  if (command == "task-list") co_return co_await list_tasks(in.tasks, *o);
+  if (command == "task-cancel-all-pending") co_return co_await cancel_all_pending(in);
+  if (command == "task-show" || command == "task-cancel-pending" || command == "task-retry-callback")
+    co_return co_await with_task(in, command, id);
+  co_return failure("the server does not know the command \"" + command + "\"; it may be another version");
 }
 
 }  // namespace relay

@@ -1,19 +1,27 @@
 #pragma once
 
-// The operator's commands, as one JSON object in and one out: run by the server for whoever reaches its admin
+// The operator's commands, as one JSON object in and one out: run by the server for those who reach its admin
 // socket, or by the command line itself when no server has the database. Loop thread.
 
 #include "common/base/json.hpp"
 #include "server/asio.hpp"
 #include "server/auth.hpp"
+#include "server/task_changes.hpp"
 #include "storage/store.hpp"
 
 namespace relay {
+
+/// What the commands work on. Outlives them.
+struct admin_context {
+  store& tasks;
+  task_changes& changes;
+  token_registry& registry;
+};
 
 /// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke`;
 /// `webhook-secret` (`name`, `rotate`); `task-list` (`state`, `token`, `ambiguous`, `limit`); `task-show`,
 /// `task-cancel-pending`, `task-retry-callback` (`id`); `task-cancel-all-pending`. A failure is
 /// `{"ok":false,"message":…}`.
-awaitable<json::object> run_admin_command(store& s, token_registry& registry, json::value request);
+awaitable<json::object> run_admin_command(admin_context in, json::value request);
 
 }  // namespace relay

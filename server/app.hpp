@@ -3,10 +3,12 @@
 // The composition root: owns every part, knows the order in which they start and stop. main() runs one; so do
 // the tests, on port 0.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "common/families.hpp"
 #include "config/config.hpp"
 #include "server/admin.hpp"
 #include "server/auth.hpp"
@@ -16,24 +18,36 @@
 #include "server/background/poller.hpp"
 #include "server/background/reconciler.hpp"
 #include "server/disk.hpp"
-#include "server/front.hpp"
 #include "server/http/listener.hpp"
 #include "server/metrics.hpp"
 #include "server/rendered.hpp"
+#include "server/request_handler.hpp"
+#include "server/routes.hpp"
+#include "server/task_changes.hpp"
 #include "server/upstream/upstream.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
 
 namespace relay {
 
+/// What a program is made of beside its configuration. Tests put other families or another engine in their
+/// place.
+struct app_parts {
+  const catalogue& names = families();
+  const route_table& routes = public_routes();
+  /// Null: SQLite.
+  std::function<result<std::unique_ptr<store>>(const storage_config&, const catalogue&, store_hooks)>
+      open_store;
+};
+
 class app {
  public:
-  app(config c, std::shared_ptr<spdlog::logger> log);
+  app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts = {});
   ~app();
 
-  /// Opens the database, recovers, listens. Errors: what cannot be opened, as log text.
+  /// Opens the database, listens. Errors: what cannot be opened, as log text.
   result<void> start();
-  /// Serves until stop() and the drain after it. False: a part of it failed, the log says which.
+  /// Recovers, serves until stop() and the drain after it. False: a part of it failed, the log says which.
   bool run();
   /// Any thread: begin to stop; a second call ends everything now.
   void stop();
@@ -42,30 +56,43 @@ class app {
   std::uint16_t admin_port() const { return admin_ ? admin_->port() : 0; }
 
  private:
+  // The steps of start().
+  store_hooks hooks_for_store();
+  result<void> open_store();
+  void make_loops(const policy& p);
+  void make_listeners();
+  http::application serve(request_handler& requests, bool is_public);
+  void log_request(const http::access_record& a);
+  void announce();
+
+  awaitable<> begin();
+  awaitable<result<void>> recover();
   awaitable<> drain();
   awaitable<> housekeeping();
-  awaitable<result<void>> recover();
+  awaitable<> count_overdue();
   void spawn(awaitable<> work);
   void end_now();
 
   const config config_;
   std::shared_ptr<spdlog::logger> log_;
+  const app_parts parts_;
   asio::io_context loop_{1};
   deadlines deadlines_{loop_};
   metrics metrics_;
   watch watch_{loop_};
-  stream_count streams_;
+  stream_limit streams_;
   rendered_tasks rendered_;
   token_registry tokens_;
-  std::unique_ptr<disk> disk_;  // the store thread asks it for room
+  std::unique_ptr<disk> disk_;  // the store thread asks it for space
   std::unique_ptr<store> store_;
+  std::unique_ptr<task_changes> changes_;
   std::vector<std::unique_ptr<upstream>> upstreams_;
   std::unique_ptr<dispatcher> dispatcher_;
   std::unique_ptr<poller> poller_;
   std::unique_ptr<reconciler> reconciler_;
   std::unique_ptr<deliverer> deliverer_;
   std::unique_ptr<janitor> janitor_;
-  std::unique_ptr<front> public_front_, admin_front_;
+  std::unique_ptr<request_handler> public_requests_, admin_requests_;
   std::optional<http::session_shared> shared_;
   std::unique_ptr<http::listener> public_, admin_;
   std::unique_ptr<admin_socket> socket_;

@@ -1,6 +1,6 @@
 #pragma once
 
-// The store's writes as awaitables. Loop thread.
+// The store's functions as awaitables. Loop thread.
 
 #include <boost/asio/async_result.hpp>
 
@@ -9,24 +9,47 @@
 
 namespace relay {
 
-template <class T, class Start>
-awaitable<result<T>> await_written(Start start) {
-  auto initiate = [&start](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    start(written<T>([shared](result<T> r) { std::move (*shared)(std::move(r)); }));
+/// `co_await from_store(s, &store::next_due, schedule::submit)`. Errors: those of the function.
+template <class... P, class... A>
+awaitable<result<completed_t<P...>>> from_store(store& s, void (store::*function)(P...), A... arguments) {
+  using value = completed_t<P...>;
+  auto initiate = [&](auto handler) {
+    auto done = [handler = std::move(handler)](result<value> r) mutable { std::move(handler)(std::move(r)); };
+    (s.*function)(std::move(arguments)..., completion<value>(std::move(done)));
   };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<executor>, void(result<T>)>(
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<executor>, void(result<value>)>(
       std::move(initiate), use_awaitable);
 }
 
-inline awaitable<result<inserted>> insert(store& s, task t, std::optional<claim> c) {
-  auto start = [&](written<inserted> done) { s.insert(std::move(t), c, std::move(done)); };
-  co_return co_await await_written<inserted>(std::move(start));
+/// The owner's own task, from memory when it is there. Errors: those of store::find.
+inline awaitable<result<task_ptr>> find_task(store& s, std::int64_t owner, std::string id) {
+  if (task_ptr t = s.in_memory(id)) {
+    if (t->owner != owner) t = nullptr;
+    co_return t;
+  }
+  co_return co_await from_store(s, &store::find, owner, std::move(id));
 }
 
-inline awaitable<result<task>> save(store& s, task t) {
-  auto start = [&](written<task> done) { s.save(std::move(t), std::move(done)); };
-  co_return co_await await_written<task>(std::move(start));
+/// Any owner's. Errors: those of store::load.
+inline awaitable<result<task_ptr>> load_task(store& s, std::string id) {
+  if (task_ptr t = s.in_memory(id)) co_return t;
+  co_return co_await from_store(s, &store::load, std::move(id));
+}
+
+/// The owner's own tasks, in the order of `ids`; at once when all are in memory. Errors: those of
+/// store::find_many.
+inline awaitable<result<std::vector<task_ptr>>> find_tasks(store& s, std::int64_t owner,
+                                                           std::vector<std::string> ids) {
+  std::vector<task_ptr> found;
+  found.reserve(ids.size());
+  for (const std::string& id : ids) {
+    task_ptr t = s.in_memory(id);
+    if (!t) break;
+    found.push_back(std::move(t));
+  }
+  if (found.size() < ids.size()) co_return co_await from_store(s, &store::find_many, owner, std::move(ids));
+  std::erase_if(found, [owner](const task_ptr& t) { return t->owner != owner; });
+  co_return found;
 }
 
 }  // namespace relay

@@ -1,5 +1,5 @@
-#include "common/base/text.hpp"
 #include "server/log.hpp"
+#include "common/base/text.hpp"
 
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>

@@ -35,7 +35,7 @@ metrics::metrics()
       callbacks_(BuildCounter()
                      .Name("luma_relay_callbacks_total")
                      .Help("Attempts at callbacks to clients by outcome; given_up counts callbacks that were "
-                           "never taken")
+                           "never delivered")
                      .Register(registry_)),
       commit_seconds_(BuildHistogram()
                           .Name("luma_relay_store_commit_seconds")
@@ -59,22 +59,22 @@ metrics::metrics()
                        .Add({})),
       ambiguous_(BuildGauge()
                      .Name("luma_relay_tasks_ambiguous")
-                     .Help("Submissions whose answer was lost and which are being looked for upstream")
+                     .Help("Submissions whose answer was lost and which are being looked up upstream")
                      .Register(registry_)
                      .Add({})),
       overdue_(BuildGauge()
                    .Name("luma_relay_tasks_overdue")
-                   .Help("Open jobs that should have been asked about more than a minute ago")
+                   .Help("Open jobs that should have been polled more than a minute ago")
                    .Register(registry_)
                    .Add({})),
-      callbacks_owed_(BuildGauge()
-                          .Name("luma_relay_callbacks_owed")
-                          .Help("Tasks whose client has not taken its callback yet")
-                          .Register(registry_)
-                          .Add({})),
+      callbacks_pending_(BuildGauge()
+                             .Name("luma_relay_callbacks_pending")
+                             .Help("Tasks with a callback that was not delivered yet")
+                             .Register(registry_)
+                             .Add({})),
       disk_free_(BuildGauge()
                      .Name("luma_relay_disk_free_bytes")
-                     .Help("Free room on the database's disk")
+                     .Help("Free space on the database's disk")
                      .Register(registry_)
                      .Add({})) {}
 
@@ -115,18 +115,15 @@ void metrics::committed(std::size_t writes, double seconds) {
   commit_seconds_.Observe(seconds);
 }
 
-void metrics::set_tasks(task_state s, std::int64_t count) {
-  tasks_.Add({{"state", std::string(name_of(s))}}).Set(static_cast<double>(count));
+void metrics::set_tasks(const task_counts& counts) {
+  for (const task_state s : all_states)
+    tasks_.Add({{"state", std::string(name_of(s))}}).Set(static_cast<double>(counts[s]));
+  ambiguous_.Set(static_cast<double>(counts.ambiguous));
+  callbacks_pending_.Set(static_cast<double>(counts.callbacks_pending));
 }
 
-void metrics::set_ambiguous(std::int64_t tasks) {
-  ambiguous_.Set(static_cast<double>(tasks));
-}
 void metrics::set_overdue(std::int64_t tasks) {
   overdue_.Set(static_cast<double>(tasks));
-}
-void metrics::set_callbacks_owed(std::int64_t tasks) {
-  callbacks_owed_.Set(static_cast<double>(tasks));
 }
 void metrics::set_disk_free(std::int64_t bytes) {
   disk_free_.Set(static_cast<double>(bytes));

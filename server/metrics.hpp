@@ -13,7 +13,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
-#include "common/engine/task.hpp"
+#include "common/engine/task_counts.hpp"
 
 namespace relay {
 
@@ -27,10 +27,8 @@ class metrics {
   void committed(std::size_t writes, double seconds);
   /// `outcome`: "delivered", "failed" or "given_up".
   void callback_done(std::string_view outcome);
-  void set_tasks(task_state s, std::int64_t count);
-  void set_ambiguous(std::int64_t tasks);
+  void set_tasks(const task_counts& counts);
   void set_overdue(std::int64_t tasks);
-  void set_callbacks_owed(std::int64_t tasks);
   void set_disk_free(std::int64_t bytes);
   void set_store_queue(std::size_t writes);
   void set_connections(std::size_t open);
@@ -58,7 +56,7 @@ class metrics {
   prometheus::Gauge& connections_;
   prometheus::Gauge& ambiguous_;
   prometheus::Gauge& overdue_;
-  prometheus::Gauge& callbacks_owed_;
+  prometheus::Gauge& callbacks_pending_;
   prometheus::Gauge& disk_free_;
   std::unordered_map<std::string, timed> by_route_;     // loop thread
   std::unordered_map<std::string, timed> by_upstream_;  // loop thread

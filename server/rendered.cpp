@@ -1,37 +1,37 @@
 #include "server/rendered.hpp"
 
-#include "common/luma/dialect.hpp"
+#include <algorithm>
 
 namespace relay {
-namespace {
 
-std::string render(rendering how, const task& t, timestamp now) {
-  switch (how) {
-    case rendering::official:
-      return json::serialize(dialects::dream_machine.render(t, now));
-    case rendering::web_app:
-      return json::serialize(dialects::luma.render(t, now));
-    case rendering::item:
-      break;
-  }
-  return json::serialize(render_item(t, now));
+const std::string* rendered_tasks::entry::find(const task_form& how) const {
+  const auto found = std::ranges::find(forms, &how, &rendering::how);
+  return found == forms.end() ? nullptr : &found->bytes;
 }
 
-}  // namespace
+std::size_t rendered_tasks::entry::bytes() const {
+  std::size_t sum = sizeof(entry);
+  for (const rendering& r : forms) sum += sizeof(rendering) + r.bytes.capacity();
+  return sum;
+}
 
-std::string rendered_tasks::get(rendering how, const task& t, timestamp now) {
-  if (how == rendering::item && t.state == task_state::dreaming) return render(how, t, now);
+result<std::string> rendered_tasks::get(const task_form& how, const task& t, timestamp now) {
+  if (how.depends_on_time(t)) return how.render(t, now);
   entry* kept = kept_.find(t.id);
-  if (kept == nullptr) {
-    kept_.put(t.id, {t.revision, {}});
-    kept = kept_.find(t.id);
-    if (kept == nullptr) return render(how, t, now);  // a cache of size 0
-  } else if (kept->revision != t.revision) {
-    *kept = {t.revision, {}};
+  if (kept != nullptr && kept->revision == t.revision) {
+    if (const std::string* bytes = kept->find(how)) return *bytes;
   }
-  std::string& bytes = kept->bytes[static_cast<std::size_t>(how)];
-  if (bytes.empty()) bytes = render(how, t, now);
-  return bytes;
+  auto made = how.render(t, now);
+  if (!made) return made;
+  // An older revision than the one that is kept, read on another thread, must not replace it.
+  if (kept != nullptr && kept->revision > t.revision) return made;
+  entry next;
+  if (kept != nullptr && kept->revision == t.revision) next = std::move(*kept);
+  next.revision = t.revision;
+  next.forms.push_back({&how, *made});
+  const std::size_t bytes = next.bytes();
+  kept_.put(t.id, std::move(next), bytes);
+  return made;
 }
 
 }  // namespace relay

@@ -1,31 +1,36 @@
 #pragma once
 
-// Tasks as the bytes clients read, kept until the task changes: a question about a job that has not changed
-// is answered with a copy. Loop thread.
+// Tasks as the bytes clients read, kept until the task changes: a read of a job that has not changed
+// is a copy. Bounded in bytes. Loop thread.
 
-#include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/lru.hpp"
-#include "common/engine/task.hpp"
+#include "common/engine/dialect.hpp"
 
 namespace relay {
 
-enum class rendering : std::uint8_t { official, web_app, item };
-
 class rendered_tasks {
  public:
-  /// At most this many tasks; 0 keeps nothing.
-  explicit rendered_tasks(std::size_t tasks) : kept_(tasks) {}
+  /// At most so many bytes; 0 keeps nothing.
+  explicit rendered_tasks(std::size_t max_bytes) : kept_(max_bytes) {}
 
-  /// JSON. What depends on the time, the progress of a job that dreams, is made anew each time.
-  std::string get(rendering how, const task& t, timestamp now);
+  /// What depends on the time is made anew each time. Errors: those of the form.
+  result<std::string> get(const task_form& how, const task& t, timestamp now);
 
  private:
+  struct rendering {
+    const task_form* how;
+    std::string bytes;
+  };
   struct entry {
     std::int64_t revision = 0;
-    std::array<std::string, 3> bytes;
+    std::vector<rendering> forms;
+
+    const std::string* find(const task_form& how) const;
+    std::size_t bytes() const;
   };
   lru<entry> kept_;
 };

@@ -1,54 +1,95 @@
 #include "server/routes.hpp"
 
+#include "common/luma/actions.hpp"
+#include "common/luma/dialects.hpp"
 #include "server/handlers/handlers.hpp"
 
 namespace relay {
 namespace {
 
 using http::verb;
-constexpr auto official = dialect_id::dream_machine;
-constexpr auto station = dialect_id::luma;
-constexpr auto plain = error_shape::official;
-constexpr auto envelope = error_shape::envelope;
+using namespace handlers;
+namespace a = luma::actions;
+constexpr auto key = access::token;
+constexpr const dialect* official = &luma::dialects::dream_machine;
+constexpr const dialect* web_app = &luma::dialects::web_app;
+constexpr const dialect* envelope = &luma::dialects::tasks;
 
 // clang-format off
-constexpr route public_table[] = {
-    {verb::post, "/dream-machine/v1/generations",       "create",            access::token, official, plain, endpoint::generations, handlers::create_generation},
-    {verb::post, "/dream-machine/v1/generations/video", "create",            access::token, official, plain, endpoint::video,       handlers::create_generation},
-    {verb::post, "/dream-machine/v1/generations/image", "create",            access::token, official, plain, endpoint::image,       handlers::create_generation},
-    {verb::get,  "/dream-machine/v1/generations",       "list",              access::token, official, plain, endpoint::generations, handlers::list_generations},
-    {verb::get,  "/dream-machine/v1/generations/{id}",  "get",               access::token, official, plain, endpoint::generations, handlers::get_generation},
-    {verb::get,  "/dream-machine/v1/generations/{id}/events", "events",      access::token, official, plain, endpoint::generations, handlers::generation_events},
-    {verb::get,  "/dream-machine/v1/ping",              "ping",              access::token, official, plain, endpoint::generations, handlers::ping},
+constexpr route public_rows[] = {
+    {verb::post, "/dream-machine/v1/generations",              "create",        key, official, create_generation, &a::generations},
+    {verb::post, "/dream-machine/v1/generations/video",        "create",        key, official, create_generation, &a::video},
+    {verb::post, "/dream-machine/v1/generations/image",        "create",        key, official, create_generation, &a::image},
+    {verb::post, "/dream-machine/v1/generations/{id}/upscale", "create",        key, official, create_generation, &a::upscale},
+    {verb::post, "/dream-machine/v1/generations/{id}/audio",   "create",        key, official, create_generation, &a::audio},
+    {verb::get,  "/dream-machine/v1/generations",              "list",          key, official, list_generations},
+    {verb::get,  "/dream-machine/v1/generations/{id}",         "get",           key, official, get_generation},
+    {verb::get,  "/dream-machine/v1/generations/{id}/events",  "events",        key, official, generation_events},
+    {verb::get,  "/dream-machine/v1/ping",                     "ping",          key, official, ping},
 
-    {verb::post, "/luma/generations",                   "luma-create",       access::token, station,  plain, endpoint::generations, handlers::create_generation},
-    {verb::get,  "/luma/generations/{id}",              "luma-get",          access::token, station,  plain, endpoint::generations, handlers::get_generation},
-    {verb::get,  "/luma/generations/{id}/events",       "luma-events",       access::token, station,  plain, endpoint::generations, handlers::generation_events},
-    {verb::post, "/luma/generations/{id}/extend",       "luma-extend",       access::token, station,  plain, endpoint::generations, handlers::extend_generation},
-    {verb::get,  "/luma/generations/{id}/download_video_url", "luma-download", access::token, station, plain, endpoint::generations, handlers::download_url},
-    {verb::post, "/luma/tasks",                         "tasks",             access::token, station,  envelope, endpoint::generations, handlers::batch_tasks},
+    {verb::post, "/luma/generations",                          "luma-create",   key, web_app,  create_generation, &a::generations},
+    {verb::get,  "/luma/generations/{id}",                     "luma-get",      key, web_app,  get_generation},
+    {verb::get,  "/luma/generations/{id}/events",              "luma-events",   key, web_app,  generation_events},
+    {verb::post, "/luma/generations/{id}/extend",              "luma-extend",   key, web_app,  create_generation, &a::generations},
+    {verb::get,  "/luma/generations/{id}/download_video_url",  "luma-download", key, web_app,  get_generation, nullptr, &luma::forms::download_link},
 
-    {verb::get,  "/luma/tasks/events",                  "tasks-events",      access::token, station,  envelope, endpoint::generations, handlers::task_events},
+    {verb::post, "/luma/tasks",                                "tasks",         key, envelope, batch_tasks},
+    {verb::get,  "/luma/tasks/events",                         "tasks-events",  key, envelope, task_events},
 
-    {verb::post, "/callbacks/{id}/{key}",               "upstream-callback", access::open,  official, plain, endpoint::generations, handlers::upstream_callback},
-    {verb::get,  "/healthz",                            "healthz",           access::open,  official, plain, endpoint::generations, handlers::healthz},
-    {verb::get,  "/readyz",                             "readyz",            access::open,  official, plain, endpoint::generations, handlers::readyz},
+    {verb::post, "/callbacks/{id}/{key}",                      "upstream-callback", access::open, official, upstream_callback},
+    {verb::get,  "/healthz",                                   "healthz",       access::open, official, healthz},
+    {verb::get,  "/readyz",                                    "readyz",        access::open, official, readyz},
 };
 
-constexpr route admin_table[] = {
-    {verb::get,  "/metrics",                            "metrics",           access::open,  official, plain, endpoint::generations, handlers::show_metrics},
-    {verb::get,  "/healthz",                            "healthz",           access::open,  official, plain, endpoint::generations, handlers::healthz},
-    {verb::get,  "/readyz",                             "readyz",            access::open,  official, plain, endpoint::generations, handlers::readyz},
+constexpr route admin_rows[] = {
+    {verb::get,  "/metrics",                                   "metrics",       access::open, official, show_metrics},
+    {verb::get,  "/healthz",                                   "healthz",       access::open, official, healthz},
+    {verb::get,  "/readyz",                                    "readyz",        access::open, official, readyz},
 };
 // clang-format on
 
+// Prefixes that some clients have built in: /v1/luma/…, /luma/v1/…, the same with pro and vip,
+// /luma/dream-machine/….
+std::string_view canonical(std::string_view path, std::string& changed) {
+  const auto has_segment = [](std::string_view p, std::string_view segment) {
+    return p.starts_with(segment) && p.size() > segment.size() && p[segment.size()] == '/';
+  };
+  constexpr std::string_view luma = "/luma";
+  constexpr std::string_view tiers[] = {"/v1", "/pro", "/vip"};
+  for (const std::string_view tier : tiers) {
+    if (has_segment(path, tier) && has_segment(path.substr(tier.size()), luma))
+      path.remove_prefix(tier.size());
+  }
+  if (!has_segment(path, luma)) return path;
+  const std::string_view rest = path.substr(luma.size());
+  if (has_segment(rest, "/dream-machine")) return rest;
+  for (const std::string_view tier : tiers) {
+    if (has_segment(rest, tier)) return changed = std::string(luma) + std::string(rest.substr(tier.size()));
+  }
+  return path;
+}
+
+std::string_view as_it_is(std::string_view path, std::string&) {
+  return path;
+}
+
+const dialect& spoken_at(std::string_view path) {
+  return path.starts_with("/luma/tasks") ? *envelope : *official;
+}
+
+constexpr std::string_view public_hint =
+    "the API is under /dream-machine/v1/generations, /luma/generations and /luma/tasks";
+constexpr std::string_view admin_hint = "this port has /metrics, /healthz and /readyz";
+
 }  // namespace
 
-std::span<const route> public_routes() {
-  return public_table;
+const route_table& public_routes() {
+  static constexpr route_table table{public_rows, canonical, spoken_at, public_hint};
+  return table;
 }
-std::span<const route> admin_routes() {
-  return admin_table;
+const route_table& admin_routes() {
+  static constexpr route_table table{admin_rows, as_it_is, spoken_at, admin_hint};
+  return table;
 }
 
 }  // namespace relay

@@ -2,13 +2,11 @@
 
 // The public API as one table, and the private one.
 
-#include <span>
-
-#include "server/front.hpp"
+#include "server/route.hpp"
 
 namespace relay {
 
-std::span<const route> public_routes();
-std::span<const route> admin_routes();
+const route_table& public_routes();
+const route_table& admin_routes();
 
 }  // namespace relay

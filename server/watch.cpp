@@ -7,7 +7,7 @@ namespace relay {
 watch::waiter::waiter(watch& w, std::vector<std::string> ids)
     : watch_(w), ids_(std::move(ids)), wake_(w.loop_.get_executor()), newest_(ids_.size()) {
   for (std::size_t i = 0; i < ids_.size(); ++i)
-    places_.push_back(watch_.waiting_.emplace(ids_[i], place{this, i}));
+    places_.push_back(watch_.waiting_.emplace(ids_[i], place{.of = this, .index = i}));
 }
 
 watch::waiter::waiter(watch& w, std::string id) : waiter(w, std::vector{std::move(id)}) {}
@@ -22,8 +22,8 @@ awaitable<> watch::waiter::sleep_until(steady_clock::time_point end) {
 }
 
 awaitable<task_ptr> watch::waiter::until(std::function<bool(const task&)> enough,
-                                         steady_clock::time_point end, manner m) {
-  while (!over(m) && !(newest_[0] && enough(*newest_[0])) && steady_clock::now() < end)
+                                         steady_clock::time_point end, on_drain d) {
+  while (!over(d) && !(newest_[0] && enough(*newest_[0])) && steady_clock::now() < end)
     co_await sleep_until(end);
   co_return newest_[0];
 }
@@ -42,7 +42,7 @@ awaitable<std::vector<task_ptr>> watch::waiter::changes(steady_clock::duration a
 }
 
 void watch::wake_all() {
-  for (const auto& [id, at] : waiting_) at.who->wake_.cancel();
+  for (const auto& [id, at] : waiting_) at.of->wake_.cancel();
 }
 
 void watch::drain() {
@@ -58,7 +58,7 @@ void watch::close() {
 void watch::notify(const task_ptr& t) {
   auto [it, end] = waiting_.equal_range(t->id);
   for (; it != end; ++it) {
-    waiter& w = *it->second.who;
+    waiter& w = *it->second.of;
     w.newest_[it->second.index] = t;
     w.wake_.cancel();
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Waiting for tasks to change: whoever saves one wakes those who wait for its id. Loop thread.
+// Waiting for tasks to change: a save wakes those that wait for its id. Loop thread.
 
 #include <functional>
 #include <map>
@@ -16,16 +16,17 @@ class watch {
  public:
   explicit watch(asio::io_context& loop) : loop_(loop) {}
 
-  /// Who waits to answer a request in flight waits on when the relay stops; who only listens leaves.
-  enum class manner : std::uint8_t { answers, listens };
+  /// What a waiter does when the relay stops: one that must answer a request in flight stays, one that only
+  /// follows a task leaves.
+  enum class on_drain : std::uint8_t { stay, leave };
 
   class waiter;
   struct place {
-    waiter* who;
+    waiter* of;
     std::size_t index;  // of the id, in the waiter's list
   };
 
-  /// One who waits. Made before the write whose effects it waits for, so that nothing is missed.
+  /// Waits for changes. Made before the write whose effects it waits for, so that nothing is missed.
   class waiter {
    public:
     waiter(watch& w, std::vector<std::string> ids);
@@ -37,13 +38,13 @@ class watch {
     /// For one id: the newest revision since the waiter was made, as soon as it is one that `enough` accepts,
     /// or when the time is over or the relay stops; null: no change was seen.
     awaitable<task_ptr> until(std::function<bool(const task&)> enough, steady_clock::time_point end,
-                              manner m);
+                              on_drain d);
 
     /// What has changed since the last call, in the order of the ids; waits for the first change. Empty: the
     /// time is over, or the relay stops.
     awaitable<std::vector<task_ptr>> changes(steady_clock::duration at_most);
-    bool over(manner m = manner::listens) const {
-      return watch_.closed_ || (m == manner::listens && watch_.draining_);
+    bool over(on_drain d = on_drain::leave) const {
+      return watch_.closed_ || (d == on_drain::leave && watch_.draining_);
     }
 
    private:
@@ -54,13 +55,13 @@ class watch {
     const std::vector<std::string> ids_;
     steady_timer wake_;
     std::vector<task_ptr> newest_;  // null: no change; same order as ids_
-    std::vector<std::multimap<std::string, place, std::less<>>::iterator> places_;  // where it is to be found
+    std::vector<std::multimap<std::string, place, std::less<>>::iterator> places_;
   };
 
   void notify(const task_ptr& t);
-  /// Who only listens leaves.
+  /// Waiters that leave on drain end.
   void drain();
-  /// Nobody waits any longer.
+  /// Every wait ends.
   void close();
 
  private:

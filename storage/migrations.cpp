@@ -5,7 +5,8 @@ namespace {
 
 // Times are microseconds since the epoch, 0 when not set; the envelope's whole seconds are made when it is
 // rendered. `data` is the upstream's last reply, whole.
-constexpr migration table[] = {{1, R"sql(
+constexpr migration table[] = {
+    {1, R"sql(
 CREATE TABLE token (
   id          INTEGER PRIMARY KEY,
   name        TEXT    NOT NULL,
@@ -54,8 +55,8 @@ CREATE INDEX task_poll ON task(next_poll_at) WHERE next_poll_at > 0;
 CREATE INDEX task_callback ON task(next_callback_at) WHERE next_callback_at > 0;
 CREATE INDEX task_status ON task(status, upstream);
 )sql"},
-                               // Submissions whose outcome is unknown, callbacks owed, repeated creates.
-                               {2, R"sql(
+    // Submissions whose outcome is unknown, callbacks to clients, repeated creates.
+    {2, R"sql(
 ALTER TABLE token ADD COLUMN webhook_secret BLOB NOT NULL DEFAULT x'';
 UPDATE token SET webhook_secret = randomblob(32);
 
@@ -85,6 +86,35 @@ CREATE TABLE claim (
 CREATE UNIQUE INDEX claim_key ON claim(owner, digest) WHERE kind = 'key';
 CREATE INDEX claim_repeat ON claim(owner, digest, repeats) WHERE kind = 'repeat';
 CREATE INDEX claim_age ON claim(created_at);
+)sql"},
+    // Words of any family of jobs, ids of attempts, cursors without row numbers.
+    {3, R"sql(
+ALTER TABLE task RENAME COLUMN action TO envelope_action;
+ALTER TABLE task RENAME COLUMN endpoint TO action;
+ALTER TABLE task RENAME COLUMN owed TO pending_callbacks;
+ALTER TABLE task ADD COLUMN attempt_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE task ADD COLUMN submitter  TEXT NOT NULL DEFAULT '';
+UPDATE task SET status = 'running' WHERE status = 'dreaming';
+UPDATE task SET pending_callbacks = replace(pending_callbacks, 'd', 'r') WHERE next_callback_at > 0;
+DROP INDEX task_callback;
+CREATE INDEX task_callback ON task(next_callback_at, task_id) WHERE next_callback_at > 0;
+
+CREATE TABLE idempotency (
+  id         INTEGER PRIMARY KEY,
+  owner      INTEGER NOT NULL REFERENCES token(id),
+  kind       TEXT    NOT NULL CHECK (kind IN ('key', 'retry')),
+  digest     BLOB    NOT NULL CHECK (length(digest) = 32),
+  request    BLOB    NOT NULL CHECK (length(request) = 32),
+  task_id    TEXT    NOT NULL,
+  retries    INTEGER NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT;
+INSERT INTO idempotency SELECT id, owner, CASE kind WHEN 'key' THEN 'key' ELSE 'retry' END, digest, request, task_id, repeats,
+  created_at FROM claim;
+DROP TABLE claim;
+CREATE UNIQUE INDEX idempotency_key ON idempotency(owner, digest) WHERE kind = 'key';
+CREATE INDEX idempotency_retry ON idempotency(owner, digest, retries) WHERE kind = 'retry';
+CREATE INDEX idempotency_age ON idempotency(created_at);
 )sql"}};
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 namespace relay {
 
-std::string make_task_id(timestamp now, const id_entropy& random) {
+std::string make_id(timestamp now, const id_entropy& random) {
   std::array<unsigned char, 16> bytes;
   const auto millis = static_cast<std::uint64_t>(
       std::chrono::floor<std::chrono::milliseconds>(now).time_since_epoch().count());

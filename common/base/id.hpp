@@ -1,6 +1,6 @@
 #pragma once
 
-// Task ids: UUID version 7 (RFC 9562 §5.7), minted before the first byte goes upstream. They begin with the
+// Ids of ours: UUID version 7 (RFC 9562 §5.7), made before the first byte goes upstream. They begin with the
 // time, so that new rows land at the end of their index.
 
 #include <array>
@@ -15,7 +15,7 @@ namespace relay {
 using id_entropy = std::array<unsigned char, 10>;
 
 /// 36 characters, lower case.
-std::string make_task_id(timestamp now, const id_entropy& random);
+std::string make_id(timestamp now, const id_entropy& random);
 
 /// True for any UUID in the 8-4-4-4-12 form, either case.
 bool is_uuid(std::string_view text);

@@ -1,36 +1,40 @@
 #pragma once
 
-// What an upstream said about a job, whichever dialect it speaks: the official shape (`assets`), the web
-// app's
-// (`video.download_url`), a mixture, one wrapped in an array or in a code/message/data envelope.
+// What an upstream reports about a job, whichever protocol it speaks. A family's parsers make these values.
 
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "common/base/json.hpp"
+#include "common/base/time.hpp"
 
 namespace relay {
 
-enum class job_state : std::uint8_t { queued, dreaming, completed, failed, unknown };
+enum class job_state : std::uint8_t { queued, running, completed, failed, unknown };
 
 struct job {
   std::string id;  // letters, digits and -._~: only, at most 200; empty when there is no such id
   job_state state = job_state::unknown;
   std::string failure_reason;
   std::optional<int> progress;  // percent, 0 to 100
-  bool has_link = true;         // something of the result can be fetched
-  json::object body;            // the flat object inside whatever wrapped it
+  bool has_result = true;       // something of the result can be fetched
 };
 
-/// The word an upstream uses for a state; `unknown` for a word we have never seen, which is never a failure.
-job_state job_state_from(std::string_view word);
+/// A job in an upstream's list.
+struct listed_job {
+  job reported;
+  std::string reply;                    // the item, as a reply about the job would be
+  timestamp created_at;                 // never: the upstream does not say
+  std::string callback_url;             // echoed; empty: none
+  std::optional<json::object> request;  // what the upstream shows of the request; nullopt: nothing
+};
 
-/// Errors: upstream_unavailable when the value holds no object that looks like a job (no id and no state).
-result<job> parse_job(const json::value& reply);
-
-/// The same from text.
-result<job> parse_job_text(std::string_view reply);
+/// A page of it, newest first as far as is known.
+struct listed_page {
+  std::vector<listed_job> jobs;
+  std::optional<bool> has_more;  // nullopt: the upstream does not say
+};
 
 }  // namespace relay

@@ -2,67 +2,44 @@
 
 #include <algorithm>
 
+#include "common/engine/marker.hpp"
+
 namespace relay {
 namespace {
-
-bool absent_or(const json::object& echoed, std::string_view key, const json::value& sent) {
-  const json::value* said = member(echoed, key);
-  return said == nullptr || *said == sent;
-}
-
-// Every field that was sent and that the upstream echoes is the same, the prompt among them.
-bool same_request(const json::object& sent, const listed_job& j) {
-  const json::value* echo = member(j.said.body, "request");
-  if (echo == nullptr || !echo->is_object()) return false;
-  const json::object& echoed = echo->get_object();
-  for (const std::string_view needed : {"prompt", "keyframes"}) {
-    const json::value* said = member(echoed, needed);
-    const json::value* asked = member(sent, needed);
-    if ((said == nullptr) != (asked == nullptr)) return false;
-  }
-  return std::ranges::all_of(
-      sent, [&](const auto& field) { return absent_or(echoed, view(field.key()), field.value()); });
-}
 
 bool in_time(const task& t, const listed_job& j) {
   return is_set(j.created_at) && j.created_at >= t.attempted_at - clock_tolerance &&
          j.created_at <= t.ambiguous_at + clock_tolerance;
 }
 
-json::object fields_of(const outgoing& sent) {
-  auto body = parse_lenient(sent.body);
-  if (!body || !body->is_object()) return {};
-  body->get_object().erase("callback_url");  // each task's own
-  return std::move(body->get_object());
+// The one job that can be meant, when there is no marker to go by; null: none, or several.
+const listed_job* only_candidate(const lost_submission& s, const listing& seen,
+                                 std::span<const lost_submission> others, const list_source& from) {
+  const bool rivals = std::ranges::any_of(others, [&](const lost_submission& o) {
+    return o.of->id != s.of->id && o.path == s.path && o.request == s.request;
+  });
+  if (rivals) return nullptr;
+  const listed_job* candidate = nullptr;
+  for (const listed_job& j : seen.jobs) {
+    if (!j.callback_url.empty() || !in_time(*s.of, j) || !from.speaks.same_request(*s.of, s.request, j) ||
+        from.is_known(j.reported.id)) {
+      continue;
+    }
+    if (candidate != nullptr) return nullptr;
+    candidate = &j;
+  }
+  return candidate;
 }
 
 }  // namespace
 
-result<listed_page> parse_list(std::string_view body) {
-  const auto v = parse_lenient(body);
-  const json::object* o = v ? v->if_object() : nullptr;
-  const json::value* list = o != nullptr ? member(*o, "generations") : nullptr;
-  if (list == nullptr || !list->is_array()) {
-    return fail(errc::upstream_unavailable, "the upstream's answer is not a list of generations");
-  }
-  listed_page out;
-  for (const json::value& item : list->get_array()) {
-    auto said = parse_job(item);
-    if (!said || said->id.empty()) {
-      return fail(errc::upstream_unavailable, "an item of the upstream's list is not a generation");
-    }
-    listed_job j;
-    j.reply = json::serialize(item);
-    j.created_at = from_iso(text_of(said->body, "created_at")).value_or(never);
-    if (const json::value* request = member(said->body, "request");
-        request != nullptr && request->is_object())
-      j.callback_url = text_of(request->get_object(), "callback_url");
-    j.said = std::move(*said);
-    out.jobs.push_back(std::move(j));
-  }
-  const json::value* more = member(*o, "has_more");
-  if (more != nullptr && more->is_bool()) out.has_more = more->get_bool();
-  return out;
+lost_submission::lost_submission(const task& t, const outgoing& sent, const protocol& p)
+    : of(&t), path(sent.path), readable(false) {
+  auto body = parse_lenient(sent.body);
+  if (!body || !body->is_object()) return;
+  readable = true;
+  request = std::move(body->get_object());
+  request.erase(p.marker_field);
 }
 
 bool listing::covers(timestamp since) const {
@@ -81,14 +58,13 @@ bool listing::echoes() const {
 
 bool listing::shows_requests(timestamp since) const {
   return std::ranges::all_of(jobs, [since](const listed_job& j) {
-    const json::value* request = member(j.said.body, "request");
-    return (is_set(j.created_at) && j.created_at < since) || (request != nullptr && request->is_object());
+    return (is_set(j.created_at) && j.created_at < since) || j.request.has_value();
   });
 }
 
 void listing::add(std::vector<listed_job> page) {
   for (listed_job& j : page) {
-    if (ids_.insert(j.said.id).second) jobs.push_back(std::move(j));
+    if (ids_.insert(j.reported.id).second) jobs.push_back(std::move(j));
   }
 }
 
@@ -96,31 +72,22 @@ timestamp needed_since(const task& t) {
   return t.attempted_at - clock_tolerance;
 }
 
-task_event look_for(const suspicion& s, const listing& seen, std::span<const suspicion> others, bool echoes,
-                    const std::function<bool(const std::string&)>& known) {
-  const std::string mark = marker_path(s.of);
+task_event find_lost(const lost_submission& s, const listing& seen, std::span<const lost_submission> others,
+                     const list_source& from) {
+  const std::string mark = marker_path(*s.of);
   if (!mark.empty()) {
     const auto found =
         std::ranges::find_if(seen.jobs, [&](const listed_job& j) { return j.callback_url.ends_with(mark); });
-    if (found != seen.jobs.end()) return event::found{found->said, found->reply};
+    if (found != seen.jobs.end()) return event::found{found->reported, found->reply};
   }
   // With a marker, and a list that echoes it, a job without it is somebody else's.
-  const bool marked = !mark.empty() && echoes;
-  if (!marked && !s.sent.body.empty()) {
-    const json::object sent = fields_of(s.sent);
-    const listed_job* candidate = nullptr;
-    bool several = std::ranges::any_of(
-        others, [&](const suspicion& o) { return o.of.id != s.of.id && fields_of(o.sent) == sent; });
-    for (const listed_job& j : seen.jobs) {
-      if (!j.callback_url.empty() || !in_time(s.of, j) || !same_request(sent, j) || known(j.said.id))
-        continue;
-      several = several || candidate != nullptr;
-      candidate = &j;
-    }
-    if (candidate != nullptr && !several) return event::found{candidate->said, candidate->reply};
+  const bool marked = !mark.empty() && from.echoes_markers;
+  if (!marked && s.readable) {
+    if (const listed_job* candidate = only_candidate(s, seen, others, from))
+      return event::found{candidate->reported, candidate->reply};
   }
-  return event::absent{seen.asked_at, marked && seen.echoes() && seen.covers(needed_since(s.of)) &&
-                                          seen.shows_requests(needed_since(s.of))};
+  return event::absent{seen.requested_at, marked && seen.echoes() && seen.covers(needed_since(*s.of)) &&
+                                              seen.shows_requests(needed_since(*s.of))};
 }
 
 }  // namespace relay

@@ -6,35 +6,20 @@
 // meant.
 
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
-#include "common/engine/lifecycle.hpp"
-#include "common/luma/outgoing.hpp"
+#include "common/engine/events.hpp"
+#include "common/engine/protocol.hpp"
+#include "common/engine/task.hpp"
 
 namespace relay {
 
-/// A job in an upstream's list.
-struct listed_job {
-  job said;
-  std::string reply;         // the item, as a reply about the job would be
-  timestamp created_at;      // never: the upstream does not say
-  std::string callback_url;  // echoed; empty: none
-};
-
-/// A page of it. Errors: upstream_unavailable when it is no list.
-struct listed_page {
-  std::vector<listed_job> jobs;
-  std::optional<bool> has_more;  // nullopt: the upstream does not say
-};
-result<listed_page> parse_list(std::string_view body);
-
-/// As much of the list as was read.
+/// As much of an upstream's list as was read.
 struct listing {
-  timestamp asked_at;  // when the first page was asked for
+  timestamp requested_at;  // when the first page was requested
   std::vector<listed_job> jobs;
   bool ended = false;  // the last page was read
 
@@ -45,10 +30,10 @@ struct listing {
   bool echoes() const;
   /// True if each job created at `since` or later, or at an unknown time, shows the request it was made with.
   bool shows_requests(timestamp since) const;
-  /// A page more; jobs that have moved on from an earlier page are not taken twice.
+  /// A page more; jobs that have moved on from an earlier page are not added twice.
   void add(std::vector<listed_job> page);
 
-  std::unordered_set<std::string> ids_{};  // of what add() took
+  std::unordered_set<std::string> ids_{};  // of what add() added
 };
 
 /// Clocks of the two sides may differ by this much.
@@ -57,15 +42,28 @@ inline constexpr std::chrono::minutes clock_tolerance{1};
 /// The earliest time that a list must reach back to for a task's sake.
 timestamp needed_since(const task& t);
 
-struct suspicion {
-  const task& of;
-  const outgoing& sent;  // what was submitted
+/// A submission and what was sent for it.
+struct lost_submission {
+  /// `sent`: empty body: what was sent is not known.
+  lost_submission(const task& t, const outgoing& sent, const protocol& p);
+
+  const task* of;  // outlives this
+  std::string path;
+  json::object request;  // the body, without the marker: that is each task's own
+  bool readable;         // the body could be read
 };
 
-/// `others`: all tasks of this upstream that are being submitted, lost or not. `known`: true for an upstream
-/// id that some task of ours has. `echoes`: the upstream is known to echo our markers. The event is `found`
-/// or `absent`.
-task_event look_for(const suspicion& s, const listing& seen, std::span<const suspicion> others, bool echoes,
-                    const std::function<bool(const std::string&)>& known);
+/// What the engine must know of the upstream whose list it is.
+struct list_source {
+  const protocol& speaks;
+  bool echoes_markers = false;  // its list is known to echo callback URLs of ours
+  /// True for a job id there that some task of ours has.
+  std::function<bool(const std::string&)> is_known;
+};
+
+/// `others`: all tasks of this upstream that are being submitted, lost or not. The event is `found` or
+/// `absent`.
+task_event find_lost(const lost_submission& s, const listing& seen, std::span<const lost_submission> others,
+                     const list_source& from);
 
 }  // namespace relay

@@ -1,39 +1,38 @@
 #include "common/engine/task.hpp"
 
-#include <iterator>
-
 namespace relay {
 namespace {
 
-constexpr std::string_view state_names[] = {"pending",  "submitting", "queued",
-                                            "dreaming", "completed",  "failed"};
-constexpr std::string_view dialect_names[] = {"dream-machine", "luma"};
-
-template <class E, std::size_t N>
-std::optional<E> find(const std::string_view (&names)[N], std::string_view name) {
-  for (std::size_t i = 0; i < N; ++i) {
-    if (names[i] == name) return static_cast<E>(i);
-  }
-  return std::nullopt;
-}
+constexpr std::string_view state_names[] = {"pending", "submitting", "queued",
+                                            "running", "completed",  "failed"};
 
 }  // namespace
 
 std::string_view name_of(task_state s) {
   return state_names[static_cast<std::size_t>(s)];
 }
+
 std::optional<task_state> task_state_from(std::string_view name) {
-  return find<task_state>(state_names, name);
+  for (const task_state s : all_states) {
+    if (name_of(s) == name) return s;
+  }
+  return std::nullopt;
 }
-std::string_view name_of(dialect_id d) {
-  return dialect_names[static_cast<std::size_t>(d)];
-}
-std::optional<dialect_id> dialect_from(std::string_view name) {
-  return find<dialect_id>(dialect_names, name);
+
+std::size_t memory_of(const task& t) {
+  std::size_t bytes = sizeof(task);
+  for (const std::string* text :
+       {&t.id, &t.request, &t.callback_url, &t.marker, &t.upstream, &t.upstream_id, &t.reply, &t.fail_reason,
+        &t.attempt_id, &t.submitter, &t.pending_callbacks, &t.callback_problem}) {
+    constexpr std::size_t inside = 15;  // short text needs no memory of its own
+    if (text->capacity() > inside) bytes += text->capacity() + 1;
+  }
+  return bytes;
 }
 
 std::ostream& operator<<(std::ostream& out, const task& t) {
   out << "task " << t.id << " " << name_of(t.state) << " r" << t.revision << " owner=" << t.owner;
+  if (t.action != nullptr) out << " action=" << t.action->name;
   if (!t.upstream.empty()) out << " upstream=" << t.upstream << "/" << t.upstream_id;
   out << " attempts=" << t.attempts << " misses=" << t.misses;
   const auto show = [&out](const char* name, timestamp at) {
@@ -45,7 +44,8 @@ std::ostream& operator<<(std::ostream& out, const task& t) {
   show("next_callback", t.next_callback_at);
   show("ambiguous", t.ambiguous_at);
   show("deadline", t.deadline);
-  if (!t.owed.empty()) out << " owed=" << t.owed << " callback_attempts=" << t.callback_attempts;
+  if (!t.pending_callbacks.empty())
+    out << " pending_callbacks=" << t.pending_callbacks << " callback_attempts=" << t.callback_attempts;
   if (!t.fail_reason.empty()) out << " fail=\"" << t.fail_reason << "\" status=" << t.fail_status;
   return out;
 }

@@ -1,11 +1,16 @@
 // The official API (docs.lumalabs.ai), and the web-app fields that stations answer with on the same path.
 
-#include "common/luma/dialect.hpp"
-#include "common/base/id.hpp"
-#include "common/luma/validation.hpp"
-#include "common/luma/view.hpp"
+#include <algorithm>
 
-namespace relay {
+#include "common/base/id.hpp"
+#include "common/luma/actions.hpp"
+#include "common/luma/dialects.hpp"
+#include "common/luma/fields.hpp"
+#include "common/luma/request.hpp"
+#include "common/luma/validation.hpp"
+#include "common/luma/words.hpp"
+
+namespace relay::luma {
 namespace {
 
 // @ai-sdk/luma sends reference images under shorter names.
@@ -14,43 +19,40 @@ constexpr std::pair<const char*, const char*> ai_sdk_names[] = {{"image", "image
                                                                 {"character", "character_ref"},
                                                                 {"modify_image", "modify_image_ref"}};
 
-void rename(json::object& o, const char* from, const char* to) {
-  json::value* found = o.if_contains(from);
-  if (found == nullptr || o.contains(to)) return;
-  json::value moved = std::move(*found);
-  o.erase(from);
-  o.emplace(to, std::move(moved));
+// `sync` of the image API is served by the relay: the upstream is sent the job without it, and polled until
+// it is done.
+std::optional<milliseconds> wait_of(const json::object& request) {
+  const json::value* sync = member(request, "sync");
+  if (sync == nullptr || !sync->is_bool() || !sync->get_bool()) return std::nullopt;
+  const json::value* limit = member(request, "sync_timeout");
+  const double seconds = limit != nullptr && limit->is_number() ? limit->to_number<double>() : 60;
+  return milliseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 55.0) * 1000));
 }
 
-result<new_task> parse_create(const json::value& body, endpoint asked_at) {
+result<new_task> parse_create(const json::value& body, const relay::action& kind, std::string_view subject) {
   problems wrong;
   if (!body.is_object()) {
     wrong.wrong_type({"body"}, "model_attributes_type", "Input should be a JSON object", &body);
     return std::unexpected(std::move(wrong).to_error());
   }
+  const action& a = row_of(kind);
   new_task out;
   out.request = body.get_object();
-  if (asked_at == endpoint::image) {
-    for (const auto& [from, to] : ai_sdk_names) rename(out.request, from, to);
+  if (&a == &actions::image) {
+    for (const auto& [from, to] : ai_sdk_names) {
+      if (!out.request.contains(to)) rename_member(out.request, from, to);
+    }
   }
   // null and "not there" are the same to the official API.
   for (auto it = out.request.begin(); it != out.request.end();) {
     it = it->value().is_null() ? out.request.stable_erase(it) : it + 1;
   }
-  if (const json::value* url = member(out.request, "callback_url"); url != nullptr) {
-    if (!url->is_string()) {
-      wrong.wrong_type({"body", "callback_url"}, "string_type", "Input should be a valid string", url);
-    } else if (url->get_string().size() > max_callback_url) {
-      wrong.broken_rule({"body", "callback_url"}, "string_too_long",
-                        "Input should have at most 2048 characters", url);
-    } else {
-      out.callback_url = std::string(view(url->get_string()));
-    }
-    out.request.stable_erase(out.request.find("callback_url"));
-  }
-  validate(asked_at, out.request, {}, wrong);
+  take_callback_url(out.request, "callback_url", out.callback_url, wrong);
+  if (!subject.empty()) out.request["id"] = json::string(subject);
+  validate(a, out.request, {}, wrong);
   if (!wrong.none()) return std::unexpected(std::move(wrong).to_error());
-  out.references = references(out.request);
+  out.references = references_in(a, out.request);
+  out.wait = wait_of(out.request);
   return out;
 }
 
@@ -58,34 +60,60 @@ result<new_task> parse_create(const json::value& body, endpoint asked_at) {
 // here: the official SDKs, ComfyUI and @ai-sdk/luma accept no other words.
 json::object official_fields(const task_view& v, json::object into) {
   const task& t = v.of;
-  into["state"] = json::string(shared::official_state(t.state));
-  into["generation_type"] = json::string(info(t.asked_at).generation_type);
-  into["assets"] = v.assets;
+  into["state"] = json::string(official_state(t.state));
+  into["generation_type"] = json::string(row_of(t).generation_type);
+  into["assets"] = v.media.assets;
   into["version"] = nullptr;
   const json::value* model = member(v.request, "model");
-  const json::value* said_model = member(v.said, "model");
-  into["model"] = model != nullptr ? *model : said_model != nullptr ? *said_model : json::value(nullptr);
+  const json::value* reported = member(v.reported, "model");
+  into["model"] = model != nullptr ? *model : reported != nullptr ? *reported : json::value(nullptr);
   into["request"] = v.request;
   return into;
 }
 
-json::object render_created(const task& t, timestamp) {
+result<std::string> render_created(const task& t, timestamp) {
   const task_view v(t);
-  return official_fields(
-      v, {{"id", json::string(t.id)},
-          {"state", nullptr},
-          {"failure_reason", shared::text_or_null(t.state == task_state::failed ? t.fail_reason : "")},
-          {"created_at", json::string(to_iso(t.created_at, precision::microseconds))}});
+  const json::object shown =
+      official_fields(v, {{"id", json::string(t.id)},
+                          {"state", nullptr},
+                          {"failure_reason", failure_of(t)},
+                          {"created_at", json::string(to_iso(t.created_at, precision::microseconds))}});
+  return json::serialize(shown);
 }
 
-json::object render_task(const task& t, timestamp) {
+json::object shown_task(const task& t) {
   const task_view v(t);
-  return official_fields(v, shared::web_app_object(v, precision::milliseconds));
+  return official_fields(v, web_app_fields(v, precision::milliseconds));
+}
+
+result<std::string> render_task(const task& t, timestamp) {
+  return json::serialize(shown_task(t));
+}
+
+std::string render_page(std::span<const task_ptr> tasks, bool has_more, page_request page, timestamp) {
+  json::array generations;
+  generations.reserve(tasks.size());
+  for (const task_ptr& t : tasks) generations.emplace_back(shown_task(*t));
+  const json::object body{{"has_more", has_more},
+                          {"count", static_cast<std::int64_t>(tasks.size())},
+                          {"limit", page.limit},
+                          {"offset", page.offset},
+                          {"generations", std::move(generations)}};
+  return json::serialize(body);
 }
 
 }  // namespace
 
-const dialect dialects::dream_machine = {dialect_id::dream_machine, parse_create, render_created,
-                                         render_task};
+const task_form forms::official = {"official", official_state, render_task, never_by_time};
+const task_form forms::created = {"created", official_state, render_created, never_by_time};
 
-}  // namespace relay
+const dialect dialects::dream_machine = {.name = "dream-machine",
+                                         .parse_create = parse_create,
+                                         .created = &forms::created,
+                                         .shown = &forms::official,
+                                         .render_page = render_page,
+                                         .parse_ids = nullptr,
+                                         .render_batch = nullptr,
+                                         .render_error = render_official_error};
+
+}  // namespace relay::luma

@@ -2,56 +2,45 @@
 
 #include <unordered_set>
 
-#include "common/luma/dialect.hpp"
 #include "common/base/id.hpp"
-#include "common/luma/validation.hpp"
-#include "common/luma/view.hpp"
+#include "common/base/problems.hpp"
+#include "common/luma/actions.hpp"
+#include "common/luma/dialects.hpp"
+#include "common/luma/fields.hpp"
+#include "common/luma/words.hpp"
 
-namespace relay {
+namespace relay::luma {
 namespace {
 
-std::string_view envelope_status(task_state s) {
-  switch (s) {
-    case task_state::pending:
-    case task_state::submitting:
-      return "SUBMITTED";
-    case task_state::queued:
-      return "QUEUED";
-    case task_state::dreaming:
-      return "IN_PROGRESS";
-    case task_state::completed:
-      return "SUCCESS";
-    case task_state::failed:
-      return "FAILURE";
-  }
-  return "SUBMITTED";
-}
-
-}  // namespace
-
-json::object render_item(const task& t, timestamp now) {
+result<std::string> render_item(const task& t, timestamp now) {
   const task_view v(t);
-  json::object data = shared::web_app_object(v, precision::microseconds);
+  json::object data = web_app_fields(v, precision::microseconds);
   // The inner object is what the upstream says of its job, so its time is the upstream's own once there is
   // one.
-  if (const auto theirs = text_of(v.said, "created_at"); !theirs.empty())
+  if (const auto theirs = text_of(v.reported, "created_at"); !theirs.empty())
     data["created_at"] = json::string(theirs);
-  return {{"id", t.row},
-          {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
-          {"updated_at", json::string(to_iso(t.updated_at, precision::milliseconds))},
-          {"task_id", json::string(t.id)},
-          {"platform", json::string(t.platform)},
-          {"action", json::string(info(t.asked_at).action)},
-          {"status", json::string(envelope_status(t.state))},
-          {"fail_reason", json::string(t.state == task_state::failed ? t.fail_reason : "")},
-          {"submit_time", to_unix(t.created_at)},
-          {"start_time", to_unix(t.started_at)},
-          {"finish_time", to_unix(t.finished_at)},
-          {"progress", json::string(std::to_string(progress_of(t, now)) + "%")},
-          {"data", std::move(data)}};
+  const json::object item{{"id", t.row},
+                          {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
+                          {"updated_at", json::string(to_iso(t.updated_at, precision::milliseconds))},
+                          {"task_id", json::string(t.id)},
+                          {"platform", json::string(t.action->platform)},
+                          {"action", json::string(row_of(t).envelope)},
+                          {"status", json::string(envelope_status(t.state))},
+                          {"fail_reason", json::string(t.state == task_state::failed ? t.fail_reason : "")},
+                          {"submit_time", to_unix(t.created_at)},
+                          {"start_time", to_unix(t.started_at)},
+                          {"finish_time", to_unix(t.finished_at)},
+                          {"progress", json::string(std::to_string(progress_of(t, now)) + "%")},
+                          {"data", std::move(data)}};
+  return json::serialize(item);
 }
 
-std::string render_batch(const std::vector<std::string>& items) {
+// Its progress is worked out from the time when the upstream reports none.
+bool progress_by_time(const task& t) {
+  return t.state == task_state::running;
+}
+
+std::string render_batch(std::span<const std::string> items) {
   std::string out = R"({"code":"success","message":"","data":[)";
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (i > 0) out += ',';
@@ -60,7 +49,7 @@ std::string render_batch(const std::vector<std::string>& items) {
   return out + "]}";
 }
 
-result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t most) {
+result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t max) {
   problems wrong;
   const auto refuse = [&wrong]() -> result<std::vector<std::string>> {
     return std::unexpected(std::move(wrong).to_error());
@@ -81,10 +70,10 @@ result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t 
     return refuse();
   }
   const json::array& list = ids->get_array();
-  if (list.size() > most) {
+  if (list.size() > max) {
     wrong.broken_rule(
         {"body", "ids"}, "too_long",
-        "List should have at most " + std::to_string(most) + " ids, not " + std::to_string(list.size()),
+        "List should have at most " + std::to_string(max) + " ids, not " + std::to_string(list.size()),
         nullptr);
     return refuse();
   }
@@ -103,4 +92,17 @@ result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t 
   return out;
 }
 
-}  // namespace relay
+}  // namespace
+
+const task_form forms::item = {"item", envelope_status, render_item, progress_by_time};
+
+const dialect dialects::tasks = {.name = "luma-tasks",
+                                 .parse_create = nullptr,
+                                 .created = nullptr,
+                                 .shown = &forms::item,
+                                 .render_page = nullptr,
+                                 .parse_ids = parse_ids,
+                                 .render_batch = render_batch,
+                                 .render_error = render_envelope_error};
+
+}  // namespace relay::luma

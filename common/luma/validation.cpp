@@ -2,26 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <span>
 
 #include "common/base/id.hpp"
 #include "common/base/url.hpp"
 
-namespace relay {
+namespace relay::luma {
 namespace {
-
-constexpr std::size_t most_reported =
-    20;  // of each kind: a million wrong items are not worth a million lines
 
 constexpr std::array<std::string_view, 7> aspect_ratios = {"1:1", "16:9", "9:16", "4:3",
                                                            "3:4", "21:9", "9:21"};
-
-std::string shown(const json::value* input) {
-  if (input == nullptr) return {};
-  const std::string text =
-      input->is_string() ? std::string(view(input->get_string())) : json::serialize(*input);
-  return std::string(cut(text, 200));
-}
 
 std::vector<std::string> body(std::string_view a) {
   return {"body", std::string(a)};
@@ -45,10 +34,33 @@ const json::value* want_string(const json::object& o, std::string_view key, std:
   return nullptr;
 }
 
-void want_bool(const json::object& o, std::string_view key, problems& out) {
-  const json::value* v = member(o, key);
-  if (v != nullptr && !v->is_bool())
-    out.wrong_type(body(key), "bool_type", "Input should be a valid boolean", v);
+void check_field(const json::object& request, const field_rule& rule, problems& out) {
+  const json::value* v = member(request, rule.name);
+  if (v == nullptr) {
+    if (rule.required) out.wrong_type(body(rule.name), "missing", "Field required", nullptr);
+    return;
+  }
+  switch (rule.is) {
+    case shape::text:
+      want_string(request, rule.name, body(rule.name), out);
+      break;
+    case shape::flag:
+      if (!v->is_bool()) out.wrong_type(body(rule.name), "bool_type", "Input should be a valid boolean", v);
+      break;
+    case shape::list:
+      if (!v->is_array())
+        out.wrong_type(body(rule.name), "list_type", "Input should be a list of {\"url\", \"weight\"}", v);
+      break;
+    case shape::object:
+      if (!v->is_object())
+        out.wrong_type(body(rule.name), "model_attributes_type", "Input should be an object", v);
+      break;
+    case shape::aspect_ratio:
+      if (want_string(request, rule.name, body(rule.name), out) == nullptr) break;
+      if (std::ranges::find(aspect_ratios, view(v->get_string())) == aspect_ratios.end())
+        out.wrong_type(body(rule.name), "enum", "Input should be " + list(aspect_ratios), v);
+      break;
+  }
 }
 
 enum class frame : std::uint8_t { none, image, generation };
@@ -124,30 +136,47 @@ void check_prompt(const json::object& request, bool has_image, std::size_t short
   }
 }
 
-void check_common(const json::object& request, problems& out) {
-  for (const std::string_view key : {"model", "generation_type"}) want_string(request, key, body(key), out);
-  if (const json::value* v = want_string(request, "aspect_ratio", body("aspect_ratio"), out);
-      v != nullptr && std::ranges::find(aspect_ratios, view(v->get_string())) == aspect_ratios.end()) {
-    out.wrong_type(body("aspect_ratio"), "enum", "Input should be " + list(aspect_ratios), v);
+void check_concepts(const json::object& request, problems& out) {
+  const json::value* concepts = member(request, "concepts");
+  if (concepts == nullptr) return;
+  if (!concepts->is_array()) {
+    out.wrong_type(body("concepts"), "list_type", "Input should be a list such as [{\"key\":\"orbit_left\"}]",
+                   concepts);
+    return;
+  }
+  std::size_t i = 0;
+  for (const json::value& c : concepts->get_array()) {
+    const json::value* key = member(c, "key");
+    if (key == nullptr || !key->is_string()) {
+      out.wrong_type({"body", "concepts", std::to_string(i), "key"},
+                     key == nullptr ? "missing" : "string_type",
+                     key == nullptr ? "Field required" : "Input should be a valid string", &c);
+    }
+    ++i;
   }
 }
 
-void check_video(const json::object& request, const field_names& names, problems& out) {
-  for (const std::string_view key : {"resolution", "duration"}) want_string(request, key, body(key), out);
-  want_bool(request, "loop", out);
-  frame first = frame::none;
-  frame last = frame::none;
-  if (const json::value* v = member(request, "keyframes"); v != nullptr) {
-    if (!v->is_object()) {
-      out.wrong_type(body("keyframes"), "model_attributes_type",
-                     "Input should be an object with frame0, frame1 or both", v);
-    } else {
-      const json::object& keyframes = v->get_object();
-      first = check_frame(keyframes, "frame0", names.frame0_url, out);
-      last = check_frame(keyframes, "frame1", names.frame1_url, out);
-      if (keyframes.empty()) out.broken_rule(body("keyframes"), "missing", "No keyframes provided", v);
-    }
+// The two keyframes, and what is wrong with them.
+std::pair<frame, frame> check_keyframes(const json::object& request, const field_names& names,
+                                        problems& out) {
+  const json::value* v = member(request, "keyframes");
+  if (v == nullptr) return {frame::none, frame::none};
+  if (!v->is_object()) {
+    out.wrong_type(body("keyframes"), "model_attributes_type",
+                   "Input should be an object with frame0, frame1 or both", v);
+    return {frame::none, frame::none};
   }
+  const json::object& keyframes = v->get_object();
+  const frame first = check_frame(keyframes, "frame0", names.frame0_url, out);
+  const frame last = check_frame(keyframes, "frame1", names.frame1_url, out);
+  if (keyframes.empty()) out.broken_rule(body("keyframes"), "missing", "No keyframes provided", v);
+  return {first, last};
+}
+
+}  // namespace
+
+void check_video(const json::object& request, const field_names& names, problems& out) {
+  const auto [first, last] = check_keyframes(request, names, out);
   check_prompt(request, first == frame::image || last == frame::image, min_prompt, names, out);
   const json::value* loop = member(request, "loop");
   if (loop != nullptr && loop->is_bool() && loop->get_bool()) {
@@ -155,94 +184,32 @@ void check_video(const json::object& request, const field_names& names, problems
       out.broken_rule(body("loop"), "value_error", std::string(problem), loop);
     }
   }
-  if (const json::value* concepts = member(request, "concepts"); concepts != nullptr) {
-    if (!concepts->is_array()) {
-      out.wrong_type(body("concepts"), "list_type",
-                     "Input should be a list such as [{\"key\":\"orbit_left\"}]", concepts);
-    } else {
-      std::size_t i = 0;
-      for (const json::value& c : concepts->get_array()) {
-        const json::value* key = member(c, "key");
-        if (key == nullptr || !key->is_string()) {
-          out.wrong_type({"body", "concepts", std::to_string(i), "key"},
-                         key == nullptr ? "missing" : "string_type",
-                         key == nullptr ? "Field required" : "Input should be a valid string", &c);
-        }
-        ++i;
-      }
-    }
-  }
+  check_concepts(request, out);
 }
 
 void check_image(const json::object& request, const field_names& names, problems& out) {
-  want_bool(request, "sync", out);
-  want_string(request, "format", body("format"), out);
-  bool has_image = false;
-  for (const std::string_view key : {"image_ref", "style_ref"}) {
-    const json::value* v = member(request, key);
-    if (v == nullptr) continue;
-    has_image = true;
-    if (!v->is_array())
-      out.wrong_type(body(key), "list_type", "Input should be a list of {\"url\", \"weight\"}", v);
-  }
-  for (const std::string_view key : {"character_ref", "modify_image_ref"}) {
-    const json::value* v = member(request, key);
-    if (v == nullptr) continue;
-    has_image = true;
-    if (!v->is_object()) out.wrong_type(body(key), "model_attributes_type", "Input should be an object", v);
-  }
+  constexpr std::string_view pictures[] = {"image_ref", "style_ref", "character_ref", "modify_image_ref"};
+  const bool has_image =
+      std::ranges::any_of(pictures, [&](std::string_view key) { return member(request, key) != nullptr; });
   check_prompt(request, has_image, 1, names, out);
 }
 
-}  // namespace
-
-void problems::wrong_type(std::vector<std::string> loc, std::string type, std::string msg,
-                          const json::value* input) {
-  if (shape_.size() < most_reported)
-    shape_.push_back({std::move(type), std::move(loc), std::move(msg), shown(input)});
+void validate(const action& a, const json::object& request, const field_names& names, problems& out) {
+  for (const field_rule& rule : a.fields) check_field(request, rule, out);
+  if (a.check != nullptr) a.check(request, names, out);
 }
 
-void problems::broken_rule(std::vector<std::string> loc, std::string type, std::string msg,
-                           const json::value* input) {
-  if (rule_.size() < most_reported)
-    rule_.push_back({std::move(type), std::move(loc), std::move(msg), shown(input)});
-}
-
-error problems::to_error() && {
-  error e;
-  e.code = shape_.empty() ? errc::invalid_request : errc::invalid_fields;
-  e.violations = shape_.empty() ? std::move(rule_) : std::move(shape_);
-  for (const violation& v : e.violations) {
-    if (!e.message.text.empty()) e.message.text += "; ";
-    for (std::size_t i = 1; i < v.loc.size(); ++i) e.message.text += (i > 1 ? "." : "") + v.loc[i];
-    if (v.loc.size() > 1) e.message.text += ": ";
-    e.message.text += v.msg;
-  }
-  // What the client sent is the client's: the log gets the same words, and no input.
-  e.log.text = e.message.text;
-  return e;
-}
-
-void validate(endpoint asked_at, const json::object& request, const field_names& names, problems& out) {
-  check_common(request, out);
-  if (asked_at == endpoint::image) {
-    check_image(request, names, out);
+void take_callback_url(json::object& request, const char* field, std::string& into, problems& wrong) {
+  const json::value* url = request.if_contains(field);
+  if (url == nullptr) return;
+  if (!url->is_string()) {
+    wrong.wrong_type(body(field), "string_type", "Input should be a valid string", url);
+  } else if (url->get_string().size() > max_callback_url) {
+    wrong.broken_rule(body(field), "string_too_long", "Input should have at most 2048 characters", url);
   } else {
-    check_video(request, names, out);
+    into = std::string(view(url->get_string()));
   }
+  request.stable_erase(request.find(field));
 }
 
-std::vector<std::string> references(const json::object& request) {
-  std::vector<std::string> ids;
-  const json::value* keyframes = member(request, "keyframes");
-  if (keyframes == nullptr || !keyframes->is_object()) return ids;
-  for (const std::string_view key : {"frame0", "frame1"}) {
-    const json::value* frame = member(keyframes->get_object(), key);
-    if (frame == nullptr || !frame->is_object()) continue;
-    if (text_of(frame->get_object(), "type") != "generation") continue;
-    ids.push_back(normalise_id(text_of(frame->get_object(), "id")));
-  }
-  return ids;
-}
-
-}  // namespace relay
+}  // namespace relay::luma

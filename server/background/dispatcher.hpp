@@ -1,21 +1,20 @@
 #pragma once
 
 // The one way to submit. A new job that an upstream can take at once is written as `submitting` and sent;
-// every other waits on disk as `pending` and goes out, oldest first, when an upstream can take it. Loop
-// thread.
+// every other waits on disk as `pending` and goes out, oldest first, when an upstream can take it. Which
+// upstream gets it is decided in engine/submit_lane, what its response means in engine/outcome. Loop thread.
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
-#include "common/engine/lifecycle.hpp"
-#include "server/background/alarm.hpp"
+#include "common/engine/outcome.hpp"
+#include "common/engine/submit_slots.hpp"
+#include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
-#include "server/upstream/failover.hpp"
+#include "server/task_changes.hpp"
 #include "server/upstream/upstream.hpp"
 #include "storage/store.hpp"
 
@@ -27,62 +26,68 @@ namespace relay {
 
 class dispatcher {
  public:
-  /// `public_url`: where upstreams are told to call; empty: they are told nothing.
-  dispatcher(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
-             const policy& p, std::string public_url, metrics& m, spdlog::logger& log);
+  struct identity {
+    std::string instance;    // of this process: who submits
+    std::string public_url;  // where upstreams are told to call; empty: they are told nothing
+  };
+  dispatcher(asio::io_context& loop, store& s, task_changes& changes,
+             std::vector<std::unique_ptr<upstream>>& upstreams, identity who, metrics& m,
+             spdlog::logger& log);
+  ~dispatcher();
 
-  /// Reads which jobs each upstream has; hands the tasks that a dead process left in `submitting` to the
-  /// reconciler. Errors: storage_unavailable.
+  /// Reads which jobs each upstream has; hands the tasks that a process which has ended left in `submitting`
+  /// to the reconciler. Errors: storage_unavailable.
   awaitable<result<void>> recover();
 
-  /// Hands out pending tasks until stop().
+  /// Submits pending tasks until stop().
   awaitable<> run();
   void stop();
-  /// The grace is over: outcomes that the disk will not take are given up.
-  void abandon() { abandoned_ = true; }
 
-  /// For a new task: `submitting` on an upstream that has a slot for it, reserved; else `pending`, as it
-  /// came.
-  task assign(task t);
+  /// A new task, and the slot that it goes out on: `submitting`, once it is inserted; without a slot
+  /// `pending`, as it came.
+  struct assigned {
+    task value;
+    std::optional<submit_slots::lease> slot;
+  };
+  assigned assign(task t);
   /// Sends a task that assign() gave a slot, after it was inserted. Goes on by itself.
-  void launch(task t);
-  /// Gives the slot back: the task was not inserted.
-  void release(const task& t);
-
-  /// What is submitted for a task; the reconciler compares the upstream's list with it.
-  result<outgoing> request_for(const task& t, const upstream& to) const;
+  void launch(task_ptr t, submit_slots::lease slot);
+  /// True when an upstream of the configuration could take the task at some time.
+  bool any_serves(const task& t) const { return slots_->any_serves(t); }
 
   /// A task was saved: keeps count of open jobs, wakes run() when it is due.
   void saved(const task& t);
   std::size_t in_flight() const { return sending_.size(); }
 
  private:
-  awaitable<> submit_pending(task t, std::optional<std::size_t> lane_index);
-  awaitable<bool> record_start(task& t, std::optional<std::size_t> lane_index);
-  awaitable<> send(task t);
-  awaitable<> send_and_save(const task& t);
-  awaitable<> save_surely(task t);
-  void hand_out(timestamp time);
-  void reserve(std::size_t lane_index, const std::string& id, timestamp time);
-  void hold(const std::string& id, std::size_t lane_index);
-  void let_go(const std::string& id);
-  event::submit_started start_on(std::size_t lane_index, const task& t) const;
-  bool any_wanted() const;
-  std::size_t lane_of(const std::string& name) const;
+  /// What a turn over the pending tasks ended in.
+  struct turn {
+    std::vector<task_ptr> waiting;  // due, and nobody can take them now
+    bool readable = true;           // the tasks could be read
+  };
+
+  awaitable<timestamp> submit_due(timestamp time);
+  awaitable<turn> one_turn(timestamp time);
+  bool begin(const task_ptr& t, timestamp time);
+  awaitable<> submit_pending(task_ptr t, std::optional<submit_slots::lease> slot);
+  awaitable<task_ptr> record_start(const task& t, const std::optional<submit_slots::lease>& slot);
+  awaitable<> send(task_ptr t, submit_slots::lease slot);
+  awaitable<> exchange_and_save(const task& t, std::size_t lane);
+  void log_outcome(const task& t, const submit_outcome& o, const std::string& upstream_name,
+                   milliseconds pause);
+  event::submit_started start_on(const submit_slots::lease& slot, const task& t) const;
 
   asio::io_context& loop_;
   store& store_;
+  task_changes& changes_;
   std::vector<std::unique_ptr<upstream>>& upstreams_;
-  const policy policy_;
-  const std::string public_url_;
+  const identity who_;
   metrics& metrics_;
   spdlog::logger& log_;
-  std::vector<lane> lanes_;  // same order as upstreams_
-  std::unordered_set<std::string> sending_;
-  std::unordered_map<std::string, std::size_t> holders_;  // open jobs, and the lane that each counts in
-  alarm alarm_;
+  wake_timer wake_;
+  std::shared_ptr<submit_slots> slots_;      // lanes in the order of upstreams_
+  std::unordered_set<std::string> sending_;  // ids of tasks
   bool stopped_ = false;
-  bool abandoned_ = false;
 };
 
 }  // namespace relay

@@ -1,6 +1,6 @@
 #pragma once
 
-// Clears away what is no longer needed, a little at a time: claims of creates older than a day, and, when the
+// Deletes what is no longer needed, a little at a time: idempotency records older than a day, and, when the
 // configuration says so, tasks that ended long ago. Loop thread.
 
 #include "common/base/time.hpp"
@@ -15,7 +15,7 @@ namespace relay {
 
 class janitor {
  public:
-  /// `keep_ended`: 0 keeps tasks for ever.
+  /// `keep_ended`: 0 keeps tasks indefinitely.
   janitor(asio::io_context& loop, store& s, milliseconds keep_ended, spdlog::logger& log)
       : store_(s), keep_ended_(keep_ended), log_(log), pause_(loop.get_executor()) {}
 
@@ -24,6 +24,8 @@ class janitor {
   void stop();
 
  private:
+  awaitable<std::int64_t> purge_tasks();
+
   store& store_;
   const milliseconds keep_ended_;
   spdlog::logger& log_;

@@ -1,7 +1,7 @@
 #pragma once
 
-// Follows every open job to its end: asks each upstream about those of its jobs that are due, one question in
-// flight per task, within the upstream's own limits, so that one that hangs delays nobody else's. Loop
+// Follows every open job to its end: polls each upstream for those of its jobs that are due, one poll in
+// flight per task, within the upstream's own limits, so that one that hangs delays no other. Loop
 // thread.
 
 #include <deque>
@@ -10,10 +10,10 @@
 #include <unordered_set>
 #include <vector>
 
-#include "common/engine/lifecycle.hpp"
-#include "server/background/alarm.hpp"
-#include "server/background/rate.hpp"
+#include "common/engine/rate.hpp"
+#include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
+#include "server/task_changes.hpp"
 #include "server/upstream/upstream.hpp"
 #include "storage/store.hpp"
 
@@ -26,43 +26,48 @@ namespace relay {
 class poller {
  public:
   /// `concurrency`: polls in flight at once, for each upstream.
-  poller(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams, const policy& p,
-         std::int64_t concurrency, metrics& m, spdlog::logger& log);
+  poller(asio::io_context& loop, store& s, task_changes& changes,
+         std::vector<std::unique_ptr<upstream>>& upstreams, std::int64_t concurrency, metrics& m,
+         spdlog::logger& log);
 
   /// Until stop().
   awaitable<> run();
   void stop();
   /// A task was saved: wakes run() when it is due.
   void saved(const task& t);
-  /// The upstream called about this task: it is asked about now.
-  void hint(const task& t);
-  std::size_t in_flight() const { return asking_.size(); }
+  /// The upstream called about this task: it is polled now.
+  void hint(const task_ptr& t);
+  std::size_t in_flight() const { return polling_.size(); }
 
  private:
-  struct lane {
+  /// One upstream as a target of polls.
+  struct poll_lane {
     std::string name;
     upstream* from = nullptr;  // null: no upstream of this name is configured any more
     rate limit{1};
-    std::deque<std::string> ready;  // ids that were due when they were read
+    std::deque<task_ptr> ready;  // were due when they were read
     std::size_t in_flight = 0;
-    timestamp not_before;  // it asked to be left alone
+    timestamp cool_down_until;
   };
 
-  timestamp turn(lane& l, timestamp time);
-  awaitable<> ask(lane& l, task_ptr t);
-  awaitable<> ask_and_save(lane& l, const task& t);
-  lane* lane_of(const std::string& name);
+  awaitable<> add_unconfigured_lanes();
+  awaitable<timestamp> poll_due(poll_lane& l, timestamp time);
+  awaitable<bool> read_due(poll_lane& l, timestamp time);
+  bool should_poll(const task& t, timestamp time) const;
+  awaitable<> poll(poll_lane& l, task_ptr t);
+  awaitable<> poll_and_save(poll_lane& l, const task& t);
+  poll_lane* lane_of(const std::string& name);
 
   asio::io_context& loop_;
   store& store_;
-  const policy policy_;
+  task_changes& changes_;
   const std::size_t concurrency_;
   metrics& metrics_;
   spdlog::logger& log_;
-  std::vector<std::unique_ptr<lane>> lanes_;
-  std::unordered_set<std::string> asking_;
+  std::vector<std::unique_ptr<poll_lane>> lanes_;
+  std::unordered_set<std::string> polling_;
   std::unordered_set<std::string> hinted_;
-  alarm alarm_;
+  wake_timer wake_;
   bool stopped_ = false;
 };
 

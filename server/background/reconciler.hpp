@@ -1,7 +1,7 @@
 #pragma once
 
 // Finds out what became of submissions whose answer was lost: reads the upstream's list and lets
-// common/reconcile say which job is ours. One look at a list serves all tasks that are due there. Loop
+// engine/matching say which job is ours. One reading of a list serves all tasks that are due there. Loop
 // thread.
 
 #include <memory>
@@ -10,44 +10,59 @@
 #include <vector>
 
 #include "common/engine/matching.hpp"
-#include "server/background/alarm.hpp"
-#include "server/background/dispatcher.hpp"
+#include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
+#include "server/task_changes.hpp"
 #include "server/upstream/upstream.hpp"
 #include "storage/store.hpp"
+
+namespace spdlog {
+class logger;
+}
 
 namespace relay {
 
 class reconciler {
  public:
-  reconciler(asio::io_context& loop, store& s, std::vector<std::unique_ptr<upstream>>& upstreams,
-             const dispatcher& submit, const policy& p, metrics& m, spdlog::logger& log);
+  /// `public_url`: where upstreams are told to call.
+  reconciler(asio::io_context& loop, store& s, task_changes& changes,
+             std::vector<std::unique_ptr<upstream>>& upstreams, std::string public_url, metrics& m,
+             spdlog::logger& log);
 
   /// Until stop().
   awaitable<> run();
   void stop();
   /// A task was saved: wakes run() when it is due.
   void saved(const task& t);
-  /// The upstream called about this task: it is worth a look now.
+  /// The upstream called about this task: it is worth a lookup now.
   void hint(const task& t);
-  std::size_t in_flight() const { return looking_.size(); }
+  std::size_t in_flight() const { return reading_.size(); }
 
  private:
-  awaitable<> look(std::string upstream_name, std::vector<task> due);
-  awaitable<> look_at(upstream* at, std::vector<task> due);
-  awaitable<result<listing>> read_list(upstream& at, std::vector<task>& wanted);
-  awaitable<> settle(const task& t, task_event e, std::string_view upstream_name);
+  using tasks = std::vector<task_ptr>;
+
+  awaitable<> look_up_due(timestamp time);
+  awaitable<> look_up(std::string upstream_name, tasks due);
+  awaitable<> look_up_at(upstream* at, tasks due);
+  awaitable<> fail_lookups(const tasks& due, event::lookup_failed e, std::string_view upstream_name);
+  awaitable<result<listing>> read_list(upstream& at, tasks& due);
+  awaitable<result<listed_page>> read_page(upstream& at, std::size_t offset);
+  awaitable<> adopt_marked(const listed_page& page, tasks& due, std::string_view upstream_name);
+  awaitable<> match(upstream& at, const listing& seen, const tasks& due);
+  awaitable<std::unordered_set<std::string>> known_jobs(const upstream& at, const listing& seen,
+                                                        const tasks& submitting);
+  awaitable<> settle(std::string id, task_event e, std::string_view upstream_name);
 
   asio::io_context& loop_;
   store& store_;
+  task_changes& changes_;
   std::vector<std::unique_ptr<upstream>>& upstreams_;
-  const dispatcher& submit_;
-  const policy policy_;
+  const std::string public_url_;
   metrics& metrics_;
   spdlog::logger& log_;
-  std::unordered_set<std::string> looking_;  // upstreams whose list is being read
+  std::unordered_set<std::string> reading_;  // upstreams whose list is being read
   std::unordered_set<std::string> hinted_;   // tasks
-  alarm alarm_;
+  wake_timer wake_;
   bool stopped_ = false;
 };
 

@@ -10,9 +10,11 @@
 #include <boost/asio/write.hpp>
 #include <iostream>
 
+#include "common/families.hpp"
 #include "server/admin.hpp"
 #include "server/admin_commands.hpp"
 #include "server/cli/config_file.hpp"
+#include "server/log.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 
 namespace relay::cli {
@@ -40,17 +42,19 @@ json::object run_here(const std::string& database, const json::object& request) 
   hooks.post = [&loop](std::move_only_function<void()> f) { asio::post(loop, std::move(f)); };
   sqlite_options options;
   options.path = database;
-  auto opened = open_sqlite_store(options, std::move(hooks));
+  auto opened = open_sqlite_store(options, families(), std::move(hooks));
   if (!opened) return {{"ok", false}, {"message", json::string(opened.error().log.text)}};
   store& s = **opened;
   token_registry registry;
+  const auto log = silent_logger();
+  task_changes changes(loop, s, {}, *log);
+  const admin_context in{s, changes, registry};
   json::object answer;
   // Parameters, not captures: a coroutine outlives the lambda it came from.
-  constexpr auto run = [](store& on, token_registry& known, json::object what,
-                          json::object& into) -> awaitable<> {
-    into = co_await run_admin_command(on, known, std::move(what));
+  constexpr auto run = [](admin_context on, json::object what, json::object& into) -> awaitable<> {
+    into = co_await run_admin_command(on, std::move(what));
   };
-  asio::co_spawn(loop.get_executor(), run(s, registry, request, answer), asio::detached);
+  asio::co_spawn(loop.get_executor(), run(in, request, answer), asio::detached);
   loop.run();
   s.close();
   return answer;

@@ -8,11 +8,11 @@
 #include <iostream>
 #include <thread>
 
+#include "common/base/text.hpp"
 #include "config/load.hpp"
 #include "server/app.hpp"
 #include "server/cli/commands.hpp"
 #include "server/cli/config_file.hpp"
-#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay::cli {

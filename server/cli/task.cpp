@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <iostream>
 
+#include "common/base/text.hpp"
 #include "server/cli/admin_client.hpp"
 #include "server/cli/commands.hpp"
-#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay::cli {

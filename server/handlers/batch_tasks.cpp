@@ -1,24 +1,28 @@
-// POST /luma/tasks: many tasks in one question, in the code/message/data envelope.
+// POST /luma/tasks: many tasks in one request, in the dialect's envelope.
 
+#include "server/await_store.hpp"
 #include "server/clock.hpp"
-#include "server/entropy.hpp"
 #include "server/handlers/handlers.hpp"
 
 namespace relay::handlers {
 
-awaitable<http::reply> batch_tasks(call& c) {
+awaitable<handled> batch_tasks(call& c) {
   const auto body = parse_strict(c.http.body);  // any Content-Type: stations document text/plain
-  if (!body) co_return error_reply(body.error(), c.on.errors);
-  const auto ids = parse_ids(*body, static_cast<std::size_t>(c.in.settings.server.max_batch_ids));
-  if (!ids) co_return error_reply(ids.error(), c.on.errors);
-  const auto tasks = c.in.tasks.find_many(c.who.id, *ids);
-  if (!tasks) co_return error_reply(tasks.error(), c.on.errors);
+  if (!body) co_return std::unexpected(body.error());
+  auto ids = c.on.speaks->parse_ids(*body, static_cast<std::size_t>(c.in.settings.server.max_batch_ids));
+  if (!ids) co_return std::unexpected(std::move(ids.error()));
+  const auto tasks = co_await find_tasks(c.in.tasks, c.who.id, std::move(*ids));
+  if (!tasks) co_return std::unexpected(tasks.error());
   const timestamp time = now();
   std::vector<std::string> items;
   items.reserve(tasks->size());
-  for (const task_ptr& t : *tasks) items.push_back(c.in.rendered.get(rendering::item, *t, time));
+  for (const task_ptr& t : *tasks) {
+    auto item = c.in.rendered.get(c.on.form(), *t, time);
+    if (!item) co_return std::unexpected(std::move(item.error()));
+    items.push_back(std::move(*item));
+  }
   http::reply out;
-  out.body = render_batch(items);
+  out.body = c.on.speaks->render_batch(items);
   co_return out;
 }
 

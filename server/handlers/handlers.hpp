@@ -1,28 +1,29 @@
 #pragma once
 
-// The handlers of the public API, one file each.
+// The handlers of the public API. They go through the route's dialect and know no field of any family.
 
-#include "server/front.hpp"
+#include "server/route.hpp"
 
 namespace relay::handlers {
 
-awaitable<http::reply> create_generation(call& c);
-awaitable<http::reply> extend_generation(call& c);
-awaitable<http::reply> get_generation(call& c);
-awaitable<http::reply> download_url(call& c);
-awaitable<http::reply> list_generations(call& c);
-awaitable<http::reply> batch_tasks(call& c);
+/// POST …: a new task of the route's action. With "{id}" in the path it builds on that task.
+awaitable<handled> create_generation(call& c);
+/// GET …/{id}, in the route's form.
+awaitable<handled> get_generation(call& c);
+awaitable<handled> list_generations(call& c);
+awaitable<handled> batch_tasks(call& c);
 
-awaitable<http::reply> generation_events(call& c);
-awaitable<http::reply> task_events(call& c);
-awaitable<http::reply> upstream_callback(call& c);
+awaitable<handled> generation_events(call& c);
+awaitable<handled> task_events(call& c);
+awaitable<handled> upstream_callback(call& c);
 
-awaitable<http::reply> ping(call& c);
-awaitable<http::reply> healthz(call& c);
-awaitable<http::reply> readyz(call& c);
-awaitable<http::reply> show_metrics(call& c);
+awaitable<handled> ping(call& c);
+awaitable<handled> healthz(call& c);
+awaitable<handled> readyz(call& c);
+awaitable<handled> show_metrics(call& c);
 
-/// The caller's task, or the error whose bytes are the same for a foreign id and an absent one.
-result<task_ptr> find_own(call& c, std::string_view id);
+/// The caller's task. Errors: task_not_found, with the same bytes for a foreign id and an absent one; those
+/// of the store.
+awaitable<result<task_ptr>> find_own(call& c, std::string_view id);
 
 }  // namespace relay::handlers

@@ -1,14 +1,12 @@
-// GET …/generations/{id}, …/download_video_url, and the list: answered from the task table, never from
-// upstream.
+// GET …/generations/{id} in any form, and the list: answered from the task table, never from upstream.
 
 #include <algorithm>
 #include <charconv>
 
 #include "common/base/id.hpp"
-#include "common/luma/validation.hpp"
-#include "common/luma/view.hpp"
+#include "common/base/problems.hpp"
+#include "server/await_store.hpp"
 #include "server/clock.hpp"
-#include "server/entropy.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/waiting.hpp"
 
@@ -34,70 +32,56 @@ std::int64_t whole_number(const call& c, std::string_view name, std::int64_t oth
   return value;
 }
 
-}  // namespace
-
-result<task_ptr> find_own(call& c, std::string_view id) {
-  auto found = c.in.tasks.find(c.who.id, normalise_id(id));
-  if (!found) return std::unexpected(std::move(found.error()));
-  if (!*found) return fail(errc::task_not_found, "Generation not found: no such id for this API key");
-  return std::move(*found);
+// The newest revision, as soon as the client can see a difference, or when its time is over.
+awaitable<task_ptr> wait_for_change(call& c, watch::waiter& change, task_ptr known,
+                                    std::chrono::seconds wait) {
+  const auto word = c.on.form().word;
+  const auto differs = [&known, word](const task& newer) {
+    return word(newer.state) != word(known->state) || newer.progress != known->progress;
+  };
+  auto newer = co_await change.until(differs, steady_clock::now() + wait, watch::on_drain::leave);
+  co_return newer ? newer : known;
 }
 
-awaitable<http::reply> get_generation(call& c) {
-  const auto patience = preferred_wait(c);
-  std::optional<watch::waiter> change;
-  if (patience) change.emplace(c.in.changes, normalise_id(c.id));
-  auto t = find_own(c, c.id);
-  if (!t) co_return error_reply(t.error(), c.on.errors);
-  if (patience && !is_terminal((*t)->state)) {
-    const auto differs = [before = *t](const task& newer) {
-      return shared::official_state(newer.state) != shared::official_state(before->state) ||
-             newer.progress != before->progress;
-    };
-    if (auto newer = co_await change->until(differs, steady_clock::now() + *patience, watch::manner::listens))
-      t = std::move(newer);
+}  // namespace
+
+awaitable<result<task_ptr>> find_own(call& c, std::string_view id) {
+  std::string normal = normalise_id(id);
+  auto found = co_await find_task(c.in.tasks, c.who.id, std::move(normal));
+  if (found && !*found)
+    co_return fail(errc::task_not_found, "Generation not found: no such id for this API key");
+  co_return found;
+}
+
+awaitable<handled> get_generation(call& c) {
+  const auto wait = preferred_wait(c);
+  std::optional<watch::waiter> change;  // before the task is read, so that nothing is missed
+  if (wait) change.emplace(c.in.changes, normalise_id(c.id));
+  auto t = co_await find_own(c, c.id);
+  if (!t) co_return std::unexpected(std::move(t.error()));
+  if (wait) {
+    if (!is_terminal((*t)->state)) *t = co_await wait_for_change(c, *change, std::move(*t), *wait);
+    c.headers.emplace_back("Preference-Applied", preference_applied(*wait));
   }
-  const rendering how = c.on.speaks == dialect_id::luma ? rendering::web_app : rendering::official;
+  auto shown = c.in.rendered.get(c.on.form(), **t, now());
+  if (!shown) co_return std::unexpected(std::move(shown.error()));
   http::reply out;
-  out.body = c.in.rendered.get(how, **t, now());
-  if (patience) out.add_header("Preference-Applied", preference_applied(*patience));
+  out.body = std::move(*shown);
   co_return out;
 }
 
-awaitable<http::reply> download_url(call& c) {
-  const auto t = find_own(c, c.id);
-  if (!t) co_return error_reply(t.error(), c.on.errors);
-  const task_view seen(**t);
-  const json::object* video = seen.video.if_object();
-  if (video == nullptr) {
-    error e;
-    e.code = errc::invalid_request;
-    e.message.text =
-        "The video is not there: the generation is " + std::string(shared::web_app_state((*t)->state));
-    co_return error_reply(e, c.on.errors);
-  }
-  co_return http::json_reply(200, {{"url", video->at("download_url")}});
-}
-
-awaitable<http::reply> list_generations(call& c) {
+awaitable<handled> list_generations(call& c) {
   problems wrong;
-  const std::int64_t asked_limit = whole_number(c, "limit", default_limit, 1, 1'000'000, wrong);
-  const std::int64_t limit =
-      std::min(asked_limit, max_limit);  // the official maximum is not documented: no error
-  const std::int64_t offset = whole_number(c, "offset", 0, 0, max_offset, wrong);
-  if (!wrong.none()) co_return error_reply(std::move(wrong).to_error(), c.on.errors);
-  const auto page = c.in.tasks.list(c.who.id, limit, offset);
-  if (!page) co_return error_reply(page.error(), c.on.errors);
-  const timestamp time = now();
-  json::array generations;
-  generations.reserve(page->tasks.size());
-  for (const task& t : page->tasks) generations.emplace_back(dialect_of(c.on.speaks).render(t, time));
-  json::object body{{"has_more", page->has_more},
-                    {"count", static_cast<std::int64_t>(page->tasks.size())},
-                    {"limit", limit},
-                    {"offset", offset},
-                    {"generations", std::move(generations)}};
-  co_return http::json_reply(200, body);
+  page_request page;
+  // The official maximum is not documented: more is no error.
+  page.limit = std::min(whole_number(c, "limit", default_limit, 1, 1'000'000, wrong), max_limit);
+  page.offset = whole_number(c, "offset", 0, 0, max_offset, wrong);
+  if (!wrong.none()) co_return std::unexpected(std::move(wrong).to_error());
+  const auto found = co_await from_store(c.in.tasks, &store::list, c.who.id, page);
+  if (!found) co_return std::unexpected(found.error());
+  http::reply out;
+  out.body = c.on.speaks->render_page(found->tasks, found->has_more, page, now());
+  co_return out;
 }
 
 }  // namespace relay::handlers

@@ -4,43 +4,45 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ranges>
 
 #include "common/base/id.hpp"
+#include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/handlers/handlers.hpp"
 
 namespace relay::handlers {
 namespace {
 
-constexpr std::size_t most_ids = 100;
+constexpr std::size_t max_ids = 100;
 constexpr std::chrono::seconds heartbeat{15};
-// Then the client comes back, with its key: a revoked one ends there.
-constexpr std::chrono::minutes longest_stream{10};
-constexpr int most_streams = 200;  // of one token
+// Then the client comes back, with its key: a revoked token ends there.
+constexpr std::chrono::minutes max_duration{10};
+constexpr int max_streams = 200;  // of one token
 
 // What the client sees of a task, as one number: a change that does not show is no event.
-using look = std::int64_t;
+using seen_state = std::int64_t;
 
-look look_of(const task& t, rendering how) {
-  const auto state = static_cast<look>(t.state);
-  const auto told_as = how == rendering::item || t.state >= task_state::queued
-                           ? state + 1
-                           : static_cast<look>(task_state::queued) + 1;
-  return told_as * 1'000 + (is_terminal(t.state) ? 0 : t.progress + 1);
+seen_state state_seen(const task& t, const task_form& how) {
+  // States with one word are one: the last of them stands for all.
+  const auto last = std::ranges::find_if(std::views::reverse(all_states),
+                                         [&](task_state s) { return how.word(s) == how.word(t.state); });
+  return (static_cast<seen_state>(*last) + 1) * 1'000 + (is_terminal(t.state) ? 0 : t.progress + 1);
 }
 
 struct stream_state {
-  services& in;
-  rendering how;
+  handler_context& in;
+  const task_form& how;
   std::vector<std::string> ids;
   std::vector<task_ptr> tasks;            // newest, same order
-  std::vector<look> sent;                 // same order; 0: nothing
+  std::vector<seen_state> sent;           // same order; 0: nothing
   std::vector<std::int64_t> seen_before;  // from Last-Event-ID; empty: nothing
   std::unique_ptr<watch::waiter> change;
   std::shared_ptr<int> place;  // counts the streams of the token
 };
 
-std::vector<std::int64_t> looks_in(std::string_view text, std::size_t expected) {
+// The numbers of a Last-Event-ID, one a task; empty when it is not one of ours.
+std::vector<std::int64_t> states_in(std::string_view text, std::size_t expected) {
   std::vector<std::int64_t> out;
   while (!text.empty() && out.size() < expected) {
     std::int64_t v = 0;
@@ -62,8 +64,8 @@ std::string event_for(const stream_state& s, std::size_t i) {
     if (k > 0) out += '.';
     out += std::to_string(s.sent[k]);
   }
-  out += "\ndata: " + s.in.rendered.get(s.how, *s.tasks[i], now()) + "\n\n";
-  return out;
+  const auto shown = s.in.rendered.get(s.how, *s.tasks[i], now());
+  return shown ? out + "\ndata: " + *shown + "\n\n" : std::string{};
 }
 
 bool all_ended(const stream_state& s) {
@@ -75,26 +77,26 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
   std::string first = "retry: 3000\n\n";
   for (std::size_t i = 0; i < s.seen_before.size(); ++i) s.sent[i] = s.seen_before[i];
   for (std::size_t i = 0; i < s.tasks.size(); ++i) {
-    const look now_seen = look_of(*s.tasks[i], s.how);
+    const seen_state now_seen = state_seen(*s.tasks[i], s.how);
     if (std::exchange(s.sent[i], now_seen) != now_seen) first += event_for(s, i);
   }
   bool alive = co_await to.send(first);
-  const auto end = steady_clock::now() + longest_stream;
+  const auto end = steady_clock::now() + max_duration;
   auto quiet_since = steady_clock::now();
   while (alive && !all_ended(s) && !s.change->over() && steady_clock::now() < end) {
-    const std::vector<task_ptr> news =
+    const std::vector<task_ptr> changed =
         co_await s.change->changes(quiet_since + heartbeat - steady_clock::now());
     std::string out;
-    for (const task_ptr& t : news) {
+    for (const task_ptr& t : changed) {
       for (std::size_t i = 0; i < s.ids.size(); ++i) {
         if (s.ids[i] != t->id || s.tasks[i]->revision >= t->revision) continue;
         s.tasks[i] = t;
-        const look now_seen = look_of(*t, s.how);
+        const seen_state now_seen = state_seen(*t, s.how);
         if (std::exchange(s.sent[i], now_seen) == now_seen) continue;
         out += event_for(s, i);
       }
     }
-    // Changes that do not show are silence to whoever stands between, and to us if the client is gone.
+    // Changes that do not show are silence to the proxies between, and to us if the client is gone.
     if (out.empty() && steady_clock::now() - quiet_since >= heartbeat) out = ": still here\n\n";
     if (out.empty()) continue;
     quiet_since = steady_clock::now();
@@ -102,44 +104,45 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
   }
 }
 
-// The stream of these tasks, all of them the caller's.
-http::reply stream_of(call& c, std::vector<std::string> ids, rendering how) {
-  auto s =
-      std::make_unique<stream_state>(stream_state{c.in, how, std::move(ids), {}, {}, {}, nullptr, nullptr});
-  s->place = c.in.streams.enter(c.who.id, most_streams);
-  if (!s->place) {
-    error many;
-    many.code = errc::rate_limited;
-    many.retry_after_seconds = 10;
-    many.message.text =
-        "This API key has " + std::to_string(most_streams) + " event streams open, the most it may have";
-    return error_reply(many, c.on.errors);
+error too_many_streams() {
+  error e;
+  e.code = errc::rate_limited;
+  e.retry_after_seconds = 10;
+  e.message.text =
+      "This API key has " + std::to_string(max_streams) + " event streams open, the most it may have";
+  return e;
+}
+
+// The client has seen the end already: an EventSource that comes back after it stops coming.
+bool nothing_to_send(const stream_state& s) {
+  if (!all_ended(s) || s.seen_before.empty()) return false;
+  for (std::size_t i = 0; i < s.seen_before.size(); ++i) {
+    if (s.seen_before[i] != state_seen(*s.tasks[i], s.how)) return false;
   }
-  s->change = std::make_unique<watch::waiter>(c.in.changes, s->ids);
-  auto found = c.in.tasks.find_many(c.who.id, s->ids);
-  if (!found) return error_reply(found.error(), c.on.errors);
-  if (found->size() != s->ids.size()) {  // some are unknown: they are left out
-    std::vector<std::string> known;
-    for (const task_ptr& t : *found) known.push_back(t->id);
-    if (known.empty()) {
-      auto none = fail(errc::task_not_found, "Generation not found: no such id for this API key");
-      return error_reply(none.error(), c.on.errors);
-    }
-    s.reset();  // and its place
-    return stream_of(c, std::move(known), how);
-  }
+  return true;
+}
+
+// The stream of these tasks; ids that are not the caller's are left out.
+awaitable<handled> stream_of(call& c, std::vector<std::string> ids) {
+  const task_form& how = c.on.form();
+  auto s = std::make_unique<stream_state>(stream_state{c.in, how, {}, {}, {}, {}, nullptr, nullptr});
+  s->place = c.in.streams.enter(c.who.id, max_streams);
+  if (!s->place) co_return std::unexpected(too_many_streams());
+  // Waits before it reads, so that nothing is missed; ids that turn out to be unknown are never notified.
+  s->change = std::make_unique<watch::waiter>(c.in.changes, ids);
+  auto found = co_await find_tasks(c.in.tasks, c.who.id, std::move(ids));
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  if (found->empty())
+    co_return fail(errc::task_not_found, "Generation not found: no such id for this API key");
+  for (const task_ptr& t : *found) s->ids.push_back(t->id);
   s->tasks = std::move(*found);
   s->sent.resize(s->tasks.size());
-  s->seen_before = looks_in(c.http.header("Last-Event-ID"), s->tasks.size());
+  s->seen_before = states_in(c.http.header("Last-Event-ID"), s->tasks.size());
 
   http::reply out;
-  bool nothing_new = !s->seen_before.empty();
-  for (std::size_t i = 0; i < s->seen_before.size(); ++i) {
-    nothing_new = nothing_new && s->seen_before[i] == look_of(*s->tasks[i], how);
-  }
-  if (all_ended(*s) && nothing_new) {
-    out.status = 204;  // an EventSource that comes back after the end stops coming
-    return out;
+  if (nothing_to_send(*s)) {
+    out.status = 204;
+    co_return out;
   }
   out.content_type = "text/event-stream";
   out.add_header("X-Accel-Buffering", "no");
@@ -147,36 +150,38 @@ http::reply stream_of(call& c, std::vector<std::string> ids, rendering how) {
     return send_events(std::move(owned), to);
   };
   out.stream = std::move(send);
-  return out;
+  co_return out;
+}
+
+// `ids=A,B,…`, duplicates once.
+std::vector<std::string> ids_in(std::string_view list) {
+  std::vector<std::string> ids;
+  while (!list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    if (comma > 0) {
+      std::string id = normalise_id(list.substr(0, comma));
+      if (std::ranges::find(ids, id) == ids.end()) ids.push_back(std::move(id));
+    }
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return ids;
 }
 
 }  // namespace
 
-awaitable<http::reply> generation_events(call& c) {
+awaitable<handled> generation_events(call& c) {
   std::vector<std::string> ids{normalise_id(c.id)};
-  co_return stream_of(c, std::move(ids),
-                      c.on.speaks == dialect_id::luma ? rendering::web_app : rendering::official);
+  co_return co_await stream_of(c, std::move(ids));
 }
 
-awaitable<http::reply> task_events(call& c) {
+awaitable<handled> task_events(call& c) {
   const auto text = http::query_value(c.http.query, "ids");
-  std::vector<std::string> ids;
-  std::string_view rest = text ? std::string_view(*text) : std::string_view{};
-  while (!rest.empty()) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    if (comma > 0) {
-      std::string id = normalise_id(rest.substr(0, comma));
-      if (std::ranges::find(ids, id) == ids.end()) ids.push_back(std::move(id));
-    }
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  std::vector<std::string> ids = ids_in(text ? std::string_view(*text) : std::string_view{});
+  if (ids.empty() || ids.size() > max_ids) {
+    co_return fail(errc::invalid_request, "ids: give 1 to " + std::to_string(max_ids) +
+                                              " ids, separated by commas, not " + std::to_string(ids.size()));
   }
-  if (ids.empty() || ids.size() > most_ids) {
-    auto wrong =
-        fail(errc::invalid_request, "ids: give 1 to " + std::to_string(most_ids) +
-                                        " ids, separated by commas, not " + std::to_string(ids.size()));
-    co_return error_reply(wrong.error(), c.on.errors);
-  }
-  co_return stream_of(c, std::move(ids), rendering::item);
+  co_return co_await stream_of(c, std::move(ids));
 }
 
 }  // namespace relay::handlers

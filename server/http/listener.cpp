@@ -14,11 +14,11 @@ asio::ip::tcp::endpoint endpoint_of(const listen_address& at) {
 
 }  // namespace
 
-listener::listener(asio::io_context& loop, const listen_address& at, service s, session_limits limits,
+listener::listener(asio::io_context& loop, const listen_address& at, application app, session_limits limits,
                    listener_limits caps, session_shared& shared)
     : loop_(loop),
       acceptor_(loop.get_executor()),
-      service_(std::move(s)),
+      app_(std::move(app)),
       limits_(limits),
       caps_(caps),
       shared_(shared) {
@@ -61,7 +61,7 @@ awaitable<> listener::run() {
 }
 
 awaitable<> listener::serve(tcp_socket socket, std::string address) {
-  session s(std::move(socket), address, service_, limits_, shared_);
+  session s(std::move(socket), address, app_, limits_, shared_);
   ++open_;
   ++by_address_[address];
   const auto place = sessions_.insert(sessions_.end(), &s);
@@ -69,7 +69,7 @@ awaitable<> listener::serve(tcp_socket socket, std::string address) {
   try {
     co_await s.run();
   } catch (const std::exception& e) {  // a bug, or no memory: this connection ends, the others go on
-    service_.problem({"a connection ended by an exception: " + std::string(e.what())});
+    app_.problem({"a connection ended by an exception: " + std::string(e.what())});
   }
   sessions_.erase(place);
   --open_;

@@ -19,7 +19,7 @@ struct listener_limits {
 class listener {
  public:
   /// Binds and listens. Throws boost::system::system_error, whose text names the address.
-  listener(asio::io_context& loop, const listen_address& at, service s, session_limits limits,
+  listener(asio::io_context& loop, const listen_address& at, application app, session_limits limits,
            listener_limits caps, session_shared& shared);
 
   /// The port, also when the system chose it.
@@ -41,7 +41,7 @@ class listener {
   asio::io_context& loop_;
   acceptor acceptor_;
   std::uint16_t port_;
-  const service service_;
+  const application app_;
   const session_limits limits_;
   const listener_limits caps_;
   session_shared& shared_;

@@ -17,9 +17,20 @@ constexpr std::size_t read_step = 4 * 1024;
 constexpr std::size_t kept_capacity = 8 * 1024;  // an idle connection holds no more
 constexpr std::size_t linger_bytes = 256 * 1024;
 
-// More room at the end, not filled with zeros.
+// More space at the end, not filled with zeros.
 void grow(std::string& text, std::size_t by) {
   text.resize_and_overwrite(text.size() + by, [](char*, std::size_t size) { return size; });
+}
+
+error bad(errc code, std::string message) {
+  error e;
+  e.code = code;
+  e.message.text = std::move(message);
+  return e;
+}
+
+std::string_view text_of(boost::core::string_view v) {
+  return {v.data(), v.size()};
 }
 
 bool valid_request_id(std::string_view id) {
@@ -50,11 +61,11 @@ std::string session_shared::next_id() {
   return id;
 }
 
-session::session(tcp_socket socket, std::string peer, const service& s, const session_limits& limits,
+session::session(tcp_socket socket, std::string peer, const application& app, const session_limits& limits,
                  session_shared& shared)
     : socket_(std::move(socket)),
       peer_(std::move(peer)),
-      service_(s),
+      app_(app),
       limits_(limits),
       shared_(shared),
       deadline_(shared.all_deadlines, &session::on_deadline, this) {}
@@ -112,7 +123,7 @@ awaitable<session::verdict> session::read_head() {
   deadline_.arm(idle_ ? limits_.idle : limits_.header);
   for (;;) {
     if (seen == 0 && in_.starts_with("\r\n")) in_.erase(0, 2);  // RFC 9112 §2.2
-    const auto end = find_head_end(in_, seen, limits_.gate);
+    const auto end = find_head_end(in_, seen, limits_.head);
     if (!end) co_return co_await refuse(end.error(), {});
     if (*end) {
       head_size_ = **end;
@@ -122,9 +133,7 @@ awaitable<session::verdict> session::read_head() {
     if (co_await read_more()) continue;
     if (!timed_out_ || in_.empty()) co_return verdict::end;
     timed_out_ = false;
-    error late;
-    late.code = errc::request_timeout;
-    late.message.text = "request: the head did not arrive in time";
+    const error late = bad(errc::request_timeout, "request: the head did not arrive in time");
     co_return co_await refuse(late, {});
   }
 }
@@ -163,117 +172,137 @@ class session::chunks final : public body_stream {
   std::size_t bytes_ = 0;
 };
 
+// A request as it comes in. The parser keeps its own copy of the head; its own body limit is set before the
+// first byte.
+struct session::incoming {
+  incoming(const head& h, const head_limits& limits)
+      : keep_alive(h.keep_alive), fields(h.fields), http_1_0(h.minor_version == 0) {
+    parser.eager(true);
+    parser.header_limit(static_cast<std::uint32_t>(limits.head_bytes + 1));
+    parser.body_limit(limits.body_bytes);
+  }
+
+  beast_http::request_parser<beast_http::string_body> parser;
+  bool keep_alive;
+  std::size_t fields;  // in the head
+  bool http_1_0;
+  std::string decoded_path;  // when it had to be decoded
+};
+
 awaitable<session::verdict> session::one_request() {
   if (co_await read_head() == verdict::end) co_return verdict::end;
   const auto started = steady_clock::now();
-  const auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.gate);
-  if (!checked) co_return co_await refuse(checked.error(), {});
-  const bool keep_alive = checked->keep_alive;
-  const std::size_t fields_in_head = checked->fields;
-  const bool http_1_0 = checked->minor_version == 0;
-  const bool wants_continue = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
 
-  // The parser keeps its own copy of the head; its own body limit is set before the first byte.
-  beast_http::request_parser<beast_http::string_body> parser;
-  parser.eager(true);
-  parser.header_limit(static_cast<std::uint32_t>(limits_.gate.head_bytes + 1));
-  parser.body_limit(limits_.gate.body_bytes);
+  // 1. The head, before Beast sees it.
+  const auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.head);
+  if (!checked) co_return co_await refuse(checked.error(), {});
+  const bool send_continue = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
+  incoming message(*checked, limits_.head);
+
+  // 2. The body: most requests are here already.
   deadline_.arm(limits_.body);
-  if (wants_continue) {
+  auto whole = parse_more(message);
+  if (whole && (!*whole || send_continue)) {
+    const verdict v = co_await receive_body(message, send_continue, *whole);
+    if (v == verdict::end) co_return verdict::end;
+  }
+  if (!whole) co_return co_await refuse(whole.error(), {});
+  deadline_.disarm();
+
+  // 3. What it asks for, and the reply.
+  request r;
+  if (const auto wrong = understand(message, r)) co_return co_await refuse(*wrong, r.target);
+  reply answer = co_await app_.handle(r);
+  co_return co_await respond(r, std::move(answer), message, started);
+}
+
+// Gives the parser what has arrived. True: the request is whole. Errors: invalid_request, body_too_large.
+result<bool> session::parse_more(incoming& message) {
+  boost::system::error_code ec;
+  std::size_t used = 0;
+  while (used < in_.size() && !message.parser.is_done() && !ec) {
+    used += message.parser.put(asio::buffer(in_.data() + used, in_.size() - used), ec);
+  }
+  in_.erase(0, used);
+  if (message.parser.is_done()) return true;
+  if (ec == beast_http::error::body_limit) {
+    return std::unexpected(
+        bad(errc::body_too_large,
+            "body: longer than the " + std::to_string(limits_.head.body_bytes) + " bytes that are allowed"));
+  }
+  if (ec && ec != beast_http::error::need_more)
+    return std::unexpected(bad(errc::invalid_request, "request: not valid HTTP: " + ec.message()));
+  // What the parser leaves is a part of a chunk's head or of the trailer, for which it has no limit.
+  if (in_.size() > limits_.head.head_bytes)
+    return std::unexpected(bad(errc::invalid_request, "body: a chunk's head is too long"));
+  return false;
+}
+
+// Reads until the request is whole. `end`: the connection ends, answered or not.
+awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue, bool whole) {
+  if (send_continue) {
     out_ = "HTTP/1.1 100 Continue\r\n\r\n";
     if (!co_await send()) co_return verdict::end;
     deadline_.arm(limits_.body);
   }
-  for (;;) {
-    boost::system::error_code ec;
-    std::size_t used = 0;
-    while (!in_.empty() && used < in_.size() && !parser.is_done() && !ec) {
-      used += parser.put(asio::buffer(in_.data() + used, in_.size() - used), ec);
+  while (!whole) {
+    if (!co_await read_more()) {
+      if (!std::exchange(timed_out_, false)) co_return verdict::end;
+      const error late = bad(errc::request_timeout, "body: it did not arrive in time");
+      co_return co_await refuse(late, {});
     }
-    in_.erase(0, used);
-    if (parser.is_done()) break;
-    if (ec && ec != beast_http::error::need_more) {
-      error e;
-      if (ec == beast_http::error::body_limit) {
-        e.code = errc::body_too_large;
-        e.message.text =
-            "body: longer than the " + std::to_string(limits_.gate.body_bytes) + " bytes that are allowed";
-      } else {
-        e.code = errc::invalid_request;
-        e.message.text = "request: not valid HTTP: " + ec.message();
-      }
-      co_return co_await refuse(e, {});
-    }
-    // What the parser leaves is a part of a chunk's head or of the trailer, for which it has no limit.
-    if (in_.size() > limits_.gate.head_bytes) {
-      error e;
-      e.code = errc::invalid_request;
-      e.message.text = "body: a chunk's head is too long";
-      co_return co_await refuse(e, {});
-    }
-    if (co_await read_more()) continue;
-    if (!timed_out_) co_return verdict::end;
-    timed_out_ = false;
-    error late;
-    late.code = errc::request_timeout;
-    late.message.text = "body: it did not arrive in time";
-    co_return co_await refuse(late, {});
+    const auto parsed = parse_more(message);
+    if (!parsed) co_return co_await refuse(parsed.error(), {});
+    whole = *parsed;
   }
-  deadline_.disarm();
+  co_return verdict::next;
+}
 
-  const auto& message = parser.get();
-  if (static_cast<std::size_t>(std::distance(message.begin(), message.end())) > fields_in_head) {
-    error e;  // they would stand among the header fields, past the gate
-    e.code = errc::invalid_request;
-    e.message.text = "body: trailer fields are not accepted";
-    co_return co_await refuse(e, {});
-  }
-  request r;
-  r.method = message.method();
-  r.method_name = {message.method_string().data(), message.method_string().size()};
-  r.target = {message.target().data(), message.target().size()};
-  r.body = message.body();
-  r.headers = &message.base();
+// Fills in the request; nullopt: it can be handled. Views point into the message.
+std::optional<error> session::understand(incoming& message, request& r) {
+  const auto& m = message.parser.get();
+  // Trailer fields would stand among the header fields, past the validation of the head.
+  if (static_cast<std::size_t>(std::distance(m.begin(), m.end())) > message.fields)
+    return bad(errc::invalid_request, "body: trailer fields are not accepted");
+  r.method = m.method();
+  r.method_name = text_of(m.method_string());
+  r.target = text_of(m.target());
+  r.body = m.body();
+  r.headers = &m.base();
   r.peer = peer_;
-  const auto wanted = message.find("X-Request-Id");
-  r.id =
-      request_id(wanted == message.end() ? std::string_view{}
-                                         : std::string_view(wanted->value().data(), wanted->value().size()));
+  const auto wanted = m.find("X-Request-Id");
+  r.id = request_id(wanted == m.end() ? std::string_view{} : text_of(wanted->value()));
 
   const auto mark = r.target.find('?');
-  const std::string_view raw_path = r.target.substr(0, mark);
+  r.path = r.target.substr(0, mark);
   if (mark != std::string_view::npos) r.query = r.target.substr(mark + 1);
-  std::optional<std::string> decoded;
-  if (raw_path.find('%') != std::string_view::npos) {
-    decoded = percent_decode(raw_path);
-    if (!decoded) {
-      error e;
-      e.code = errc::invalid_request;
-      e.message.text = "request: the path is not valid percent-encoding";
-      co_return co_await refuse(e, r.target);
-    }
-    r.path = *decoded;
-  } else {
-    r.path = raw_path;
+  if (r.path.find('%') != std::string_view::npos) {
+    auto decoded = percent_decode(r.path);
+    if (!decoded) return bad(errc::invalid_request, "request: the path is not valid percent-encoding");
+    message.decoded_path = std::move(*decoded);
+    r.path = message.decoded_path;
   }
   if (r.path.size() > 1 && r.path.ends_with('/')) r.path.remove_suffix(1);
+  return std::nullopt;
+}
 
-  reply answer = co_await service_.handle(r);
-
-  const reply_frame frame{r.id, keep_alive && !answer.close && !answer.stream && !draining_, http_1_0,
-                          r.method == verb::head};
+// One buffer, one write; then a stream, if the reply is one.
+awaitable<session::verdict> session::respond(const request& r, reply answer, const incoming& message,
+                                             steady_clock::time_point started) {
+  const bool keep_alive = message.keep_alive && !answer.close && !answer.stream && !draining_;
+  const reply_frame frame{r.id, keep_alive, message.http_1_0, r.method == verb::head};
   out_.clear();
   serialise(answer, frame, shared_.date(), out_);
   std::size_t bytes = out_.size();
   bool sent = co_await send();
   if (sent && answer.stream && !frame.head_only) {
-    chunks to(*this, !http_1_0);
+    chunks to(*this, !message.http_1_0);
     co_await answer.stream(to);
     sent = co_await to.finish();
     bytes += to.bytes();
   }
-  service_.log({r, answer.status, bytes,
-                std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
+  app_.log({r, answer.status, bytes,
+            std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
   if (!sent) co_return verdict::end;
   if (frame.keep_alive) co_return verdict::next;
   co_await linger();
@@ -288,7 +317,7 @@ std::string_view session::request_id(std::string_view wanted) {
 // Answers and closes: after a refusal nobody knows where the next request begins.
 awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
   const auto started = steady_clock::now();
-  reply answer = service_.refuse(e, target);
+  reply answer = app_.refuse(e, target);
   const fields none;
   request r;
   r.method = verb::unknown;
@@ -302,8 +331,8 @@ awaitable<session::verdict> session::refuse(const error& e, std::string_view tar
   serialise(answer, frame, shared_.date(), out_);
   const std::size_t bytes = out_.size();
   const bool sent = co_await send();
-  service_.log({r, answer.status, bytes,
-                std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
+  app_.log({r, answer.status, bytes,
+            std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
   if (sent) co_await linger();
   co_return verdict::end;
 }

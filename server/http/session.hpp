@@ -1,14 +1,16 @@
 #pragma once
 
-// One client connection: reads requests one after the other, hands each to the service, writes the answers in
-// order. Rules H1 to H4: the gate before Beast, limits on everything, absolute deadlines. Loop thread.
+// One client connection: reads requests one after the other, hands each to the application, writes the
+// answers in order. Rules H1 to H4: the head is validated before Beast, limits on everything, absolute
+// deadlines. Loop thread.
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "server/asio.hpp"
 #include "server/http/deadline.hpp"
-#include "server/http/gate.hpp"
+#include "server/http/head_validator.hpp"
 #include "server/http/message.hpp"
 
 namespace relay::http {
@@ -22,7 +24,7 @@ struct access_record {
 };
 
 /// What a listener serves.
-struct service {
+struct application {
   std::function<awaitable<reply>(request&)> handle;
   /// The answer to what is refused before it has a route; `target` may be empty.
   std::function<reply(const error&, std::string_view target)> refuse;
@@ -32,7 +34,7 @@ struct service {
 };
 
 struct session_limits {
-  gate_limits gate;
+  head_limits head;
   steady_clock::duration header{std::chrono::seconds(10)};
   steady_clock::duration body{std::chrono::seconds(30)};
   steady_clock::duration write{std::chrono::seconds(30)};
@@ -59,7 +61,7 @@ class session_shared {
 
 class session {
  public:
-  session(tcp_socket socket, std::string peer, const service& s, const session_limits& limits,
+  session(tcp_socket socket, std::string peer, const application& app, const session_limits& limits,
           session_shared& shared);
 
   /// Until the connection ends.
@@ -71,10 +73,16 @@ class session {
   void abort();
 
  private:
-  enum class verdict : std::uint8_t { next, end };
+  enum class verdict : std::uint8_t { next, end };  // of the connection
   class chunks;
+  struct incoming;
 
   awaitable<verdict> one_request();
+  result<bool> parse_more(incoming& message);
+  awaitable<verdict> receive_body(incoming& message, bool send_continue, bool whole);
+  std::optional<error> understand(incoming& message, request& r);
+  awaitable<verdict> respond(const request& r, reply answer, const incoming& message,
+                             steady_clock::time_point started);
   awaitable<verdict> read_head();
   awaitable<bool> read_more();
   awaitable<verdict> refuse(const error& e, std::string_view target);
@@ -85,7 +93,7 @@ class session {
 
   tcp_socket socket_;
   const std::string peer_;
-  const service& service_;
+  const application& app_;
   const session_limits& limits_;
   session_shared& shared_;
   deadlines::entry deadline_;

@@ -30,7 +30,7 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
   exchange out;
   const auto until = steady_clock::now() + limits.total;
   c.arm(std::min(limits.first_byte, limits.total));
-  out.bytes_left = true;  // from here on nobody can say how far they got
+  out.sent_any = true;  // from here on it is not known how far they got
   fault_point("before the first byte to a peer");
   std::string_view rest = request;
   if (on_fault_point != nullptr) {  // a test may end the process between the halves

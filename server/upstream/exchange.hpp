@@ -5,19 +5,10 @@
 
 #include <string>
 
+#include "common/engine/exchange.hpp"
 #include "server/upstream/connection.hpp"
 
 namespace relay {
-
-/// What came of one exchange.
-struct exchange {
-  bool bytes_left = false;  // some byte of the request may have reached the peer
-  bool answered = false;    // a whole answer came
-  int status = 0;
-  int retry_after_seconds = 0;  // from the answer; 0: none
-  std::string body;
-  std::string problem;  // for the operator: at which step it ended, and why; empty when answered
-};
 
 struct exchange_limits {
   steady_clock::duration first_byte{std::chrono::seconds(30)};  // from the first byte sent

@@ -18,16 +18,16 @@ exchange_limits limits_of(const upstream_config& c) {
 
 }  // namespace
 
-upstream::upstream(asio::io_context& loop, deadlines& d, const upstream_config& c)
+upstream::upstream(asio::io_context& loop, deadlines& d, const upstream_config& c, const protocol& p)
     : loop_(loop),
       deadlines_(d),
       config_(c),
-      protocol_(c.protocol == "station" ? protocol::station : protocol::luma),
+      protocol_(p),
       tls_(c.base.tls ? std::make_unique<tls_client>(c.ca_file) : nullptr),
       addresses_(loop, c.base.host, c.base.port) {}
 
 std::string upstream::target(const std::string& path) const {
-  return config_.base.path + (protocol_ == protocol::luma ? "/dream-machine/v1" : "") + path;
+  return std::string(config_.base.path).append(protocol_.base_path).append(path);
 }
 
 // One buffer, one write. These are all the header fields that ever go upstream: nothing of the client's.
@@ -40,7 +40,7 @@ std::string upstream::make_request(std::string_view method, const std::string& p
       .append(target(path))
       .append(" HTTP/1.1\r\nHost: ")
       .append(config_.base.authority());
-  out.append("\r\nAuthorization: Bearer ").append(config_.key.reveal());
+  out.append("\r\nAuthorization: ").append(protocol_.authorization).append(config_.key.reveal());
   out.append("\r\nAccept: application/json\r\nUser-Agent: luma-relay\r\n");
   if (!body.empty()) {
     out.append("Content-Type: application/json\r\nContent-Length: ")

@@ -1,14 +1,13 @@
 #pragma once
 
-// One upstream: its address, its key, its kept connections, and one exchange with it. What an answer means is
-// decided in outcome.hpp. Loop thread.
+// One upstream: its address, its key, its kept connections, and one exchange with it. What is sent and what a
+// response means is decided by its protocol and by engine/outcome. Loop thread.
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "common/engine/lifecycle.hpp"
-#include "common/luma/outgoing.hpp"
+#include "common/engine/protocol.hpp"
 #include "config/config.hpp"
 #include "server/upstream/exchange.hpp"
 #include "server/upstream/resolver.hpp"
@@ -18,7 +17,7 @@ namespace relay {
 class upstream {
  public:
   /// Throws boost::system::system_error when the CA file cannot be used.
-  upstream(asio::io_context& loop, deadlines& d, const upstream_config& c);
+  upstream(asio::io_context& loop, deadlines& d, const upstream_config& c, const protocol& p);
 
   const std::string& name() const { return config_.name; }
   /// True once its list was seen to echo a callback URL of ours: then a job without one is not ours.
@@ -26,11 +25,11 @@ class upstream {
 
   void saw_marker() { echoes_markers_ = true; }
   const upstream_config& settings() const { return config_; }
-  protocol speaks() const { return protocol_; }
+  const protocol& speaks() const { return protocol_; }
 
   /// A create. Goes out at most once, on a connection that is new or was checked a moment ago.
   awaitable<exchange> create(const outgoing& what);
-  /// A question. Asked again, once, when a kept connection turns out to be dead.
+  /// A GET. Sent again, once, when a kept connection turns out to be dead.
   awaitable<exchange> fetch(const std::string& path);
 
  private:
@@ -48,7 +47,7 @@ class upstream {
   asio::io_context& loop_;
   deadlines& deadlines_;
   const upstream_config config_;
-  const protocol protocol_;
+  const protocol& protocol_;
   std::unique_ptr<tls_client> tls_;  // null: plain
   host_addresses addresses_;
   bool echoes_markers_ = false;

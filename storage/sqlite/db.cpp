@@ -158,14 +158,17 @@ result<void> db::checkpoint() {
   return {};
 }
 
+result<int> schema_version(db& d) {
+  statement s = d.prepare("PRAGMA user_version");
+  const auto row = s.step();
+  if (!row) return std::unexpected(row.error());
+  return static_cast<int>(s.integer(0));
+}
+
 result<void> migrate(db& d) {
-  int version = 0;
-  {
-    statement s = d.prepare("PRAGMA user_version");
-    const auto row = s.step();
-    if (!row) return std::unexpected(row.error());
-    version = static_cast<int>(s.integer(0));
-  }
+  const auto stored = schema_version(d);
+  if (!stored) return std::unexpected(stored.error());
+  const int version = *stored;
   const int newest = migrations().back().number;
   if (version > newest) {
     error e;

@@ -89,6 +89,9 @@ class db {
   std::unique_ptr<sqlite3, close> db_;
 };
 
+/// Number of the last migration that was run; 0 for a new database. Errors: storage_unavailable.
+result<int> schema_version(db& d);
+
 /// Brings the schema up to date, one transaction a step; refuses a database of a newer version.
 /// Errors: storage_unavailable.
 result<void> migrate(db& d);

@@ -16,10 +16,10 @@ constexpr int checkpoint_always = 25'000;
 
 }  // namespace
 
-group_commit::group_commit(db& d, const store_hooks& hooks, std::size_t queue_limit)
+group_commit::group_commit(db& d, const store_hooks& hooks, std::size_t queue_bytes)
     : db_(d),
       hooks_(hooks),
-      limit_(queue_limit),
+      max_bytes_(queue_bytes),
       begin_(d.prepare("BEGIN IMMEDIATE")),
       commit_(d.prepare("COMMIT")),
       rollback_(d.prepare("ROLLBACK")),
@@ -33,9 +33,12 @@ void group_commit::push(std::unique_ptr<write> w) {
   bool first = false;
   {
     const std::lock_guard lock(mutex_);
-    accepted = !stopping_ && queue_.size() < limit_;
+    // One always fits, however large it is.
+    const std::size_t bytes = w->bytes();
+    accepted = !stopping_ && (queue_.empty() || queue_bytes_ + bytes <= max_bytes_);
     if (accepted) {
       first = queue_.empty();
+      queue_bytes_ += bytes;
       queue_.push_back(std::move(w));
     }
   }
@@ -69,15 +72,16 @@ void group_commit::run() {
       std::unique_lock lock(mutex_);
       if (queue_.empty() && !stopping_) {
         lock.unlock();
-        checkpoint_if_worth_it(true);
+        checkpoint_if_long(true);
         lock.lock();
       }
       wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
       if (queue_.empty()) break;
       work.swap(queue_);
+      queue_bytes_ = 0;
     }
     commit(std::move(work));
-    checkpoint_if_worth_it(false);
+    checkpoint_if_long(false);
   }
   fault_point("before a checkpoint");
   if (!broken_) (void)db_.checkpoint();  // a clean exit leaves a short log; nothing depends on it
@@ -140,7 +144,7 @@ void group_commit::commit(batch work) {
     for (result<void>& o : outcomes) o = whole;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  fault_point("committed, not told");
+  fault_point("committed, not answered");
 
   hooks_.post([this, work = std::move(work), outcomes = std::move(outcomes), seconds]() mutable {
     hooks_.committed(work.size(), seconds);
@@ -148,7 +152,7 @@ void group_commit::commit(batch work) {
   });
 }
 
-void group_commit::checkpoint_if_worth_it(bool idle) {
+void group_commit::checkpoint_if_long(bool idle) {
   if (db_.wal_pages() < (idle ? checkpoint_when_idle : checkpoint_always)) return;
   fault_point("before a checkpoint");
   if (auto done = db_.checkpoint(); !done)

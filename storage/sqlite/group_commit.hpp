@@ -1,7 +1,7 @@
 #pragma once
 
 // The store thread. Writes queue up while a transaction runs; all that wait go into the next one, each in a
-// savepoint of its own, so that a bad one does not fail its neighbours. A write's end is told to the loop
+// savepoint of its own, so that a bad one does not fail its neighbours. A write's end reaches the loop
 // thread only after COMMIT has returned, in one post a transaction.
 
 #include <condition_variable>
@@ -22,13 +22,16 @@ class write {
  public:
   virtual ~write() = default;
   virtual result<void> apply() = 0;
+  /// Memory it takes while it waits.
+  virtual std::size_t bytes() const = 0;
   virtual void finish(result<void> outcome) = 0;
 };
 
 class group_commit {
  public:
-  /// Starts the thread. `d` is used by it alone from now on. `hooks.post` must stay callable until stop().
-  group_commit(db& d, const store_hooks& hooks, std::size_t queue_limit);
+  /// Starts the thread. `d` is used by it alone from now on. `queue_bytes`: memory of the writes that may
+  /// wait. `hooks.post` must stay callable until stop().
+  group_commit(db& d, const store_hooks& hooks, std::size_t queue_bytes);
   ~group_commit() { stop(); }
 
   /// Loop thread. When the queue is full or stopped, the write ends as `overloaded`.
@@ -43,17 +46,18 @@ class group_commit {
   void run();
   void commit(batch work);
   result<void> transaction(batch& work, std::vector<result<void>>& outcomes, bool& lost_a_sync);
-  void checkpoint_if_worth_it(bool idle);
+  void checkpoint_if_long(bool idle);
 
   db& db_;
   const store_hooks& hooks_;
-  const std::size_t limit_;
+  const std::size_t max_bytes_;
   std::optional<result<void>> broken_;  // store thread only: set for good after a failed fsync
   statement begin_, commit_, rollback_, savepoint_, release_, rollback_to_;  // store thread only
 
-  mutable std::mutex mutex_;  // guards the three below
+  mutable std::mutex mutex_;  // guards the four below
   std::condition_variable wake_;
   batch queue_;
+  std::size_t queue_bytes_ = 0;
   bool stopping_ = false;
 
   std::thread thread_;

@@ -1,51 +1,330 @@
 #include "storage/sqlite/reads.hpp"
 
-#include "storage/sqlite/rows.hpp"
+#include <algorithm>
+#include <unordered_set>
+
+#include "common/base/id.hpp"
 
 namespace relay::sqlite {
+namespace {
 
-read_statements::read_statements(db& d)
-    : find(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE task_id=?1 AND owner=?2")),
-      list(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                     " FROM task WHERE owner=?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3")),
-      load(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE task_id=?1")),
-      browse(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                       " FROM task WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
-                       "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3")),
-      ambiguous(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                          " FROM task WHERE next_reconcile_at>0 AND (?1=0 OR owner=?1) "
-                          "ORDER BY next_reconcile_at LIMIT ?2")),
-      due_submit(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                           " FROM task WHERE next_submit_at>0 AND next_submit_at<=?1 "
-                           "ORDER BY next_submit_at LIMIT ?2 OFFSET ?3")),
-      due_reconcile(d.prepare("SELECT " RELAY_TASK_COLUMNS
-                              " FROM task WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 "
-                              "ORDER BY next_reconcile_at LIMIT ?2 OFFSET ?3")),
-      next_submit(d.prepare("SELECT min(next_submit_at) FROM task WHERE next_submit_at>0")),
-      next_reconcile(d.prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0")),
-      due_polls(d.prepare("SELECT task_id FROM task WHERE upstream=?1 AND next_poll_at>0 "
-                          "AND next_poll_at<=?2 ORDER BY next_poll_at LIMIT ?3")),
-      next_poll(d.prepare("SELECT min(next_poll_at) FROM task "
-                          "WHERE upstream=?1 AND next_poll_at>0 AND next_poll_at>?2")),
-      polled(d.prepare("SELECT DISTINCT upstream FROM task WHERE next_poll_at>0")),
-      due_callbacks(d.prepare("SELECT task_id,callback_url,next_callback_at,id,owner FROM task "
-                              "WHERE next_callback_at>0 AND next_callback_at<=?1 "
-                              "AND (next_callback_at,id)>(?2,?3) ORDER BY next_callback_at,id LIMIT ?4")),
-      next_callback(d.prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>0 "
-                              "AND next_callback_at>?1")),
-      in_state(d.prepare("SELECT " RELAY_TASK_COLUMNS " FROM task WHERE status=?1 LIMIT ?2")),
-      count(d.prepare("SELECT status,count(*) FROM task GROUP BY status")),
-      count_ambiguous(d.prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0")),
-      count_overdue(d.prepare("SELECT count(*) FROM task WHERE next_poll_at>0 AND next_poll_at<?1")),
-      count_owed(d.prepare("SELECT count(*) FROM task WHERE next_callback_at>0")),
-      open_at(d.prepare("SELECT task_id FROM task WHERE status IN ('submitting','queued','dreaming') AND "
-                        "upstream=?1")),
-      holds(d.prepare("SELECT 1 FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id=?3 LIMIT 1")),
-      claimed(d.prepare("SELECT task_id,request FROM claim "
-                        "WHERE owner=?1 AND digest=?2 AND kind='key' AND created_at>=?3")),
-      repeated(d.prepare("SELECT task_id,request FROM claim WHERE owner=?1 AND digest=?2 AND kind='repeat' "
-                         "AND repeats<?4 AND created_at>=?3 ORDER BY repeats DESC,id DESC LIMIT 1")),
-      tokens(d.prepare("SELECT " RELAY_TOKEN_COLUMNS " FROM token ORDER BY id")),
-      token_by_id(d.prepare("SELECT " RELAY_TOKEN_COLUMNS " FROM token WHERE id=?1")) {}
+constexpr std::size_t max_warned_of = 1'000;
+
+// Calls f with the statement at each row.
+template <class Function>
+result<void> each_row(statement& s, Function f) {
+  for (;;) {
+    auto row = s.step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return {};
+    f(s);
+  }
+}
+
+result<std::int64_t> number(statement& s) {
+  auto row = s.step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  return *row ? s.integer(0) : 0;
+}
+
+result<timestamp> time(statement& s) {
+  auto n = number(s);
+  if (!n) return std::unexpected(std::move(n.error()));
+  return from_column(*n);
+}
+
+result<std::vector<std::string>> texts(statement& s) {
+  std::vector<std::string> out;
+  auto read = each_row(s, [&out](const statement& row) { out.emplace_back(row.text(0)); });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+}  // namespace
+
+reads::reads(db connection, const catalogue& names, std::function<void(const log_text&)> warn)
+    : connection_(std::move(connection)), names_(names), warn_(std::move(warn)) {
+  const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
+  find_ = prepare(select_tasks("WHERE task_id=?1 AND owner=?2"));
+  load_ = prepare(select_tasks("WHERE task_id=?1"));
+  list_ = prepare(select_tasks("WHERE owner=?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3"));
+  find_key_ = prepare(
+      "SELECT task_id,request FROM idempotency "
+      "WHERE owner=?1 AND digest=?2 AND kind='key' AND created_at>=?3");
+  find_retry_ = prepare(
+      "SELECT task_id,request FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
+      "AND retries<?4 AND created_at>=?3 ORDER BY retries DESC,id DESC LIMIT 1");
+  browse_ =
+      prepare(select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
+                           "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
+  ambiguous_ = prepare(
+      select_tasks("WHERE next_reconcile_at>0 AND (?1=0 OR owner=?1) ORDER BY next_reconcile_at LIMIT ?2"));
+  due_submit_ = prepare(select_tasks(
+      "WHERE next_submit_at>0 AND next_submit_at<=?1 ORDER BY next_submit_at LIMIT ?2 OFFSET ?3"));
+  due_reconcile_ = prepare(select_tasks(
+      "WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 ORDER BY next_reconcile_at LIMIT ?2 OFFSET ?3"));
+  next_submit_ = prepare("SELECT min(next_submit_at) FROM task WHERE next_submit_at>0");
+  next_reconcile_ = prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0");
+  due_polls_ = prepare(
+      "SELECT task_id FROM task WHERE upstream=?1 AND next_poll_at>0 AND next_poll_at<=?2 "
+      "ORDER BY next_poll_at LIMIT ?3");
+  next_poll_ =
+      prepare("SELECT min(next_poll_at) FROM task WHERE upstream=?1 AND next_poll_at>0 AND next_poll_at>?2");
+  // One step an upstream, not one a task.
+  polled_ = prepare(
+      "WITH RECURSIVE polled(name) AS (SELECT min(upstream) FROM task WHERE next_poll_at>0 UNION ALL "
+      "SELECT (SELECT min(upstream) FROM task WHERE next_poll_at>0 AND upstream>polled.name) FROM polled "
+      "WHERE name IS NOT NULL) SELECT name FROM polled WHERE name IS NOT NULL");
+  overdue_ = prepare("SELECT count(*) FROM task WHERE upstream=?1 AND next_poll_at>0 AND next_poll_at<?2");
+  due_callbacks_ = prepare(
+      "SELECT task_id,callback_url,owner,next_callback_at FROM task "
+      "WHERE next_callback_at>0 AND next_callback_at<=?1 AND (next_callback_at,task_id)>(?2,?3) "
+      "ORDER BY next_callback_at,task_id LIMIT ?4");
+  next_callback_ =
+      prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>0 AND next_callback_at>?1");
+  in_state_ = prepare(select_tasks("WHERE status=?1 LIMIT ?2"));
+  submitting_to_ = prepare(select_tasks("WHERE status='submitting' AND upstream=?1 LIMIT ?2"));
+  interrupted_ =
+      prepare(select_tasks("WHERE status='submitting' AND submitter<>?1 AND ambiguous_at=0 LIMIT ?2"));
+  open_at_ =
+      prepare("SELECT task_id FROM task WHERE status IN ('submitting','queued','running') AND upstream=?1");
+  jobs_since_ = prepare("SELECT upstream_id FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id<>''");
+  tokens_ = prepare(select_tokens("ORDER BY id"));
+  token_by_id_ = prepare(select_tokens("WHERE id=?1"));
+  count_states_ = prepare("SELECT status,count(*) FROM task GROUP BY status");
+  count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0");
+  count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
+}
+
+result<std::vector<task_ptr>> reads::readable_tasks(statement& s) {
+  std::vector<task_ptr> out;
+  auto read = each_row(s, [&](const statement& row) {
+    auto t = read_task(row, names_);
+    if (t) {
+      out.push_back(std::make_shared<const task>(std::move(*t)));
+    } else if (warned_of_.size() < max_warned_of && warned_of_.insert(row.integer(0)).second) {
+      warn_({t.error().log.text + "; it is left alone"});
+    }
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<std::vector<task_ptr>> reads::all_tasks(statement& s) {
+  std::vector<task_ptr> out;
+  std::optional<error> unreadable;
+  auto read = each_row(s, [&](const statement& row) {
+    auto t = read_task(row, names_);
+    if (t)
+      out.push_back(std::make_shared<const task>(std::move(*t)));
+    else
+      unreadable = std::move(t.error());
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  if (unreadable) return std::unexpected(std::move(*unreadable));
+  return out;
+}
+
+result<task_ptr> reads::one_task(statement& s) {
+  auto found = all_tasks(s);
+  if (!found) return std::unexpected(std::move(found.error()));
+  return found->empty() ? nullptr : std::move(found->front());
+}
+
+result<task_ptr> reads::find(std::int64_t owner, const std::string& id) {
+  const use guard(find_);
+  find_.bind(1, id).bind(2, owner);
+  return one_task(find_);
+}
+
+result<task_ptr> reads::load(const std::string& id) {
+  const use guard(load_);
+  load_.bind(1, id);
+  return one_task(load_);
+}
+
+result<task_page> reads::list(std::int64_t owner, page_request page) {
+  const use guard(list_);
+  list_.bind(1, owner).bind(2, page.limit + 1).bind(3, page.offset);  // one more tells whether there are more
+  auto tasks = all_tasks(list_);
+  if (!tasks) return std::unexpected(std::move(tasks.error()));
+  task_page out{std::move(*tasks), false};
+  out.has_more = std::ssize(out.tasks) > page.limit;
+  if (out.has_more) out.tasks.pop_back();
+  return out;
+}
+
+result<std::optional<written_change>> reads::find_repeated(std::int64_t owner, const idempotency_record& r) {
+  const bool by_key = r.what == idempotency_record::kind::key;
+  statement& s = by_key ? find_key_ : find_retry_;
+  const use guard(s);
+  s.bind(1, owner).bind(2, r.digest).bind(3, to_column(r.since));
+  if (!by_key) s.bind(4, std::int64_t{r.retries});
+  auto row = s.step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (!*row) return std::nullopt;
+  written_change out;
+  const bool same = std::ranges::equal(s.blob(1), r.request);
+  out.what = same ? written_change::outcome::repeated : written_change::outcome::other_request;
+  out.task_id = s.text(0);
+  return out;
+}
+
+result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
+  if (filter.ambiguous) {
+    const use guard(ambiguous_);
+    ambiguous_.bind(1, filter.owner.value_or(0)).bind(2, filter.limit);
+    return readable_tasks(ambiguous_);
+  }
+  const use guard(browse_);
+  browse_.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
+      .bind(2, filter.owner.value_or(0))
+      .bind(3, filter.limit)
+      .bind(4, std::int64_t{filter.undelivered});
+  return readable_tasks(browse_);
+}
+
+result<std::vector<task_ptr>> reads::due(schedule which, timestamp now, std::int64_t limit,
+                                         std::int64_t offset) {
+  statement& s = which == schedule::submit ? due_submit_ : due_reconcile_;
+  const use guard(s);
+  s.bind(1, to_column(now)).bind(2, limit).bind(3, offset);
+  return readable_tasks(s);
+}
+
+result<timestamp> reads::next_due(schedule which) {
+  statement& s = which == schedule::submit ? next_submit_ : next_reconcile_;
+  const use guard(s);
+  return time(s);
+}
+
+result<std::vector<std::string>> reads::due_polls(const std::string& upstream, timestamp now,
+                                                  std::int64_t limit) {
+  const use guard(due_polls_);
+  due_polls_.bind(1, upstream).bind(2, to_column(now)).bind(3, limit);
+  return texts(due_polls_);
+}
+
+result<timestamp> reads::next_poll(const std::string& upstream, timestamp after) {
+  const use guard(next_poll_);
+  next_poll_.bind(1, upstream).bind(2, to_column(after));
+  return time(next_poll_);
+}
+
+result<std::vector<std::string>> reads::polled_upstreams() {
+  const use guard(polled_);
+  return texts(polled_);
+}
+
+result<std::int64_t> reads::count_overdue(timestamp before) {
+  auto names = polled_upstreams();
+  if (!names) return std::unexpected(std::move(names.error()));
+  std::int64_t sum = 0;
+  for (const std::string& name : *names) {
+    const use guard(overdue_);
+    overdue_.bind(1, name).bind(2, to_column(before));
+    auto n = number(overdue_);
+    if (!n) return n;
+    sum += *n;
+  }
+  return sum;
+}
+
+result<std::vector<due_callback>> reads::due_callbacks(timestamp now, const callback_cursor& after,
+                                                       std::int64_t limit) {
+  const use guard(due_callbacks_);
+  due_callbacks_.bind(1, to_column(now)).bind(2, to_column(after.at)).bind(3, after.task_id).bind(4, limit);
+  std::vector<due_callback> out;
+  auto read = each_row(due_callbacks_, [&out](const statement& row) {
+    due_callback c;
+    c.task_id = row.text(0);
+    c.url = row.text(1);
+    c.owner = row.integer(2);
+    c.place = {from_column(row.integer(3)), c.task_id};
+    out.push_back(std::move(c));
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<timestamp> reads::next_callback(timestamp after) {
+  const use guard(next_callback_);
+  next_callback_.bind(1, to_column(after));
+  return time(next_callback_);
+}
+
+result<std::vector<task_ptr>> reads::in_state(task_state state, std::int64_t limit) {
+  const use guard(in_state_);
+  in_state_.bind(1, name_of(state)).bind(2, limit);
+  return readable_tasks(in_state_);
+}
+
+result<std::vector<task_ptr>> reads::submitting_to(const std::string& upstream, std::int64_t limit) {
+  const use guard(submitting_to_);
+  submitting_to_.bind(1, upstream).bind(2, limit);
+  return readable_tasks(submitting_to_);
+}
+
+result<std::vector<task_ptr>> reads::interrupted(const std::string& self, std::int64_t limit) {
+  const use guard(interrupted_);
+  interrupted_.bind(1, self).bind(2, limit);
+  return readable_tasks(interrupted_);
+}
+
+result<std::vector<std::string>> reads::open_at(const std::string& upstream) {
+  const use guard(open_at_);
+  open_at_.bind(1, upstream);
+  return texts(open_at_);
+}
+
+result<std::vector<std::string>> reads::known_jobs(const std::string& upstream,
+                                                   const std::vector<std::string>& upstream_ids,
+                                                   timestamp since) {
+  const std::unordered_set<std::string_view> wanted(upstream_ids.begin(), upstream_ids.end());
+  const std::string oldest = make_id(since, {});  // ids begin with the time
+  const use guard(jobs_since_);
+  jobs_since_.bind(1, oldest).bind(2, upstream);
+  std::vector<std::string> out;
+  auto read = each_row(jobs_since_, [&](const statement& row) {
+    if (wanted.contains(row.text(0))) out.emplace_back(row.text(0));
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<std::vector<token>> reads::tokens() {
+  const use guard(tokens_);
+  std::vector<token> out;
+  auto read = each_row(tokens_, [&out](const statement& row) { out.push_back(read_token(row)); });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<std::optional<token>> reads::token_by_id(std::int64_t id) {
+  const use guard(token_by_id_);
+  token_by_id_.bind(1, id);
+  auto row = token_by_id_.step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (!*row) return std::nullopt;
+  return read_token(token_by_id_);
+}
+
+result<task_counts> reads::count_all() {
+  task_counts out;
+  const use states(count_states_);
+  const use lost(count_ambiguous_);
+  const use callbacks(count_callbacks_);
+  auto read = each_row(count_states_, [&out](const statement& row) {
+    if (const auto state = task_state_from(row.text(0))) out[*state] = row.integer(1);
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  const auto ambiguous = number(count_ambiguous_);
+  if (!ambiguous) return std::unexpected(ambiguous.error());
+  const auto pending = number(count_callbacks_);
+  if (!pending) return std::unexpected(pending.error());
+  out.ambiguous = *ambiguous;
+  out.callbacks_pending = *pending;
+  return out;
+}
 
 }  // namespace relay::sqlite

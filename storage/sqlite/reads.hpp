@@ -1,18 +1,60 @@
 #pragma once
 
-// The store's questions, each as one prepared statement.
+// Every read of the store, as functions over one read-only connection. One thread at a time.
 
-#include "storage/sqlite/db.hpp"
+#include <unordered_set>
+
+#include "storage/sqlite/columns.hpp"
+#include "storage/store.hpp"
 
 namespace relay::sqlite {
 
-/// Prepared once; loop thread only.
-struct read_statements {
-  explicit read_statements(db& d);
+class reads {
+ public:
+  /// `warn`: any thread. Throws std::logic_error if a statement of ours is wrong.
+  reads(db connection, const catalogue& names, std::function<void(const log_text&)> warn);
 
-  statement find, list, load, browse, ambiguous, due_submit, due_reconcile, next_submit, next_reconcile,
-      due_polls, next_poll, polled, due_callbacks, next_callback, in_state, count, count_ambiguous,
-      count_overdue, count_owed, open_at, holds, claimed, repeated, tokens, token_by_id;
+  result<task_ptr> find(std::int64_t owner, const std::string& id);
+  result<task_ptr> load(const std::string& id);
+  result<task_page> list(std::int64_t owner, page_request page);
+  result<std::optional<written_change>> find_repeated(std::int64_t owner, const idempotency_record& r);
+
+  result<std::vector<task_ptr>> browse(const task_filter& filter);
+  result<std::vector<task_ptr>> due(schedule s, timestamp now, std::int64_t limit, std::int64_t offset);
+  result<timestamp> next_due(schedule s);
+  result<std::vector<std::string>> due_polls(const std::string& upstream, timestamp now, std::int64_t limit);
+  result<timestamp> next_poll(const std::string& upstream, timestamp after);
+  result<std::vector<std::string>> polled_upstreams();
+  result<std::int64_t> count_overdue(timestamp before);
+  result<std::vector<due_callback>> due_callbacks(timestamp now, const callback_cursor& after,
+                                                  std::int64_t limit);
+  result<timestamp> next_callback(timestamp after);
+  result<std::vector<task_ptr>> in_state(task_state s, std::int64_t limit);
+  result<std::vector<task_ptr>> submitting_to(const std::string& upstream, std::int64_t limit);
+  result<std::vector<task_ptr>> interrupted(const std::string& self, std::int64_t limit);
+  result<std::vector<std::string>> open_at(const std::string& upstream);
+  result<std::vector<std::string>> known_jobs(const std::string& upstream,
+                                              const std::vector<std::string>& upstream_ids, timestamp since);
+  result<std::vector<token>> tokens();
+  result<std::optional<token>> token_by_id(std::int64_t id);
+  /// By reading an index over the whole table: at start only.
+  result<task_counts> count_all();
+
+ private:
+  // A row that cannot be read is an error to the client that asks for it, and left out, with a warning, where
+  // others would have to wait for it.
+  result<std::vector<task_ptr>> readable_tasks(statement& s);
+  result<std::vector<task_ptr>> all_tasks(statement& s);
+  result<task_ptr> one_task(statement& s);
+
+  db connection_;
+  const catalogue& names_;
+  const std::function<void(const log_text&)> warn_;
+  std::unordered_set<std::int64_t> warned_of_;  // rows
+  statement find_, load_, list_, find_key_, find_retry_, browse_, ambiguous_, due_submit_, due_reconcile_,
+      next_submit_, next_reconcile_, due_polls_, next_poll_, polled_, overdue_, due_callbacks_,
+      next_callback_, in_state_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_, token_by_id_,
+      count_states_, count_ambiguous_, count_callbacks_;
 };
 
 }  // namespace relay::sqlite

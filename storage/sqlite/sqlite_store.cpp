@@ -1,328 +1,329 @@
 #include "storage/sqlite/sqlite_store.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
-#include "common/base/id.hpp"
 #include "common/base/lru.hpp"
+#include "storage/migrations.hpp"
+#include "storage/sqlite/backup.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
 #include "storage/sqlite/lock_file.hpp"
+#include "storage/sqlite/reader.hpp"
 #include "storage/sqlite/reads.hpp"
-#include "storage/sqlite/rows.hpp"
 #include "storage/sqlite/writes.hpp"
 
 namespace relay {
 namespace sqlite {
 namespace {
 
-result<std::int64_t> read_number(statement& s) {
-  auto row = s.step();
-  if (!row) return std::unexpected(std::move(row.error()));
-  return *row ? s.integer(0) : 0;
-}
-
-result<std::vector<std::string>> read_texts(statement& s) {
-  std::vector<std::string> out;
-  for (;;) {
-    auto row = s.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return out;
-    out.emplace_back(s.text(0));
-  }
-}
-
-result<timestamp> read_time(statement& s) {
-  auto v = read_number(s);
-  if (!v) return std::unexpected(std::move(v.error()));
-  return from_column(*v);
-}
-
-result<std::vector<task>> read_all(statement& s) {
-  std::vector<task> out;
-  for (;;) {
-    auto row = s.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return out;
-    out.push_back(read_task(s));
-  }
-}
+/// The read-only connections.
+struct readers {
+  reads on_loop, for_lists, for_operator;
+};
 
 class sqlite_store final : public store {
  public:
-  sqlite_store(lock_file lock, db writer, db reader, const sqlite_options& options, store_hooks hooks)
+  sqlite_store(lock_file lock, db writer, readers r, task_counts counts, const sqlite_options& options,
+               store_hooks hooks)
       : lock_(std::move(lock)),
         hooks_(std::move(hooks)),
         writer_(std::move(writer)),
-        reader_(std::move(reader)),
         write_(writer_),
-        read_(reader_),
-        cache_(options.cache_tasks),
-        // Into the cache before anybody is told, so that whoever is told reads the new revision.
-        saved_([this](const task& t) { hooks_.saved(keep(t)); }),
-        commits_(writer_, hooks_, options.queue_limit) {}
+        counts_(counts),
+        cache_(options.cache_bytes),
+        listener_{[this](const task_ptr& before, const task_ptr& after) { on_saved(before, after); },
+                  [this](const task& stale) { on_conflict(stale); }},
+        purged_([this](const auto& tasks) { on_purged(tasks); }),
+        point_(std::move(r.on_loop)),
+        lists_(std::move(r.for_lists), hooks_),
+        searches_(std::move(r.for_operator), hooks_),
+        commits_(writer_, hooks_, options.queue_bytes) {}
   ~sqlite_store() override { close(); }
 
-  result<task_ptr> find(std::int64_t owner, const std::string& id) override {
-    if (const task_ptr* kept = cache_.find(id)) return (*kept)->owner == owner ? *kept : nullptr;
-    const use guard(read_.find);
-    read_.find.bind(1, id).bind(2, owner);
-    auto row = read_.find.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return nullptr;
-    return keep(read_task(read_.find));
+  task_ptr in_memory(const std::string& id) override {
+    const task_ptr* kept = cache_.find(id);
+    return kept != nullptr ? *kept : nullptr;
   }
+  const task_counts& counts() const override { return counts_; }
+  std::size_t queued() const override { return commits_.queued(); }
 
-  result<std::vector<task_ptr>> find_many(std::int64_t owner, const std::vector<std::string>& ids) override {
-    std::vector<task_ptr> out;
-    out.reserve(ids.size());
-    for (const std::string& id : ids) {
-      auto t = find(owner, id);
-      if (!t) return std::unexpected(std::move(t.error()));
-      if (*t) out.push_back(std::move(*t));
+  // A single task: the page cache answers in tens of microseconds, less than a thread takes to wake.
+
+  void find(std::int64_t owner, const std::string& id, completion<task_ptr> done) override {
+    result<task_ptr> found = in_memory(id);
+    if (*found != nullptr) {
+      if ((*found)->owner != owner) found = nullptr;
+    } else {
+      found = kept(point_.find(owner, id));
     }
-    return out;
+    answer(std::move(done), std::move(found));
+  }
+  void load(const std::string& id, completion<task_ptr> done) override {
+    result<task_ptr> found = in_memory(id);
+    if (*found == nullptr) found = kept(point_.load(id));
+    answer(std::move(done), std::move(found));
   }
 
-  result<task_page> list(std::int64_t owner, std::int64_t limit, std::int64_t offset) override {
-    const use guard(read_.list);
-    read_.list.bind(1, owner).bind(2, limit + 1).bind(3, offset);  // one more tells whether there are more
-    auto rows = read_all(read_.list);
-    if (!rows) return std::unexpected(std::move(rows.error()));
-    task_page page{std::move(*rows), false};
-    page.has_more = std::ssize(page.tasks) > limit;
-    if (page.has_more) page.tasks.pop_back();
-    return page;
+  void find_many(std::int64_t owner, std::vector<std::string> ids,
+                 completion<std::vector<task_ptr>> done) override {
+    many(std::move(ids), owner, std::move(done));
+  }
+  void load_many(std::vector<std::string> ids, completion<std::vector<task_ptr>> done) override {
+    many(std::move(ids), std::nullopt, std::move(done));
   }
 
-  result<std::vector<task>> due(schedule which, timestamp now, std::int64_t limit,
-                                std::int64_t offset) override {
-    statement& s = which == schedule::submit ? read_.due_submit : read_.due_reconcile;
-    const use guard(s);
-    s.bind(1, to_column(now)).bind(2, limit).bind(3, offset);
-    return read_all(s);
+  void list(std::int64_t owner, page_request page, completion<task_page> done) override {
+    auto newest = [this, done = std::move(done)](result<task_page> r) mutable {
+      if (r) bring_up_to_date(r->tasks);
+      done(std::move(r));
+    };
+    lists_.run<task_page>([=](reads& r) { return r.list(owner, page); }, std::move(newest));
+  }
+  void find_repeated(std::int64_t owner, const idempotency_record& record,
+                     completion<std::optional<written_change>> done) override {
+    answer(std::move(done), point_.find_repeated(owner, record));
   }
 
-  result<timestamp> next_due(schedule which) override {
-    statement& s = which == schedule::submit ? read_.next_submit : read_.next_reconcile;
-    const use guard(s);
-    return read_time(s);
+  void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) override {
+    searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.browse(filter); }, newest(std::move(done)));
+  }
+  void due(schedule s, timestamp now, std::int64_t limit, std::int64_t offset,
+           completion<std::vector<task_ptr>> done) override {
+    lists_.run<std::vector<task_ptr>>([=](reads& r) { return r.due(s, now, limit, offset); },
+                                      newest(std::move(done)));
+  }
+  void next_due(schedule s, completion<timestamp> done) override {
+    lists_.run<timestamp>([=](reads& r) { return r.next_due(s); }, std::move(done));
+  }
+  void due_polls(const std::string& upstream, timestamp now, std::int64_t limit,
+                 completion<std::vector<std::string>> done) override {
+    lists_.run<std::vector<std::string>>([=](reads& r) { return r.due_polls(upstream, now, limit); },
+                                         std::move(done));
+  }
+  void next_poll(const std::string& upstream, timestamp after, completion<timestamp> done) override {
+    lists_.run<timestamp>([=](reads& r) { return r.next_poll(upstream, after); }, std::move(done));
+  }
+  void polled_upstreams(completion<std::vector<std::string>> done) override {
+    lists_.run<std::vector<std::string>>([](reads& r) { return r.polled_upstreams(); }, std::move(done));
+  }
+  void count_overdue(timestamp before, completion<std::int64_t> done) override {
+    searches_.run<std::int64_t>([=](reads& r) { return r.count_overdue(before); }, std::move(done));
+  }
+  void due_callbacks(timestamp now, const callback_cursor& after, std::int64_t limit,
+                     completion<std::vector<due_callback>> done) override {
+    lists_.run<std::vector<due_callback>>([=](reads& r) { return r.due_callbacks(now, after, limit); },
+                                          std::move(done));
+  }
+  void next_callback(timestamp after, completion<timestamp> done) override {
+    lists_.run<timestamp>([=](reads& r) { return r.next_callback(after); }, std::move(done));
+  }
+  void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
+    searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.in_state(s, limit); },
+                                         newest(std::move(done)));
+  }
+  void submitting_to(const std::string& upstream, std::int64_t limit,
+                     completion<std::vector<task_ptr>> done) override {
+    lists_.run<std::vector<task_ptr>>([=](reads& r) { return r.submitting_to(upstream, limit); },
+                                      newest(std::move(done)));
+  }
+  // The lock file says that no other process lives.
+  void interrupted(const std::string& self, std::int64_t limit,
+                   completion<std::vector<task_ptr>> done) override {
+    lists_.run<std::vector<task_ptr>>([=](reads& r) { return r.interrupted(self, limit); },
+                                      newest(std::move(done)));
+  }
+  void open_at(const std::string& upstream, completion<std::vector<std::string>> done) override {
+    lists_.run<std::vector<std::string>>([=](reads& r) { return r.open_at(upstream); }, std::move(done));
+  }
+  void known_jobs(const std::string& upstream, std::vector<std::string> upstream_ids, timestamp since,
+                  completion<std::vector<std::string>> done) override {
+    auto read = [upstream, ids = std::move(upstream_ids), since](reads& r) {
+      return r.known_jobs(upstream, ids, since);
+    };
+    searches_.run<std::vector<std::string>>(std::move(read), std::move(done));
+  }
+  void tokens(completion<std::vector<token>> done) override {
+    lists_.run<std::vector<token>>([](reads& r) { return r.tokens(); }, std::move(done));
+  }
+  void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
+    answer(std::move(done), point_.token_by_id(id));
   }
 
-  result<task_ptr> load(const std::string& id) override {
-    if (const task_ptr* kept = cache_.find(id)) return *kept;
-    const use guard(read_.load);
-    read_.load.bind(1, id);
-    auto row = read_.load.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return nullptr;
-    return keep(read_task(read_.load));
+  void write(change c, completion<written_change> done) override {
+    commits_.push(write_task(write_, listener_, std::move(c), std::move(done)));
   }
-
-  result<std::vector<task>> browse(const task_filter& filter) override {
-    if (filter.ambiguous) {
-      const use guard(read_.ambiguous);
-      read_.ambiguous.bind(1, filter.owner.value_or(0)).bind(2, filter.limit);
-      return read_all(read_.ambiguous);
-    }
-    const use guard(read_.browse);
-    read_.browse.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
-        .bind(2, filter.owner.value_or(0))
-        .bind(3, filter.limit)
-        .bind(4, std::int64_t{filter.undelivered});
-    return read_all(read_.browse);
-  }
-
-  result<std::vector<std::string>> due_polls(const std::string& upstream, timestamp now,
-                                             std::int64_t limit) override {
-    const use guard(read_.due_polls);
-    read_.due_polls.bind(1, upstream).bind(2, to_column(now)).bind(3, limit);
-    return read_texts(read_.due_polls);
-  }
-
-  result<timestamp> next_poll(const std::string& upstream, timestamp after) override {
-    const use guard(read_.next_poll);
-    read_.next_poll.bind(1, upstream).bind(2, to_column(after));
-    return read_time(read_.next_poll);
-  }
-
-  result<std::vector<std::string>> polled_upstreams() override {
-    const use guard(read_.polled);
-    return read_texts(read_.polled);
-  }
-
-  result<std::vector<owed_callback>> due_callbacks(timestamp now, callback_cursor after,
-                                                   std::int64_t limit) override {
-    const use guard(read_.due_callbacks);
-    read_.due_callbacks.bind(1, to_column(now))
-        .bind(2, to_column(after.at))
-        .bind(3, after.row)
-        .bind(4, limit);
-    std::vector<owed_callback> out;
-    for (;;) {
-      auto row = read_.due_callbacks.step();
-      if (!row) return std::unexpected(std::move(row.error()));
-      if (!*row) return out;
-      out.push_back({std::string(read_.due_callbacks.text(0)),
-                     std::string(read_.due_callbacks.text(1)),
-                     {from_column(read_.due_callbacks.integer(2)), read_.due_callbacks.integer(3)},
-                     read_.due_callbacks.integer(4)});
-    }
-  }
-
-  result<timestamp> next_callback(timestamp after) override {
-    const use guard(read_.next_callback);
-    read_.next_callback.bind(1, to_column(after));
-    return read_time(read_.next_callback);
-  }
-
-  result<std::vector<task>> in_state(task_state state, std::int64_t limit) override {
-    const use guard(read_.in_state);
-    read_.in_state.bind(1, name_of(state)).bind(2, limit);
-    return read_all(read_.in_state);
-  }
-
-  result<std::vector<state_count>> count_by_state() override {
-    const use guard(read_.count);
-    std::vector<state_count> out;
-    for (;;) {
-      auto row = read_.count.step();
-      if (!row) return std::unexpected(std::move(row.error()));
-      if (!*row) return out;
-      if (const auto state = task_state_from(read_.count.text(0)))
-        out.push_back({*state, read_.count.integer(1)});
-    }
-  }
-
-  result<std::int64_t> count_ambiguous() override {
-    const use guard(read_.count_ambiguous);
-    return read_number(read_.count_ambiguous);
-  }
-  result<std::int64_t> count_overdue(timestamp before) override {
-    const use guard(read_.count_overdue);
-    read_.count_overdue.bind(1, to_column(before));
-    return read_number(read_.count_overdue);
-  }
-  result<std::int64_t> count_owed() override {
-    const use guard(read_.count_owed);
-    return read_number(read_.count_owed);
-  }
-
-  result<std::vector<std::string>> open_at(const std::string& upstream) override {
-    const use guard(read_.open_at);
-    read_.open_at.bind(1, upstream);
-    return read_texts(read_.open_at);
-  }
-
-  result<bool> holds(const std::string& upstream, const std::string& upstream_id, timestamp since) override {
-    const std::string oldest = make_task_id(since, {});
-    const use guard(read_.holds);
-    read_.holds.bind(1, oldest).bind(2, upstream).bind(3, upstream_id);
-    return read_.holds.step();
-  }
-
-  result<std::optional<inserted>> claimed(std::int64_t owner, const claim& c) override {
-    statement& q = c.what == claim::kind::key ? read_.claimed : read_.repeated;
-    const use guard(q);
-    q.bind(1, owner).bind(2, c.digest).bind(3, to_column(c.since));
-    if (c.what == claim::kind::repeat) q.bind(4, std::int64_t{c.repeats});
-    auto row = q.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return std::nullopt;
-    inserted out;
-    const bool same = std::ranges::equal(q.blob(1), c.request);
-    out.what = same ? inserted::outcome::repeated : inserted::outcome::other_request;
-    out.task_id = q.text(0);
-    return out;
-  }
-
-  result<std::vector<token>> tokens() override {
-    const use guard(read_.tokens);
-    std::vector<token> out;
-    for (;;) {
-      auto row = read_.tokens.step();
-      if (!row) return std::unexpected(std::move(row.error()));
-      if (!*row) return out;
-      out.push_back(read_token(read_.tokens));
-    }
-  }
-
-  result<std::optional<token>> token_by_id(std::int64_t id) override {
-    const use guard(read_.token_by_id);
-    read_.token_by_id.bind(1, id);
-    auto row = read_.token_by_id.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return std::nullopt;
-    return read_token(read_.token_by_id);
-  }
-
-  void insert(task t, std::optional<claim> c, written<inserted> done) override {
-    commits_.push(write_new_task(write_, saved_, std::move(t), c, std::move(done)));
-  }
-  void save(task t, written<task> done) override {
-    commits_.push(write_task(write_, saved_, std::move(t), std::move(done)));
-  }
-  void insert_token(token t, written<token> done) override {
+  void insert_token(token t, completion<token> done) override {
     commits_.push(write_new_token(write_, std::move(t), std::move(done)));
   }
-  void revoke_token(const std::string& name, timestamp now, written<token> done) override {
+  void revoke_token(const std::string& name, timestamp now, completion<token> done) override {
     commits_.push(write_revocation(write_, name, now, std::move(done)));
   }
-  void set_webhook_secret(const std::string& name, secret bytes, written<token> done) override {
+  void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) override {
     commits_.push(write_webhook_secret(write_, name, std::move(bytes), std::move(done)));
   }
-  void rebase(timestamp now, schedule_limits limits, written<std::int64_t> done) override {
+  void rebase(timestamp now, schedule_limits limits, completion<std::int64_t> done) override {
     commits_.push(write_rebase(write_, now, limits, std::move(done)));
   }
-  void purge_claims(timestamp before, std::int64_t limit, written<std::int64_t> done) override {
-    commits_.push(write_claim_purge(write_, before, limit, std::move(done)));
+  void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) override {
+    commits_.push(write_idempotency_purge(write_, before, limit, std::move(done)));
   }
-  void purge_tasks(timestamp before, std::int64_t limit, written<std::int64_t> done) override {
-    auto gone = [this](const std::vector<std::string>& ids) {
-      for (const std::string& id : ids) cache_.erase(id);
-      hooks_.purged(ids);
-    };
-    commits_.push(write_task_purge(write_, std::move(gone), before, limit, std::move(done)));
+  void purge_tasks(timestamp before, std::int64_t limit, completion<std::int64_t> done) override {
+    commits_.push(write_task_purge(write_, purged_, before, limit, std::move(done)));
   }
 
-  std::size_t queued() const override { return commits_.queued(); }
-  void close() override { commits_.stop(); }
+  void close() override {
+    commits_.stop();
+    lists_.stop();
+    searches_.stop();
+  }
 
  private:
-  // A read may see a commit before its end was told here: what is newer stays.
-  task_ptr keep(task t) {
-    if (const task_ptr* kept = cache_.find(t.id); kept != nullptr && (*kept)->revision > t.revision)
+  template <class T>
+  void answer(completion<T> done, result<T> r) {
+    hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
+  }
+
+  // Ids that memory knows are not read; the rest is, on another thread.
+  void many(std::vector<std::string> ids, std::optional<std::int64_t> owner,
+            completion<std::vector<task_ptr>> done) {
+    std::vector<task_ptr> found(ids.size());
+    std::vector<std::string> missing;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      found[i] = in_memory(ids[i]);
+      if (!found[i]) missing.push_back(std::move(ids[i]));
+    }
+    auto finish = [this, owner, found = std::move(found),
+                   done = std::move(done)](result<std::vector<task_ptr>> read) mutable {
+      if (!read) return done(std::move(read));
+      auto next = read->begin();
+      for (task_ptr& t : found) {
+        if (!t) t = keep(std::move(*next++));
+      }
+      std::erase_if(found, [&](const task_ptr& t) { return !t || (owner && t->owner != *owner); });
+      done(std::move(found));
+    };
+    if (missing.empty()) return answer<std::vector<task_ptr>>(std::move(finish), {});
+    auto read = [missing = std::move(missing), owner](reads& r) -> result<std::vector<task_ptr>> {
+      std::vector<task_ptr> out;
+      for (const std::string& id : missing) {
+        auto t = owner ? r.find(*owner, id) : r.load(id);
+        if (!t) return std::unexpected(std::move(t.error()));
+        out.push_back(std::move(*t));
+      }
+      return out;
+    };
+    lists_.run<std::vector<task_ptr>>(std::move(read), std::move(finish));
+  }
+
+  // What was read on another thread may be older by now than what is in memory.
+  completion<std::vector<task_ptr>> newest(completion<std::vector<task_ptr>> done) {
+    return [this, done = std::move(done)](result<std::vector<task_ptr>> r) mutable {
+      if (r) bring_up_to_date(*r);
+      done(std::move(r));
+    };
+  }
+  void bring_up_to_date(std::vector<task_ptr>& tasks) {
+    for (task_ptr& t : tasks) {
+      const task_ptr* kept = cache_.find(t->id);
+      if (kept != nullptr && (*kept)->revision > t->revision) t = *kept;
+    }
+  }
+
+  // Into memory, unless a newer revision is there. Null stays null.
+  task_ptr keep(task_ptr t) {
+    if (!t) return t;
+    if (const task_ptr* kept = cache_.find(t->id); kept != nullptr && (*kept)->revision > t->revision)
       return *kept;
-    auto fresh = std::make_shared<const task>(std::move(t));
-    cache_.put(fresh->id, fresh);
-    return fresh;
+    cache_.put(t->id, t, memory_of(*t));
+    return t;
+  }
+  result<task_ptr> kept(result<task_ptr> t) {
+    if (t) *t = keep(std::move(*t));
+    return t;
+  }
+
+  // Into memory before anybody hears of it, so that whoever does reads the new revision.
+  void on_saved(const task_ptr& before, const task_ptr& after) {
+    if (before) counts_.remove(*before);
+    counts_.add(*after);
+    hooks_.saved(keep(after));
+  }
+  // The next load is to find what is on disk.
+  void on_conflict(const task& stale) {
+    const task_ptr* kept = cache_.find(stale.id);
+    if (kept != nullptr && (*kept)->revision <= stale.revision) cache_.erase(stale.id);
+  }
+  void on_purged(const std::vector<std::pair<std::string, task_state>>& tasks) {
+    for (const auto& [id, state] : tasks) {
+      cache_.erase(id);
+      --counts_[state];
+    }
   }
 
   lock_file lock_;
   store_hooks hooks_;
   db writer_;               // store thread, once commits_ runs
-  db reader_;               // loop thread
   write_statements write_;  // store thread
-  read_statements read_;    // loop thread
-  lru<task_ptr> cache_;     // loop thread; never older than what a client was told
-  const saved_function saved_;
+  task_counts counts_;      // loop thread
+  lru<task_ptr> cache_;     // loop thread; never older than what a client was answered
+  const task_listener listener_;
+  const purged_function purged_;
+  reads point_;           // loop thread
+  reader lists_;          // what clients and the background loops read
+  reader searches_;       // what may take long
   group_commit commits_;  // last: its thread uses the above
 };
+
+// An older schema is kept as it was, in a file of its own, before it is changed.
+result<void> keep_copy(db& d, const std::string& path) {
+  const auto version = schema_version(d);
+  if (!version) return std::unexpected(version.error());
+  if (*version == 0 || *version >= migrations().back().number) return {};
+  const std::string copy = path + ".schema-" + std::to_string(*version);
+  if (::access(copy.c_str(), F_OK) == 0) return {};  // of an earlier start, which was cut off
+  auto done = backup(path, copy);
+  if (!done) {
+    done.error().log.text =
+        "the database must be brought to a newer schema, and no copy of it could be kept as " + copy +
+        " first; nothing was changed: " + done.error().log.text;
+  }
+  return done;
+}
+
+result<readers> open_readers(const std::string& path, const catalogue& names, const store_hooks& hooks) {
+  std::vector<db> connections;
+  for (int i = 0; i < 3; ++i) {
+    auto d = db::open(path, role::reader);
+    if (!d) return std::unexpected(std::move(d.error()));
+    connections.push_back(std::move(*d));
+  }
+  return readers{{std::move(connections[0]), names, hooks.warn},
+                 {std::move(connections[1]), names, hooks.warn},
+                 {std::move(connections[2]), names, hooks.warn}};
+}
 
 }  // namespace
 }  // namespace sqlite
 
-result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, store_hooks hooks) {
+result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, const catalogue& names,
+                                                 store_hooks hooks) {
   auto lock = sqlite::lock_file::acquire(options.path + ".lock");
   if (!lock) return std::unexpected(std::move(lock.error()));
   auto writer = sqlite::db::open(options.path, sqlite::role::writer, options.synchronous);
   if (!writer) return std::unexpected(std::move(writer.error()));
   if (auto done = sqlite::quick_check(*writer); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = sqlite::keep_copy(*writer, options.path); !done)
+    return std::unexpected(std::move(done.error()));
   if (auto done = sqlite::migrate(*writer); !done) return std::unexpected(std::move(done.error()));
-  auto reader = sqlite::db::open(options.path, sqlite::role::reader);
-  if (!reader) return std::unexpected(std::move(reader.error()));
-  return std::make_unique<sqlite::sqlite_store>(std::move(*lock), std::move(*writer), std::move(*reader),
-                                                options, std::move(hooks));
+  auto readers = sqlite::open_readers(options.path, names, hooks);
+  if (!readers) return std::unexpected(std::move(readers.error()));
+  auto counts = readers->on_loop.count_all();
+  if (!counts) return std::unexpected(std::move(counts.error()));
+  return std::make_unique<sqlite::sqlite_store>(std::move(*lock), std::move(*writer), std::move(*readers),
+                                                *counts, options, std::move(hooks));
 }
 
 }  // namespace relay

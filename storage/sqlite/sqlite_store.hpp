@@ -1,25 +1,29 @@
 #pragma once
 
-// The SQLite engine of store.hpp: one connection that writes, on the store thread; one that only reads, on
-// the loop thread. Every write and every checkpoint is on the one connection, because SQLite before 3.51.3
-// can lose the log when two do it at the same moment.
+// The SQLite engine of store.hpp. One connection writes, on the store thread; one reads single tasks, on the
+// loop thread; two read the rest, on threads of their own, so that an operator's long search delays nobody.
+// Every write and every checkpoint is on the one connection, because SQLite before 3.51.3 can lose the log
+// when two do it at the same moment (rule F3).
 
 #include <memory>
 #include <string>
 
+#include "common/engine/family.hpp"
 #include "storage/store.hpp"
 
 namespace relay {
 
 struct sqlite_options {
   std::string path;
-  std::size_t queue_limit = 10'000;  // writes that may wait
-  std::size_t cache_tasks = 10'000;  // 0: no cache
-  std::string synchronous = "FULL";  // anything less loses acknowledged jobs, as its test shows
+  std::size_t queue_bytes = 64 * 1024 * 1024;  // of writes that may wait
+  std::size_t cache_bytes = 32 * 1024 * 1024;  // of tasks in memory; 0: no cache
+  std::string synchronous = "FULL";            // anything less loses acknowledged jobs, as its test shows
 };
 
-/// Takes the lock file `<path>.lock`, opens, migrates, checks. Errors: conflict (another process has it),
-/// storage_unavailable.
-result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, store_hooks hooks);
+/// Takes the lock file `<path>.lock`, opens, checks, keeps a copy beside it (`<path>.schema-N`) if its schema
+/// is an older one, and brings it up to date. Errors: conflict (another process has it), storage_unavailable,
+/// disk_full. `names` outlives the store.
+result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, const catalogue& names,
+                                                 store_hooks hooks);
 
 }  // namespace relay

@@ -15,27 +15,33 @@ inline result<void> run(statement& s) {
   return {};
 }
 
-/// A write of one value, which `done` gets as it is on disk.
+/// A write that ends in a value, which `done` gets as it is on disk.
 template <class T>
 class write_of : public write {
  public:
-  write_of(write_statements& s, T value, written<T> done)
+  write_of(write_statements& s, T value, completion<T> done)
       : s_(s), value_(std::move(value)), done_(std::move(done)) {}
 
+  std::size_t bytes() const override { return sizeof(*this); }
   void finish(result<void> outcome) final {
-    if (!outcome) return done_(std::unexpected(std::move(outcome.error())));
+    if (!outcome) {
+      refused(outcome.error());
+      return done_(std::unexpected(std::move(outcome.error())));
+    }
     committed();
     done_(std::move(value_));
   }
 
  protected:
+  /// Loop thread, before `done`.
   virtual void committed() {}
+  virtual void refused(const error&) {}
 
   write_statements& s_;
   T value_;
 
  private:
-  written<T> done_;
+  completion<T> done_;
 };
 
 }  // namespace relay::sqlite

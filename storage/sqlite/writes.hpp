@@ -17,29 +17,32 @@ struct write_statements {
   explicit write_statements(db& d);
 
   db& connection;
-  statement insert_task, save_task, insert_token, find_token, revoke_token, set_webhook;
-  statement find_key, drop_claim, find_repeat, count_repeat, insert_claim, purge_claims;
+  statement insert_task, update_task, insert_token, find_token, revoke_token, set_webhook;
+  statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task;
 };
 
-/// Loop thread: a task is on disk in a new revision. Outlives the writes.
-using saved_function = std::function<void(const task&)>;
+/// What is in memory follows what is on disk. Loop thread; outlives the writes.
+struct task_listener {
+  std::function<void(const task_ptr& before, const task_ptr& after)> saved;
+  /// Another revision than this one is on disk.
+  std::function<void(const task& stale)> conflicted;
+};
+/// Loop thread: tasks in this state are no longer there.
+using purged_function = std::function<void(const std::vector<std::pair<std::string, task_state>>&)>;
 
-std::unique_ptr<write> write_new_task(write_statements& s, const saved_function& saved, task t,
-                                      std::optional<claim> c, written<inserted> done);
-std::unique_ptr<write> write_task(write_statements& s, const saved_function& saved, task t,
-                                  written<task> done);
-std::unique_ptr<write> write_new_token(write_statements& s, token t, written<token> done);
+std::unique_ptr<write> write_task(write_statements& s, const task_listener& memory, change c,
+                                  completion<written_change> done);
+std::unique_ptr<write> write_new_token(write_statements& s, token t, completion<token> done);
 std::unique_ptr<write> write_revocation(write_statements& s, std::string name, timestamp now,
-                                        written<token> done);
+                                        completion<token> done);
 std::unique_ptr<write> write_webhook_secret(write_statements& s, std::string name, secret bytes,
-                                            written<token> done);
+                                            completion<token> done);
 std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
-                                    written<std::int64_t> done);
-std::unique_ptr<write> write_claim_purge(write_statements& s, timestamp before, std::int64_t limit,
-                                         written<std::int64_t> done);
-std::unique_ptr<write> write_task_purge(write_statements& s,
-                                        std::function<void(const std::vector<std::string>&)> gone,
-                                        timestamp before, std::int64_t limit, written<std::int64_t> done);
+                                    completion<std::int64_t> done);
+std::unique_ptr<write> write_idempotency_purge(write_statements& s, timestamp before, std::int64_t limit,
+                                               completion<std::int64_t> done);
+std::unique_ptr<write> write_task_purge(write_statements& s, const purged_function& purged, timestamp before,
+                                        std::int64_t limit, completion<std::int64_t> done);
 
 }  // namespace relay::sqlite

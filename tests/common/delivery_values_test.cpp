@@ -4,9 +4,12 @@
 
 #include "common/base/slewed_clock.hpp"
 #include "common/base/url.hpp"
-#include "common/engine/webhook.hpp"
-#include "server/background/callback_guard.hpp"
-#include "server/background/rate.hpp"
+#include "common/engine/address_policy.hpp"
+#include "common/engine/callbacks.hpp"
+#include "common/engine/delivery_slots.hpp"
+#include "common/engine/rate.hpp"
+#include "common/engine/webhook_signature.hpp"
+#include "server/asio.hpp"
 
 namespace relay {
 namespace {
@@ -19,30 +22,31 @@ TEST(webhook, the_signature_of_the_standards_own_example) {
                                0x3c, 0x3f, 0x08, 0x2c, 0xf6, 0x48, 0xa3, 0x62, 0xda, 0x2d, 0xa4, 0xb0};
   const secret bytes(std::string(reinterpret_cast<const char*>(key), sizeof key));
   EXPECT_EQ(webhook_secret_text(bytes), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-  EXPECT_EQ(sign(bytes, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, R"({"test": 2432232314})"),
+  EXPECT_EQ(webhook_signature(bytes, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, R"({"test": 2432232314})"),
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
 }
 
 TEST(webhook, a_message_tells_the_state_it_is_about) {
   task t;
   t.id = "t-1";
-  t.owed = "dc";
+  t.pending_callbacks = "rc";
   t.callbacks_done = 2;
   t.state = task_state::completed;
   t.reply = R"({"assets":{"video":"v"}})";
   t.finished_at = t0;
   EXPECT_EQ(message_id(t), "msg_t-1_3");
-  EXPECT_EQ(as_told(t).state, task_state::dreaming);
-  EXPECT_TRUE(as_told(t).reply.empty()) << "what came later is not in it, so that every attempt is the same";
-  t.owed = "c";
-  EXPECT_EQ(as_told(t).state, task_state::completed);
-  EXPECT_EQ(as_told(t).reply, t.reply);
-  t.owed = "fc";
-  EXPECT_EQ(as_told(t).state, task_state::failed);
-  EXPECT_FALSE(as_told(t).fail_reason.empty());
+  EXPECT_EQ(task_in_callback(t).state, task_state::running);
+  EXPECT_TRUE(task_in_callback(t).reply.empty())
+      << "what came later is not in it, so that every attempt is the same";
+  t.pending_callbacks = "c";
+  EXPECT_EQ(task_in_callback(t).state, task_state::completed);
+  EXPECT_EQ(task_in_callback(t).reply, t.reply);
+  t.pending_callbacks = "fc";
+  EXPECT_EQ(task_in_callback(t).state, task_state::failed);
+  EXPECT_FALSE(task_in_callback(t).fail_reason.empty());
 }
 
-TEST(guard, what_is_a_public_address) {
+TEST(address_policy, what_is_a_public_address) {
   struct {
     const char* address;
     bool allowed;
@@ -102,8 +106,61 @@ TEST(guard, what_is_a_public_address) {
       {"5f00::1", false},
   };
   for (const auto& row : table) {
-    EXPECT_EQ(is_public(asio::ip::make_address(row.address)), row.allowed) << row.address;
+    const auto a = asio::ip::make_address(row.address);
+    EXPECT_EQ(a.is_v4() ? is_public(a.to_v4().to_bytes()) : is_public(a.to_v6().to_bytes()), row.allowed)
+        << row.address;
   }
+}
+
+// Nobody's dead host and nobody's burst takes the slots of the others.
+TEST(delivery_slots, one_client_takes_at_most_half) {
+  delivery_slots slots(4, 10);
+  using verdict = delivery_slots::verdict;
+  EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::send);
+  EXPECT_EQ(slots.acquire(1, "https://b", t0), verdict::send);
+  EXPECT_EQ(slots.acquire(1, "https://c", t0), verdict::wait) << "half is taken";
+  EXPECT_EQ(slots.acquire(2, "https://a", t0), verdict::send);
+  EXPECT_EQ(slots.acquire(2, "https://a", t0), verdict::send);
+  EXPECT_EQ(slots.acquire(3, "https://a", t0), verdict::full);
+  slots.finished(2, "https://a");
+  EXPECT_EQ(slots.acquire(1, "https://c", t0), verdict::wait);
+  EXPECT_EQ(slots.acquire(3, "https://a", t0), verdict::send);
+}
+
+TEST(delivery_slots, a_host_has_its_own_limit) {
+  delivery_slots slots(100, 2);
+  using verdict = delivery_slots::verdict;
+  EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::send);
+  EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::send);
+  EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::wait);
+  EXPECT_EQ(slots.acquire(1, "https://b", t0), verdict::send) << "another host passes";
+  EXPECT_EQ(slots.acquire(2, "https://a", t0), verdict::send)
+      << "and another client's calls of the same host";
+}
+
+TEST(delivery_slots, a_host_that_fails_is_tried_one_at_a_time_and_then_left_for_a_while) {
+  delivery_slots slots(100, 8);
+  using verdict = delivery_slots::verdict;
+  const auto fail_once = [&](timestamp now) {
+    EXPECT_EQ(slots.acquire(1, "https://dead", now), verdict::send);
+    slots.failed(1, "https://dead", now, 0);
+    slots.finished(1, "https://dead");
+  };
+  fail_once(t0);
+  EXPECT_EQ(slots.acquire(1, "https://dead", t0), verdict::send);
+  EXPECT_EQ(slots.acquire(1, "https://dead", t0), verdict::wait) << "one attempt at a time";
+  slots.failed(1, "https://dead", t0, 0);
+  slots.finished(1, "https://dead");
+  fail_once(t0);
+  EXPECT_EQ(slots.acquire(1, "https://dead", t0), verdict::cool_down) << "the third failure in a row";
+  slots.finished(1, "https://dead");
+  EXPECT_EQ(slots.acquire(2, "https://dead", t0), verdict::send) << "another client's trouble is not theirs";
+  const timestamp later = t0 + std::chrono::seconds(1);
+  EXPECT_EQ(slots.acquire(1, "https://dead", later), verdict::send) << "after the cool-down";
+  slots.succeeded(1, "https://dead");
+  slots.finished(1, "https://dead");
+  EXPECT_EQ(slots.acquire(1, "https://dead", later), verdict::send);
+  EXPECT_EQ(slots.acquire(1, "https://dead", later), verdict::send) << "as any other host";
 }
 
 TEST(url, the_address_of_a_callback) {

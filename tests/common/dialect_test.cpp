@@ -1,14 +1,19 @@
 // What each dialect understands and says.
 
-#include "common/luma/dialect.hpp"
-
 #include <gtest/gtest.h>
 
-#include "common/luma/outgoing.hpp"
+#include "common/luma/media.hpp"
 #include "common/luma/view.hpp"
+#include "tests/support/luma.hpp"
 
-namespace relay {
+namespace relay::test {
 namespace {
+
+using luma::frame_size;
+using luma::nominal_size;
+namespace actions = luma::actions;
+namespace dialects = luma::dialects;
+namespace forms = luma::forms;
 
 json::value parse(const std::string& text) {
   return parse_lenient(text).value();
@@ -25,9 +30,9 @@ struct parse_row {
   std::string message;  // a part of it
 };
 
-void check(const dialect& d, endpoint e, const std::vector<parse_row>& table) {
+void check(const dialect& d, const relay::action& a, const std::vector<parse_row>& table) {
   for (const parse_row& row : table) {
-    const auto r = d.parse_create(parse(row.body), e);
+    const auto r = d.parse_create(parse(row.body), a, {});
     if (row.status == 0) {
       EXPECT_TRUE(r) << row.what << ": " << (r ? "" : r.error().message.text);
       continue;
@@ -49,7 +54,7 @@ std::string frames(const std::string& first, const std::string& last, bool loop)
 
 TEST(dream_machine, the_official_rules_for_videos) {
   check(
-      dialects::dream_machine, endpoint::generations,
+      dialects::dream_machine, actions::generations,
       {
           {"smallest", R"({"prompt":"abc"})", 0, ""},
           {"nulls are absent",
@@ -107,7 +112,7 @@ TEST(dream_machine, the_official_rules_for_videos) {
 }
 
 TEST(dream_machine, loop_and_frames) {
-  check(dialects::dream_machine, endpoint::video,
+  check(dialects::dream_machine, actions::video,
         {
             {"loop alone", R"({"prompt":"abc","loop":true})", 0, ""},
             {"first image", frames(image, "", true), 0, ""},
@@ -126,7 +131,7 @@ TEST(dream_machine, loop_and_frames) {
 }
 
 TEST(dream_machine, images) {
-  check(dialects::dream_machine, endpoint::image,
+  check(dialects::dream_machine, actions::image,
         {
             {"smallest", R"({"prompt":"abc","model":"photon-1"})", 0, ""},
             {"reference without prompt", R"({"modify_image_ref":{"url":"https://e.x/a.jpg"}})", 0, ""},
@@ -136,9 +141,10 @@ TEST(dream_machine, images) {
             {"sync type", R"({"prompt":"abc","sync":1})", 422, "sync"},
         });
   // @ai-sdk/luma's names.
-  const auto r = dialects::dream_machine.parse_create(
+  const auto r = parse_create(
+      dialects::dream_machine,
       parse(R"({"prompt":"abc","image":[{"url":"u","weight":0.85}],"modify_image":{"url":"u","weight":1}})"),
-      endpoint::image);
+      actions::image);
   ASSERT_TRUE(r);
   EXPECT_TRUE(r->request.contains("image_ref"));
   EXPECT_TRUE(r->request.contains("modify_image_ref"));
@@ -146,9 +152,9 @@ TEST(dream_machine, images) {
 }
 
 TEST(dream_machine, a_violation_is_in_pydantics_form_with_text_only) {
-  const auto r = dialects::dream_machine.parse_create(parse(R"({"prompt":"a"})"), endpoint::generations);
+  const auto r = parse_create(dialects::dream_machine, parse(R"({"prompt":"a"})"), actions::generations);
   ASSERT_FALSE(r);
-  const json::object body = render(r.error(), error_shape::official);
+  const json::object body = luma::render_official_error(r.error());
   EXPECT_EQ(
       body.at("detail"),
       parse(
@@ -159,10 +165,11 @@ TEST(dream_machine, a_violation_is_in_pydantics_form_with_text_only) {
 }
 
 TEST(luma, the_body_of_the_most_used_front_end) {
-  const auto r = dialects::luma.parse_create(
+  const auto r = parse_create(
+      dialects::web_app,
       parse(
           R"({"aspect_ratio":"16:9","loop":false,"expand_prompt":true,"image_url":"","user_prompt":"cat dance","image_end_url":""})"),
-      endpoint::generations);
+      actions::generations);
   ASSERT_TRUE(r) << r.error().message.text;
   EXPECT_EQ(r->request,
             parse(R"({"aspect_ratio":"16:9","loop":false,"expand_prompt":true,"prompt":"cat dance"})"));
@@ -170,11 +177,12 @@ TEST(luma, the_body_of_the_most_used_front_end) {
 }
 
 TEST(luma, images_hooks_and_spellings) {
-  const auto r = dialects::luma.parse_create(
+  const auto r = parse_create(
+      dialects::web_app,
       parse(
           R"({"user_prompt":"","image_url":"https://e.x/a.jpg","image_end_url":"https://e.x/b.jpg","model_name":"ray-v2",
                 "duration":"5","notify_hook":"https://me.x/hook"})"),
-      endpoint::generations);
+      actions::generations);
   ASSERT_TRUE(r) << r.error().message.text;
   EXPECT_EQ(r->request, parse(R"({"keyframes":{"frame0":{"type":"image","url":"https://e.x/a.jpg"},
                                                "frame1":{"type":"image","url":"https://e.x/b.jpg"}},"model":"ray-v2","duration":"5s"})"));
@@ -183,9 +191,9 @@ TEST(luma, images_hooks_and_spellings) {
 
 TEST(luma, a_front_end_that_puts_things_elsewhere) {
   const auto r =
-      dialects::luma.parse_create(parse(R"({"prompt":"abc","duration":"5s","image":"https://e.x/a.jpg",
+      parse_create(dialects::web_app, parse(R"({"prompt":"abc","duration":"5s","image":"https://e.x/a.jpg",
                 "metadata":{"aspect_ratio":"9:16","resolution":"720p","image_end":"https://e.x/b.jpg","other":""}})"),
-                                  endpoint::generations);
+                   actions::generations);
   ASSERT_TRUE(r) << r.error().message.text;
   EXPECT_EQ(r->request, parse(R"({"prompt":"abc","duration":"5s","aspect_ratio":"9:16","resolution":"720p",
                                   "keyframes":{"frame0":{"type":"image","url":"https://e.x/a.jpg"},
@@ -194,7 +202,7 @@ TEST(luma, a_front_end_that_puts_things_elsewhere) {
 
 TEST(luma, refuses_in_the_clients_own_field_names) {
   check(
-      dialects::luma, endpoint::generations,
+      dialects::web_app, actions::generations,
       {
           {"official body", R"({"prompt":"abc"})", 0, ""},
           {"duration number", R"({"user_prompt":"abc","duration":5})", 0, ""},
@@ -209,10 +217,11 @@ TEST(luma, refuses_in_the_clients_own_field_names) {
 }
 
 TEST(tasks, ids) {
-  const auto ok = parse_ids(parse(R"({"ids":["b","a","b","9D4B7516-77E5-481A-B015-48313946F33B"]})"), 10);
+  const auto ok =
+      dialects::tasks.parse_ids(parse(R"({"ids":["b","a","b","9D4B7516-77E5-481A-B015-48313946F33B"]})"), 10);
   ASSERT_TRUE(ok);
   EXPECT_EQ(*ok, (std::vector<std::string>{"b", "a", id}));
-  EXPECT_TRUE(parse_ids(parse(R"({"ids":[]})"), 10)->empty());
+  EXPECT_TRUE(dialects::tasks.parse_ids(parse(R"({"ids":[]})"), 10)->empty());
   struct {
     const char* body;
     int status;
@@ -223,7 +232,7 @@ TEST(tasks, ids) {
                      {R"({"ids":[1]})", 422},
                      {R"({"ids":["a","b","c"]})", 400}};
   for (const auto& row : table) {
-    const auto r = parse_ids(parse(row.body), 2);
+    const auto r = dialects::tasks.parse_ids(parse(row.body), 2);
     ASSERT_FALSE(r) << row.body;
     EXPECT_EQ(r.error().http_status(), row.status) << row.body;
   }
@@ -237,53 +246,52 @@ TEST(tasks, the_words_of_each_state) {
       {task_state::pending, "queued", "pending", "SUBMITTED", "0%"},
       {task_state::submitting, "queued", "pending", "SUBMITTED", "0%"},
       {task_state::queued, "queued", "pending", "QUEUED", "10%"},
-      {task_state::dreaming, "dreaming", "processing", "IN_PROGRESS", "20%"},
+      {task_state::running, "dreaming", "processing", "IN_PROGRESS", "20%"},
       {task_state::completed, "completed", "completed", "SUCCESS", "100%"},
       {task_state::failed, "failed", "failed", "FAILURE", "100%"},
   };
   for (const auto& row : table) {
-    task t;
+    task t = luma_task();
     t.state = row.state;
     t.request = R"({"prompt":"abc"})";
     t.fail_reason = "why";
-    const json::object item = render_item(t, t.started_at);
-    EXPECT_EQ(dialects::dream_machine.render(t, {}).at("state"), row.official);
-    EXPECT_EQ(dialects::luma.render(t, {}).at("state"), row.web_app);
+    const json::object item = shown(forms::item, t, t.started_at);
+    EXPECT_EQ(shown(forms::official, t, {}).at("state"), row.official);
+    EXPECT_EQ(shown(forms::web_app, t, {}).at("state"), row.web_app);
     EXPECT_EQ(item.at("status"), row.envelope);
     EXPECT_EQ(item.at("progress"), row.progress);
     EXPECT_EQ(item.at("fail_reason"), row.state == task_state::failed ? "why" : "");
-    EXPECT_EQ(dialects::dream_machine.render(t, {}).at("failure_reason").is_null(),
-              row.state != task_state::failed);
+    EXPECT_EQ(shown(forms::official, t, {}).at("failure_reason").is_null(), row.state != task_state::failed);
     if (row.state != task_state::completed) {
-      EXPECT_TRUE(dialects::dream_machine.render(t, {}).at("assets").is_null());
-      EXPECT_TRUE(dialects::luma.render(t, {}).at("video").is_null());
+      EXPECT_TRUE(shown(forms::official, t, {}).at("assets").is_null());
+      EXPECT_TRUE(shown(forms::web_app, t, {}).at("video").is_null());
     }
   }
 }
 
 TEST(view, progress_while_dreaming) {
-  task t;
-  t.state = task_state::dreaming;
+  task t = luma_task();
+  t.state = task_state::running;
   t.started_at = timestamp(std::chrono::hours(1));
-  EXPECT_EQ(progress_of(t, t.started_at), 20);
-  EXPECT_EQ(progress_of(t, t.started_at + std::chrono::seconds(60)), 55);
-  EXPECT_EQ(progress_of(t, t.started_at + std::chrono::hours(1)), 90);
+  EXPECT_EQ(luma::progress_of(t, t.started_at), 20);
+  EXPECT_EQ(luma::progress_of(t, t.started_at + std::chrono::seconds(60)), 55);
+  EXPECT_EQ(luma::progress_of(t, t.started_at + std::chrono::hours(1)), 90);
   t.progress = 42;
-  EXPECT_EQ(progress_of(t, t.started_at), 42);
+  EXPECT_EQ(luma::progress_of(t, t.started_at), 42);
 }
 
 TEST(view, a_preview_is_shown_while_a_video_dreams_but_not_an_empty_object) {
-  task t;
-  t.state = task_state::dreaming;
+  task t = luma_task();
+  t.state = task_state::running;
   t.request = R"({"prompt":"abc"})";
   t.reply =
       R"({"id":"u","state":"dreaming","assets":{"progress_video":"https://cdn/p.mp4","video":null,"image":null}})";
-  EXPECT_TRUE(dialects::dream_machine.render(t, {}).at("assets").is_object());
-  t.asked_at = endpoint::image;  // @ai-sdk/luma fails on an object without an image
-  EXPECT_TRUE(dialects::dream_machine.render(t, {}).at("assets").is_null());
-  t.asked_at = endpoint::generations;
+  EXPECT_TRUE(shown(forms::official, t, {}).at("assets").is_object());
+  t.action = &actions::image;  // @ai-sdk/luma fails on an object without an image
+  EXPECT_TRUE(shown(forms::official, t, {}).at("assets").is_null());
+  t.action = &actions::generations;
   t.reply = R"({"id":"u","state":"dreaming","assets":{"progress_video":null,"video":null,"image":null}})";
-  EXPECT_TRUE(dialects::dream_machine.render(t, {}).at("assets").is_null());
+  EXPECT_TRUE(shown(forms::official, t, {}).at("assets").is_null());
 }
 
 TEST(view, nominal_sizes) {
@@ -300,14 +308,20 @@ TEST(view, nominal_sizes) {
   }
 }
 
-task asked(const std::string& request, endpoint e = endpoint::generations) {
-  task t;
+task asked(const std::string& request, const relay::action& a = actions::generations) {
+  task t = luma_task(a);
   t.request = request;
-  t.asked_at = e;
   return t;
 }
 
-TEST(outgoing, what_goes_upstream) {
+result<outgoing> sent(const task& t, const protocol& p, const outgoing_settings& with,
+                      const id_translation& translate) {
+  return p.build_create(t, with, translate);
+}
+
+TEST(protocols, what_goes_upstream) {
+  const protocol& luma_api = luma::official_protocol;
+  const protocol& station = luma::station_protocol;
   const id_translation none = [](const std::string&) { return std::nullopt; };
   const id_translation theirs = [](const std::string& ours) {
     return std::optional<std::string>("up-" + ours.substr(0, 4));
@@ -317,53 +331,89 @@ TEST(outgoing, what_goes_upstream) {
   struct {
     const char* what;
     task t;
-    protocol speaks;
+    const protocol& speaks;
     const char* path;
     const char* body;
   } const table[] = {
-      {"default model", asked(R"({"prompt":"abc"})"), protocol::luma, "/generations",
+      {"default model", asked(R"({"prompt":"abc"})"), luma_api, "/generations",
        R"({"prompt":"abc","model":"ray-2"})"},
-      {"the client's path", asked(R"({"prompt":"abc","model":"ray-flash-2"})", endpoint::video),
-       protocol::luma, "/generations/video", R"({"prompt":"abc","model":"ray-flash-2"})"},
-      {"images get no video model", asked(R"({"prompt":"abc"})", endpoint::image), protocol::luma,
+      {"the client's path", asked(R"({"prompt":"abc","model":"ray-flash-2"})", actions::video), luma_api,
+       "/generations/video", R"({"prompt":"abc","model":"ray-flash-2"})"},
+      {"images get no video model", asked(R"({"prompt":"abc"})", actions::image), luma_api,
        "/generations/image", R"({"prompt":"abc"})"},
       {"station spelling", asked(R"({"prompt":"abc","model":"ray-v2","expand_prompt":true,"seed":1})"),
-       protocol::luma, "/generations", R"({"prompt":"abc","model":"ray-2","seed":1})"},
-      {"ids are translated", asked(extend), protocol::luma, "/generations",
+       luma_api, "/generations", R"({"prompt":"abc","model":"ray-2","seed":1})"},
+      {"ids are translated", asked(extend), luma_api, "/generations",
        R"({"prompt":"abc","keyframes":{"frame0":{"type":"generation","id":"up-9d4b"}},"model":"ray-2"})"},
       {"station body",
        asked(
            R"({"prompt":"abc","model":"ray-2","keyframes":{"frame0":{"type":"image","url":"a"},"frame1":{"type":"image","url":"b"}}})"),
-       protocol::station, "/luma/generations",
+       station, "/luma/generations",
        R"({"user_prompt":"abc","model_name":"ray-v2","aspect_ratio":"16:9","image_url":"a","image_end_url":"b"})"},
-      {"station extend", asked(extend), protocol::station, "/luma/generations/up-9d4b/extend",
+      {"station extend", asked(extend), station, "/luma/generations/up-9d4b/extend",
        R"({"user_prompt":"abc","aspect_ratio":"16:9"})"},
-      {"billing names", asked(R"({"prompt":"abc","model":"luma_video_api"})"), protocol::luma, "/generations",
+      {"billing names", asked(R"({"prompt":"abc","model":"luma_video_api"})"), luma_api, "/generations",
        R"({"prompt":"abc","model":"ray-2"})"},
+      {"upscale: the id goes into the path, no model",
+       asked(R"({"id":")" + id + R"(","resolution":"4k"})", actions::upscale), luma_api,
+       "/generations/up-9d4b/upscale", R"({"resolution":"4k"})"},
+      {"audio", asked(R"({"id":")" + id + R"(","prompt":"rain"})", actions::audio), luma_api,
+       "/generations/up-9d4b/audio", R"({"prompt":"rain"})"},
   };
   for (const auto& row : table) {
-    const auto out = make_outgoing(row.t, {row.speaks, "ray-2", ""}, theirs);
+    const auto out = sent(row.t, row.speaks, {"ray-2", ""}, theirs);
     ASSERT_TRUE(out) << row.what;
     EXPECT_EQ(out->path, row.path) << row.what;
     EXPECT_EQ(parse(out->body), parse(row.body)) << row.what;
   }
-  EXPECT_FALSE(make_outgoing(asked(extend), {}, none));
-  EXPECT_EQ(parse(make_outgoing(asked(R"({"prompt":"abc"})"), {}, none)->body), parse(R"({"prompt":"abc"})"));
+  EXPECT_FALSE(sent(asked(extend), luma_api, {}, none));
+  EXPECT_FALSE(sent(asked(R"({"id":")" + id + R"("})", actions::upscale), luma_api, {}, none));
+  EXPECT_EQ(parse(sent(asked(R"({"prompt":"abc"})"), luma_api, {}, none)->body),
+            parse(R"({"prompt":"abc"})"));
   // The relay's own address goes upstream, never the client's.
   task marked = asked(R"({"prompt":"abc"})");
   marked.id = "t-1";
   marked.marker = "s3cret";
   marked.callback_url = "https://client.example.com/hook";
-  EXPECT_EQ(parse(make_outgoing(marked, {protocol::luma, "", "https://relay.example.com/"}, none)->body),
+  EXPECT_EQ(parse(sent(marked, luma_api, {"", "https://relay.example.com/"}, none)->body),
             parse(R"({"prompt":"abc","callback_url":"https://relay.example.com/callbacks/t-1/s3cret"})"));
-  EXPECT_EQ(parse(make_outgoing(marked, {protocol::station, "", "https://r"}, none)->body)
-                .as_object()
-                .at("notify_hook"),
+  EXPECT_EQ(parse(sent(marked, station, {"", "https://r"}, none)->body).as_object().at("notify_hook"),
             "https://r/callbacks/t-1/s3cret");
-  EXPECT_EQ(parse(make_outgoing(marked, {}, none)->body), parse(R"({"prompt":"abc"})"));
-  EXPECT_FALSE(can_serve(protocol::station, asked("{}", endpoint::image)));
-  EXPECT_TRUE(can_serve(protocol::station, asked(extend)));
+  EXPECT_EQ(parse(sent(marked, luma_api, {}, none)->body), parse(R"({"prompt":"abc"})"));
+  for (const relay::action* a : {&actions::image, &actions::upscale, &actions::audio})
+    EXPECT_FALSE(station.can_serve(asked("{}", *a))) << a->name;
+  EXPECT_TRUE(station.can_serve(asked(extend)));
+}
+
+TEST(dream_machine, upscale_and_audio_build_on_the_generation_in_the_path) {
+  const auto up = dialects::dream_machine.parse_create(
+      parse(R"({"resolution":"4k","callback_url":"https://e.x/h","id":"of the client's own","x":1})"),
+      actions::upscale, id);
+  ASSERT_TRUE(up) << up.error().message.text;
+  EXPECT_EQ(up->request, parse(R"({"resolution":"4k","id":")" + id + R"(","x":1})"));
+  EXPECT_EQ(up->callback_url, "https://e.x/h");
+  EXPECT_EQ(up->references, (std::vector<reference>{{id, "id"}}));
+  EXPECT_TRUE(dialects::dream_machine.parse_create(parse("{}"), actions::audio, id))
+      << "every field is optional";
+  const auto wrong =
+      dialects::dream_machine.parse_create(parse(R"({"negative_prompt":1,"prompt":[]})"), actions::audio, id);
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().http_status(), 422);
+  EXPECT_NE(wrong.error().message.text.find("prompt: Input should be a valid string; negative_prompt"),
+            std::string::npos)
+      << wrong.error().message.text;
+
+  task t = asked(json::serialize(up->request), actions::upscale);
+  t.state = task_state::completed;
+  t.reply = R"({"id":"u","state":"completed","assets":{"video":"https://cdn/v.mp4"}})";
+  const json::object official = shown(forms::official, t);
+  EXPECT_EQ(official.at("generation_type"), "video");
+  EXPECT_EQ(official.at("request"),
+            parse(R"({"resolution":"4k","x":1,"generation_type":"upscale_video","callback_url":null})"));
+  EXPECT_EQ(official.at("video").as_object().at("height"), 2160);
+  EXPECT_EQ(shown(forms::item, t).at("action"), "LUMA_UPSCALE");
+  EXPECT_EQ(shown(forms::web_app, t).at("request").as_object().at("prompt"), "");
 }
 
 }  // namespace
-}  // namespace relay
+}  // namespace relay::test

@@ -6,10 +6,13 @@
 #include <fstream>
 #include <iterator>
 
-#include "common/luma/dialect.hpp"
+#include "tests/support/luma.hpp"
 
-namespace relay {
+namespace relay::test {
 namespace {
+
+namespace forms = luma::forms;
+namespace dialects = luma::dialects;
 
 json::object golden(const std::string& name) {
   std::ifstream in(std::string(GOLDEN_DIR) + "/" + name);
@@ -52,9 +55,9 @@ void expect_superset(const json::value& want, const json::value& got, const std:
   }
 }
 
-// A task that has heard `said` from its upstream.
+// A task whose upstream has reported `said`.
 task told(const json::object& said, task_state state) {
-  task t;
+  task t = luma_task();
   t.id = text_of(said, "id");
   t.state = state;
   t.created_at = from_iso(std::string(text_of(said, "created_at")));
@@ -76,27 +79,27 @@ TEST(golden, seed_000_and_002_official_path_get) {
   for (const char* name : {"seed_000.json", "seed_002.json"}) {
     const json::object want = golden(name);
     const task t = told(want, task_state::completed);
-    expect_superset(want, dialects::dream_machine.render(t, t.created_at), name);
+    expect_superset(want, shown(forms::official, t, t.created_at), name);
   }
 }
 
 TEST(golden, seed_001_luma_path_get) {
   const json::object want = golden("seed_001.json");
   const task t = told(want, task_state::completed);
-  expect_superset(want, dialects::luma.render(t, t.created_at), "seed_001");
+  expect_superset(want, shown(forms::web_app, t, t.created_at), "seed_001");
 }
 
 TEST(golden, seed_003_official_create) {
   const json::object want = golden("seed_003.json");
   const task t = told(want, task_state::queued);
-  const json::object got = dialects::dream_machine.render_created(t, t.created_at);
+  const json::object got = shown(forms::created, t, t.created_at);
   expect_superset(want, got, "seed_003");
   EXPECT_TRUE(got.at("assets").is_null());
 }
 
 TEST(golden, seed_003_request_is_accepted) {
   const json::object want = golden("seed_003.json");
-  const auto asked = dialects::dream_machine.parse_create(want.at("request"), endpoint::generations);
+  const auto asked = parse_create(dialects::dream_machine, want.at("request"), luma::actions::generations);
   ASSERT_TRUE(asked) << asked.error().message.text;
   EXPECT_EQ(asked->callback_url, "xxx");
 }
@@ -104,25 +107,27 @@ TEST(golden, seed_003_request_is_accepted) {
 TEST(golden, seed_004_batch) {
   const json::object want = golden("seed_004.json");
   const json::object item = want.at("data").as_array().at(0).as_object();
-  task t = told(item.at("data").as_object(), task_state::dreaming);
+  task t = told(item.at("data").as_object(), task_state::running);
   t.row = 13917;
-  t.platform = "luma_free";
+  luma::action of_a_station = luma::actions::generations;
+  of_a_station.platform = "luma_free";
+  t.action = &of_a_station;
   t.created_at = from_iso("2024-07-01T07:35:13.568Z");
   t.updated_at = from_iso("2024-07-01T07:35:23.654Z");
   t.started_at = from_iso("2024-07-01T07:35:23.000Z");
-  expect_superset(want, parse_lenient(render_batch({json::serialize(render_item(t, t.updated_at))})).value(),
-                  "seed_004");
+  const std::vector<std::string> items{forms::item.render(t, t.updated_at).value()};
+  expect_superset(want, parse_lenient(dialects::tasks.render_batch(items)).value(), "seed_004");
 }
 
 // The same job in the shapes upstreams use must look the same to a client.
 TEST(golden, official_upstream_fills_the_web_app_fields) {
-  task t;
+  task t = luma_task();
   t.id = "15b7abb1-3741-4b7e-9615-1f9a16c7442d";
   t.state = task_state::completed;
   t.request = R"({"prompt":"an old lady","model":"ray-flash-2","aspect_ratio":"9:16","resolution":"720p"})";
   t.reply =
       R"({"id":"u","state":"completed","assets":{"video":"https://cdn/v.mp4","image":"https://cdn/t.jpg","progress_video":null}})";
-  const json::object got = dialects::dream_machine.render(t, t.created_at);
+  const json::object got = shown(forms::official, t, t.created_at);
   expect_superset(parse_lenient(R"({
     "state":"completed",
     "assets":{"video":"https://cdn/v.mp4","image":"https://cdn/t.jpg","progress_video":null},
@@ -135,4 +140,4 @@ TEST(golden, official_upstream_fills_the_web_app_fields) {
 }
 
 }  // namespace
-}  // namespace relay
+}  // namespace relay::test

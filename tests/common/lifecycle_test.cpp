@@ -30,7 +30,7 @@ task in(task_state s) {
     t.upstream = "a";
     t.attempts = 1;
   }
-  if (s == task_state::queued || s == task_state::dreaming) {
+  if (s == task_state::queued || s == task_state::running) {
     t.upstream_id = "u-1";
     t.next_poll_at = t0;
     t.started_at = t0;
@@ -66,23 +66,23 @@ const named_event events[] = {
     {"unavailable", event::unavailable{}},
     {"outcome_unknown", event::outcome_unknown{}},
     {"interrupted", event::interrupted{}},
-    {"found", event::found{said(job_state::dreaming), "{}"}},
+    {"found", event::found{said(job_state::running), "{}"}},
     {"absent", event::absent{t0, true}},
     {"lookup_failed", event::lookup_failed{}},
     {"submit_expired", event::submit_expired{}},
     {"cancelled", event::cancelled{}},
     {"polled_queued", event::polled{said(job_state::queued), "{}"}},
-    {"polled_dreaming", event::polled{said(job_state::dreaming), "{}"}},
+    {"polled_running", event::polled{said(job_state::running), "{}"}},
     {"polled_completed", event::polled{said(job_state::completed), "{}"}},
     {"polled_failed", event::polled{said(job_state::failed, "why"), "{}"}},
     {"polled_unknown", event::polled{said(job_state::unknown), "{}"}},
     {"poll_failed", event::poll_failed{}},
     {"delivered", event::delivered{}},
     {"delivery_failed", event::delivery_failed{"no", false, {}}},
-    {"callback_asked", event::callback_asked{}},
+    {"callback_asked", event::callback_requested{}},
 };
 
-// What each event makes of each state: pending, submitting, queued, dreaming, completed, failed, and
+// What each event makes of each state: pending, submitting, queued, running, completed, failed, and
 // submitting with the answer lost. "-" means that the task is unchanged, to the last field.
 const std::map<std::string, std::array<std::string, 7>> expected = {
     {"submit_started", {"submitting", "-", "-", "-", "-", "-", "-"}},
@@ -91,17 +91,17 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"unavailable", {"pending", "pending", "-", "-", "-", "-", "-"}},
     {"outcome_unknown", {"-", "submitting", "-", "-", "-", "-", "-"}},
     {"interrupted", {"-", "submitting", "-", "-", "-", "-", "-"}},
-    {"found", {"-", "-", "-", "-", "-", "-", "dreaming"}},
+    {"found", {"-", "-", "-", "-", "-", "-", "running"}},
     {"absent", {"-", "-", "-", "-", "-", "-", "pending"}},
     {"lookup_failed", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"submit_expired", {"failed", "failed", "-", "-", "-", "-", "-"}},
     {"cancelled", {"failed", "-", "-", "-", "-", "-", "-"}},
-    {"polled_queued", {"-", "-", "queued", "dreaming", "-", "-", "-"}},
-    {"polled_dreaming", {"-", "-", "dreaming", "dreaming", "-", "-", "-"}},
+    {"polled_queued", {"-", "-", "queued", "running", "-", "-", "-"}},
+    {"polled_running", {"-", "-", "running", "running", "-", "-", "-"}},
     {"polled_completed", {"-", "-", "completed", "completed", "-", "-", "-"}},
     {"polled_failed", {"-", "-", "failed", "failed", "-", "-", "-"}},
-    {"polled_unknown", {"-", "-", "queued", "dreaming", "-", "-", "-"}},
-    {"poll_failed", {"-", "-", "queued", "dreaming", "-", "-", "-"}},
+    {"polled_unknown", {"-", "-", "queued", "running", "-", "-", "-"}},
+    {"poll_failed", {"-", "-", "queued", "running", "-", "-", "-"}},
     {"delivered", {"-", "-", "-", "-", "-", "-", "-"}},
     {"delivery_failed", {"-", "-", "-", "-", "-", "-", "-"}},
     {"callback_asked", {"-", "-", "-", "-", "-", "-", "-"}},
@@ -204,11 +204,11 @@ TEST(lifecycle, polls_that_fail_back_off_and_never_fail_the_task_before_its_dead
   policy p;
   p.poll_interval = milliseconds(3000);
   p.poll_retry_max = milliseconds(20'000);
-  task t = in(task_state::dreaming);
+  task t = in(task_state::running);
   const int seconds[] = {6, 12, 20, 20};
   for (const int s : seconds) {
     t = advance(t, event::poll_failed{}, t0, p, 0);
-    EXPECT_EQ(t.state, task_state::dreaming);
+    EXPECT_EQ(t.state, task_state::running);
     EXPECT_EQ(t.next_poll_at, t0 + std::chrono::seconds(s));
   }
   t.deadline = t0 + std::chrono::seconds(5);  // the last question is asked at the deadline, not after it
@@ -242,8 +242,8 @@ TEST(lifecycle, an_answer_forgives_earlier_misses) {
 }
 
 TEST(lifecycle, the_deadline_of_a_job) {
-  task t = in(task_state::dreaming);
-  const task late = advance(t, event::polled{said(job_state::dreaming), "{}"}, t.deadline, {}, 0);
+  task t = in(task_state::running);
+  const task late = advance(t, event::polled{said(job_state::running), "{}"}, t.deadline, {}, 0);
   EXPECT_EQ(late.state, task_state::failed);
   // The last question may still bring the good news.
   EXPECT_EQ(advance(t, event::polled{said(job_state::completed), "{}"}, t.deadline, {}, 0).state,
@@ -252,13 +252,13 @@ TEST(lifecycle, the_deadline_of_a_job) {
 
 TEST(lifecycle, a_late_success_is_recorded) {
   policy p;
-  task t = in(task_state::dreaming);
-  t = advance(t, event::polled{said(job_state::dreaming), "{}"}, t.deadline, p, 0);
+  task t = in(task_state::running);
+  t = advance(t, event::polled{said(job_state::running), "{}"}, t.deadline, p, 0);
   ASSERT_EQ(t.state, task_state::failed);
   EXPECT_EQ(t.next_poll_at, t.finished_at + p.late_interval) << "it is asked about on";
   const timestamp later = t.next_poll_at;
   for (const task_event& e :
-       {task_event(event::polled{said(job_state::dreaming), "{}"}), task_event(event::poll_failed{}),
+       {task_event(event::polled{said(job_state::running), "{}"}), task_event(event::poll_failed{}),
         task_event(event::polled{said(job_state::failed, "x"), "{}"})}) {
     const task still = advance(t, e, later, p, 0);
     EXPECT_EQ(still.state, task_state::failed);
@@ -267,7 +267,7 @@ TEST(lifecycle, a_late_success_is_recorded) {
     EXPECT_FALSE(is_set(advance(t, e, t.deadline, p, 0).next_poll_at)) << "not for ever";
   }
   job empty = said(job_state::completed);
-  empty.has_link = false;
+  empty.has_result = false;
   EXPECT_EQ(advance(t, event::polled{empty, "{}"}, later, p, 0).state, task_state::failed)
       << "a word, no result";
   const task done = advance(t, event::polled{said(job_state::completed), "{\"x\":1}"}, later, p, 0);
@@ -279,17 +279,17 @@ TEST(lifecycle, a_late_success_is_recorded) {
 
 TEST(lifecycle, completed_without_a_link_is_not_the_end_yet) {
   job early = said(job_state::completed);
-  early.has_link = false;
+  early.has_result = false;
   task t = in(task_state::queued);
   const task more = advance(t, event::polled{early, "{}"}, t0, {}, 0);
-  EXPECT_EQ(more.state, task_state::dreaming);
+  EXPECT_EQ(more.state, task_state::running);
   EXPECT_TRUE(is_set(more.next_poll_at));
   EXPECT_EQ(advance(t, event::polled{early, "{}"}, t.deadline, {}, 0).state, task_state::completed)
       << "it is what it is";
 }
 
 TEST(lifecycle, the_upstreams_reason_reaches_the_client) {
-  const task t = advance(in(task_state::dreaming),
+  const task t = advance(in(task_state::running),
                          event::polled{said(job_state::failed, "Frame moderation failed"), "{}"}, t0, {}, 0);
   EXPECT_EQ(t.fail_reason, "Frame moderation failed");
 }
@@ -403,72 +403,75 @@ TEST(lifecycle, trouble_of_the_whole_upstream_leaves_a_task_its_place) {
   EXPECT_EQ(advance(t, event::unavailable{{}, true}, t0, {}, 0).next_submit_at, t0) << "others get a turn";
 }
 
-TEST(lifecycle, what_is_owed_to_the_client) {
+TEST(lifecycle, what_the_client_is_still_to_be_sent) {
   struct {
     const char* what;
     task before;
     task_event e;
-    const char* owed;
+    const char* pending;
   } const table[] = {
-      {"dreams", with_callback(task_state::queued), event::polled{said(job_state::dreaming), "{}"}, "d"},
-      {"dreams on", with_callback(task_state::dreaming), event::polled{said(job_state::dreaming), "{}"}, ""},
-      {"ends", with_callback(task_state::dreaming), event::polled{said(job_state::completed), "{}"}, "c"},
+      {"dreams", with_callback(task_state::queued), event::polled{said(job_state::running), "{}"}, "r"},
+      {"dreams on", with_callback(task_state::running), event::polled{said(job_state::running), "{}"}, ""},
+      {"ends", with_callback(task_state::running), event::polled{said(job_state::completed), "{}"}, "c"},
       {"fails", with_callback(task_state::queued), event::polled{said(job_state::failed), "{}"}, "f"},
       {"refused", with_callback(task_state::submitting), event::rejected{400, "no"}, "f"},
       {"is accepted", with_callback(task_state::submitting), event::accepted{said(job_state::queued), "{}"},
        ""},
       {"dreams at once", with_callback(task_state::submitting),
-       event::accepted{said(job_state::dreaming), "{}"}, "d"},
+       event::accepted{said(job_state::running), "{}"}, "r"},
       {"no address", in(task_state::queued), event::polled{said(job_state::completed), "{}"}, ""},
   };
   for (const auto& row : table) {
     const task t = advance(row.before, row.e, t0, {}, 0);
-    EXPECT_EQ(t.owed, row.owed) << row.what;
-    EXPECT_EQ(t.next_callback_at, t.owed.empty() ? never : t0) << row.what;
+    EXPECT_EQ(t.pending_callbacks, row.pending) << row.what;
+    EXPECT_EQ(t.next_callback_at, t.pending_callbacks.empty() ? never : t0) << row.what;
   }
   task unusable = in(task_state::queued);
   unusable.callback_url = "xxx";
-  EXPECT_TRUE(advance(unusable, event::polled{said(job_state::completed), "{}"}, t0, {}, 0).owed.empty());
+  EXPECT_TRUE(advance(unusable, event::polled{said(job_state::completed), "{}"}, t0, {}, 0)
+                  .pending_callbacks.empty());
 }
 
-TEST(lifecycle, callbacks_are_paid_one_after_the_other) {
+TEST(lifecycle, callbacks_are_delivered_one_after_the_other) {
   const auto done = event::polled{said(job_state::completed), "{}"};
   task t =
-      advance(with_callback(task_state::queued), event::polled{said(job_state::dreaming), "{}"}, t0, {}, 0);
+      advance(with_callback(task_state::queued), event::polled{said(job_state::running), "{}"}, t0, {}, 0);
   t = advance(t, done, t0, {}, 0);
-  EXPECT_EQ(t.owed, "dc");
+  EXPECT_EQ(t.pending_callbacks, "rc");
   t = advance(t, event::delivered{}, t0 + std::chrono::seconds(5), {}, 0);
-  EXPECT_EQ(t.owed, "c");
+  EXPECT_EQ(t.pending_callbacks, "c");
   EXPECT_EQ(t.callbacks_done, 1);
   EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5));
-  t = advance(t, event::delivered{}, t0 + std::chrono::seconds(6), {}, 0);
-  EXPECT_TRUE(t.owed.empty());
+  EXPECT_EQ(advance(t, event::delivered{0}, t0, {}, 0), t)
+      << "said twice: the next one is not delivered by it";
+  t = advance(t, event::delivered{1}, t0 + std::chrono::seconds(6), {}, 0);
+  EXPECT_TRUE(t.pending_callbacks.empty());
   EXPECT_FALSE(is_set(t.next_callback_at));
 }
 
-TEST(lifecycle, the_end_does_not_wait_behind_news_that_nobody_takes) {
+TEST(lifecycle, the_end_does_not_wait_behind_a_callback_that_is_refused) {
   const auto done = event::polled{said(job_state::completed), "{}"};
   const auto refused = event::delivery_failed{"refused", false, {}};
   const task dreams =
-      advance(with_callback(task_state::queued), event::polled{said(job_state::dreaming), "{}"}, t0, {}, 0);
+      advance(with_callback(task_state::queued), event::polled{said(job_state::running), "{}"}, t0, {}, 0);
   // Refused before the end came.
   task t = advance(dreams, refused, t0, {}, 0);
   EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(5));
   t = advance(t, done, t0 + std::chrono::seconds(1), {}, 0);
-  EXPECT_EQ(t.owed, "c");
+  EXPECT_EQ(t.pending_callbacks, "c");
   EXPECT_EQ(t.callbacks_done, 1) << "ids of messages are not used twice";
   EXPECT_EQ(t.callback_attempts, 0);
   EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(1));
   // Refused after it.
   t = advance(advance(dreams, done, t0, {}, 0), refused, t0 + std::chrono::seconds(1), {}, 0);
-  EXPECT_EQ(t.owed, "c");
+  EXPECT_EQ(t.pending_callbacks, "c");
   EXPECT_EQ(t.next_callback_at, t0 + std::chrono::seconds(1));
 }
 
 TEST(lifecycle, a_callback_is_tried_on_the_schedule_and_then_given_up) {
   policy p;
   task t = with_callback(task_state::completed);
-  t.owed = "c";
+  t.pending_callbacks = "c";
   t.next_callback_at = t0;
   for (const milliseconds wait : p.callback_retries) {
     const timestamp now = t.next_callback_at;
@@ -478,27 +481,28 @@ TEST(lifecycle, a_callback_is_tried_on_the_schedule_and_then_given_up) {
     EXPECT_EQ(t.next_callback_at, now + wait);
   }
   t = advance(t, event::delivery_failed{"no", false, {}}, t.next_callback_at, p, 0);
-  EXPECT_TRUE(t.owed.empty());
+  EXPECT_TRUE(t.pending_callbacks.empty());
   EXPECT_FALSE(is_set(t.next_callback_at));
   EXPECT_EQ(t.callback_problem, "no");
   // An operator may have it sent once more.
-  t = advance(t, event::callback_asked{}, t0, p, 0);
-  EXPECT_EQ(t.owed, "c");
+  t = advance(t, event::callback_requested{}, t0, p, 0);
+  EXPECT_EQ(t.pending_callbacks, "c");
   EXPECT_EQ(t.next_callback_at, t0);
-  const task busy = advance(t, event::delivery_failed{"status 503", false, milliseconds(60'000)}, t0, p, 0);
+  const task busy =
+      advance(t, event::delivery_failed{"status 503", false, milliseconds(60'000), 1}, t0, p, 0);
   EXPECT_EQ(busy.next_callback_at, t0 + std::chrono::seconds(60));
 }
 
 TEST(lifecycle, a_callback_that_is_gone_ends_them_all) {
-  task t = with_callback(task_state::dreaming);
-  t.owed = "d";
+  task t = with_callback(task_state::running);
+  t.pending_callbacks = "r";
   t.next_callback_at = t0;
   t = advance(t, event::delivery_failed{"status 410", true, {}}, t0, {}, 0);
   EXPECT_TRUE(t.callback_stopped);
-  EXPECT_TRUE(t.owed.empty());
+  EXPECT_TRUE(t.pending_callbacks.empty());
   t = advance(t, event::polled{said(job_state::completed), "{}"}, t0, {}, 0);
   EXPECT_EQ(t.state, task_state::completed);
-  EXPECT_TRUE(t.owed.empty());
+  EXPECT_TRUE(t.pending_callbacks.empty());
 }
 
 }  // namespace

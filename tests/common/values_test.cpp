@@ -8,8 +8,8 @@
 #include "common/base/id.hpp"
 #include "common/base/secret.hpp"
 #include "common/base/time.hpp"
-#include "common/engine/token.hpp"
 #include "common/base/url.hpp"
+#include "common/engine/token.hpp"
 
 namespace relay {
 namespace {
@@ -28,10 +28,10 @@ TEST(id, is_a_uuid_of_version_7_that_begins_with_the_time) {
   const timestamp t{std::chrono::milliseconds(0x0193'6e4f'a1b2)};
   id_entropy random;
   random.fill(0xff);
-  EXPECT_EQ(make_task_id(t, random), "01936e4f-a1b2-7fff-bfff-ffffffffffff");
+  EXPECT_EQ(make_id(t, random), "01936e4f-a1b2-7fff-bfff-ffffffffffff");
   random.fill(0);
-  EXPECT_EQ(make_task_id(t, random), "01936e4f-a1b2-7000-8000-000000000000");
-  EXPECT_LT(make_task_id(t, random), make_task_id(t + milliseconds(1), random));
+  EXPECT_EQ(make_id(t, random), "01936e4f-a1b2-7000-8000-000000000000");
+  EXPECT_LT(make_id(t, random), make_id(t + milliseconds(1), random));
 }
 
 TEST(id, forms) {

@@ -16,6 +16,7 @@
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 #include "tests/support/child_relay.hpp"
+#include "tests/support/file_changes.hpp"
 #include "tests/support/receiver.hpp"
 #include "tests/support/running.hpp"
 
@@ -47,31 +48,46 @@ struct row {
   std::string id, state, callbacks;
 };
 
-// Every task in the database.
-std::vector<row> tasks_in(const std::string& database) {
-  auto d = sqlite::db::open(database, sqlite::role::reader);
-  EXPECT_TRUE(d);
-  auto s = d->prepare("SELECT task_id,status,owed FROM task ORDER BY id");
-  std::vector<row> out;
-  for (;;) {
-    const auto more = s.step();
-    EXPECT_TRUE(more);
-    if (!more || !*more) return out;
-    out.push_back({std::string(s.text(0)), std::string(s.text(1)), std::string(s.text(2))});
-  }
-}
+// The tasks in a database, read on one connection that stays open.
+class task_rows {
+ public:
+  explicit task_rows(const std::string& database)
+      : db_(std::move(*sqlite::db::open(database, sqlite::role::reader))),
+        all_(db_.prepare("SELECT task_id,status,pending_callbacks FROM task ORDER BY id")),
+        unfinished_(
+            db_.prepare("SELECT 1 FROM task WHERE status IN ('pending','submitting','queued','running') "
+                        "UNION ALL SELECT 1 FROM task WHERE next_callback_at>0 LIMIT 1")) {}
 
-// Until every task has ended and nothing is owed.
+  std::vector<row> all() {
+    const sqlite::use guard(all_);
+    std::vector<row> out;
+    for (;;) {
+      const auto more = all_.step();
+      EXPECT_TRUE(more);
+      if (!more || !*more) return out;
+      out.push_back({std::string(all_.text(0)), std::string(all_.text(1)), std::string(all_.text(2))});
+    }
+  }
+  // Some task has not ended, or has a callback pending.
+  bool unfinished() {
+    const sqlite::use guard(unfinished_);
+    return unfinished_.step().value_or(true);
+  }
+
+ private:
+  sqlite::db db_;
+  sqlite::statement all_, unfinished_;
+};
+
+// Until every task has ended and no callback is pending: looks again when the relay has written something.
 std::vector<row> settle(child_relay& relay, std::chrono::seconds at_most) {
   const auto give_up = std::chrono::steady_clock::now() + at_most;
-  for (;;) {
-    std::vector<row> all = tasks_in(relay.database());
-    const bool done = std::ranges::all_of(all, [](const row& r) {
-      return (r.state == "completed" || r.state == "failed") && r.callbacks.empty();
-    });
-    if (done || std::chrono::steady_clock::now() > give_up) return all;
-    std::this_thread::yield();
+  const std::string& database = relay.database();
+  file_changes changes(database.substr(0, database.rfind('/')));
+  task_rows rows(database);
+  while (rows.unfinished() && changes.wait_until(give_up)) {
   }
+  return rows.all();
 }
 
 // Why tasks failed, and how many.
@@ -208,10 +224,10 @@ const char* const places[] = {
     "half sent to a peer",
     "sent to a peer, no answer",
     "answer to a create read, not saved",
-    "committed, not told",
+    "committed, not answered",
     "saved, not answered",
-    "callback owed, not sent",
-    "callback taken, not recorded",
+    "callback pending, not sent",
+    "callback delivered, not recorded",
     "in the drain",
     "before a checkpoint",
 };
@@ -249,7 +265,7 @@ TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
     relay.kill();
     // Whatever the relay has written before is not the job: its first own commit is the clean-up at the
     // start.
-    const std::string number = std::string(GetParam()) == "committed, not told" ? "3 " : "1 ";
+    const std::string number = std::string(GetParam()) == "committed, not answered" ? "3 " : "1 ";
     ASSERT_TRUE(relay.start(number + GetParam())) << where << relay.log_tail();
     std::string acknowledged;
     try {
@@ -265,7 +281,7 @@ TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
     // It may be killed now or a little later; a job that is not killed comes to its end.
     const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (relay.running() && std::chrono::steady_clock::now() < give_up) {
-      const auto all = tasks_in(relay.database());
+      const auto all = task_rows(relay.database()).all();
       if (!at_the_stop && all.size() > 1 && std::ranges::all_of(all, [](const row& r) {
             return (r.state == "completed" || r.state == "failed") && r.callbacks.empty();
           })) {

@@ -4,7 +4,6 @@
 
 #include <atomic>
 
-#include "common/engine/webhook.hpp"
 #include "tests/support/receiver.hpp"
 #include "tests/support/running.hpp"
 
@@ -143,7 +142,7 @@ TEST(callbacks, a_dead_host_delays_nobody) {
   relay.stop();
 }
 
-TEST(callbacks, are_owed_across_a_restart) {
+TEST(callbacks, are_pending_across_a_restart) {
   temp_dir dir;
   running_simulator sim;
   std::atomic<bool> up = false;
@@ -172,13 +171,13 @@ TEST(callbacks, an_operator_can_have_one_sent_again) {
   const std::string id = create(c, hook.url());
   hook.wait_for(2);
   const json::object again{{"command", "task-retry-callback"}, {"id", json::string(id)}};
-  // The delivery may have been answered and not recorded yet: then it is still owed, and this changes
+  // The delivery may have been answered and not recorded yet: then it is still pending, and this changes
   // nothing.
   while (text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}})
                      .at("task")
                      .at("callback")
                      .as_object(),
-                 "owed") != "") {
+                 "pending") != "") {
   }
   EXPECT_TRUE(relay.admin(again).at("ok").as_bool());
   const auto got = hook.wait_for(3);

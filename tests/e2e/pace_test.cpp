@@ -8,7 +8,7 @@
 
 #include "common/base/id.hpp"
 #include "server/clock.hpp"
-#include "storage/sqlite/sqlite_store.hpp"
+#include "tests/support/luma.hpp"
 #include "tests/support/running.hpp"
 #include "tests/support/tcp_gate.hpp"
 
@@ -128,7 +128,7 @@ TEST(pace, an_upstream_that_hangs_delays_only_its_own) {
   gate.let_through();
 }
 
-TEST(pace, an_upstream_is_not_asked_more_often_than_configured) {
+TEST(pace, an_upstream_is_not_polled_more_often_than_configured) {
   temp_dir dir;
   auto o = running_simulator::stepping();
   o.poll_delay = milliseconds(30);
@@ -148,12 +148,10 @@ TEST(pace, an_upstream_is_not_asked_more_often_than_configured) {
 
 // Ten thousand open jobs on disk, as a process that died has left them.
 void leave_open_jobs(const std::string& path, int jobs) {
-  sqlite_options options;
-  options.path = path;
   asio::io_context loop;
   store_hooks hooks;
   hooks.post = [&loop](std::move_only_function<void()> f) { asio::post(loop, std::move(f)); };
-  auto opened = open_sqlite_store(options, std::move(hooks));
+  auto opened = open_test_store(path, families(), std::move(hooks));
   ASSERT_TRUE(opened) << opened.error().log.text;
   store& s = **opened;
   int left = jobs;
@@ -162,11 +160,11 @@ void leave_open_jobs(const std::string& path, int jobs) {
   s.insert_token(owner, [](result<token> r) { ASSERT_TRUE(r); });
   const timestamp then = now() - std::chrono::minutes(5);
   for (int i = 0; i < jobs; ++i) {
-    task t;
+    task t = luma_task();
     id_entropy random{};
     random[8] = static_cast<unsigned char>(i >> 8);
     random[9] = static_cast<unsigned char>(i);
-    t.id = make_task_id(then, random);
+    t.id = make_id(then, random);
     t.owner = 1;
     t.request = R"({"prompt":"a job from before","aspect_ratio":"16:9"})";
     t.state = task_state::queued;
@@ -176,7 +174,7 @@ void leave_open_jobs(const std::string& path, int jobs) {
     t.created_at = t.updated_at = t.started_at = then;
     t.next_poll_at = then;
     t.deadline = now() + std::chrono::hours(1);
-    s.insert(std::move(t), std::nullopt, [&left](result<inserted> r) {
+    s.write({nullptr, std::move(t), std::nullopt}, [&left](result<written_change> r) {
       ASSERT_TRUE(r) << r.error().log.text;
       --left;
     });
@@ -208,7 +206,7 @@ TEST(pace, a_restart_with_ten_thousand_open_jobs_is_no_storm) {
   do {
     log = sim.log();
   } while (log.at("polls").as_object().size() < jobs && steady_clock::now() < give_up);
-  EXPECT_EQ(log.at("polls").as_object().size(), static_cast<std::size_t>(jobs)) << "each is asked about";
+  EXPECT_EQ(log.at("polls").as_object().size(), static_cast<std::size_t>(jobs)) << "each is polled";
   for (const auto& [id, polls] : log.at("polls").as_object()) EXPECT_EQ(polls, 1) << id;
   EXPECT_LE(log.at("most_polls_in_a_second").to_number<int>(), 2'000);
   EXPECT_EQ(log.at("most_polls_of_one_job_at_once"), 1);

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/text.hpp"
 #include "server/http/message.hpp"
 #include "server/http/router.hpp"
-#include "common/base/text.hpp"
 #include "server/log.hpp"
 
 namespace relay::http {

@@ -16,11 +16,13 @@
 #include <set>
 
 #include "common/base/id.hpp"
+#include "common/base/url.hpp"
 #include "common/engine/lifecycle.hpp"
-#include "common/luma/outgoing.hpp"
+#include "common/engine/marker.hpp"
 #include "common/engine/matching.hpp"
-#include "server/upstream/failover.hpp"
-#include "server/upstream/outcome.hpp"
+#include "common/engine/outcome.hpp"
+#include "common/engine/submit_lane.hpp"
+#include "tests/support/luma.hpp"
 
 namespace relay {
 namespace {
@@ -29,6 +31,7 @@ using std::chrono::seconds;
 
 constexpr timestamp morning{std::chrono::hours(480'000)};
 constexpr auto day = std::chrono::hours(24);
+const protocol& upstream_speaks = luma::official_protocol;
 const std::string public_url = "https://relay.example.com";
 
 // An upstream's job.
@@ -172,7 +175,7 @@ class sim_day {
         EXPECT_EQ(is_set(after.next_reconcile_at), is_ambiguous(after)) << where;
         break;
       case task_state::queued:
-      case task_state::dreaming:
+      case task_state::running:
         EXPECT_TRUE(is_set(after.next_poll_at)) << where;
         EXPECT_FALSE(after.upstream_id.empty()) << where;
         break;
@@ -180,7 +183,7 @@ class sim_day {
         EXPECT_FALSE(is_set(after.next_submit_at) || is_set(after.next_reconcile_at)) << where;
     }
     if (!is_terminal(after.state)) EXPECT_TRUE(is_set(after.deadline)) << where;
-    EXPECT_EQ(after.owed.empty(), !is_set(after.next_callback_at)) << where;
+    EXPECT_EQ(after.pending_callbacks.empty(), !is_set(after.next_callback_at)) << where;
   }
 
   void start() {
@@ -190,7 +193,7 @@ class sim_day {
     sending_.clear();
     turn_at_ = never;
     for (std::size_t i = 0; i < upstreams_.size(); ++i) {
-      lane l;
+      submit_lane l;
       l.name = upstreams_[i].name;
       l.per_minute = per_minute_[i];
       l.max_open = max_open_[i];
@@ -204,7 +207,7 @@ class sim_day {
     }
     for (auto& [id, t] : tasks_) {
       if (t.state == task_state::submitting || t.state == task_state::queued ||
-          t.state == task_state::dreaming)
+          t.state == task_state::running)
         hold(id, lane_of(t.upstream));
       schedule(t);
     }
@@ -234,10 +237,10 @@ class sim_day {
 
   void create() {
     if (down_) return;  // the client is told nothing
-    task t;
+    task t = test::luma_task();
     id_entropy entropy{};
     for (auto& b : entropy) b = static_cast<unsigned char>(random_());
-    t.id = make_task_id(now_, entropy);
+    t.id = make_id(now_, entropy);
     t.owner = 1;
     ++made_;
     // Some requests are the same as others.
@@ -283,19 +286,19 @@ class sim_day {
         save(advance(*t, event::submit_expired{}, now_, policy_, jitter()));
         continue;
       }
-      lanes_[*i].started(now_);
+      lanes_[*i].begin(now_);
       hold(t->id, *i);
       check_rate(*i);
-      event::submit_started e{lanes_[*i].name,
-                              marked_ ? (t->marker.empty() ? "0123456789abcdef" : t->marker) : ""};
+      event::submit_started e{
+          lanes_[*i].name, marked_ ? (t->marker.empty() ? "0123456789abcdef" : t->marker) : "",
+          "attempt " + std::to_string(t->attempts + 1), "process " + std::to_string(life_)};
       const std::string id = t->id;
       sending_.insert(id);
       EXPECT_TRUE(save(advance(*t, e, now_, policy_, jitter())));
       process_later(now_ + milliseconds(chance(50)), [this, id, i = *i] { send(id, i); });
     }
     if (waits) {
-      const timestamp opening = next_opening(lanes_, now_);
-      wake(is_set(opening) ? opening : now_ + seconds(1));
+      wake(next_available(lanes_, now_).value_or(now_ + seconds(1)));
     }
     if (is_set(next)) wake(next);
   }
@@ -317,7 +320,7 @@ class sim_day {
     if (now_ < u.down_until) {
       x.problem = "refused";
     } else {
-      x.bytes_left = x.answered = true;
+      x.sent_any = x.answered = true;
       const std::size_t open = static_cast<std::size_t>(
           std::ranges::count_if(u.jobs, [&](const sim_job& j) { return now_ < j.ends; }));
       const bool sick = !quiet_ && (now_ < u.sick_until || chance(100) == 0);
@@ -333,8 +336,7 @@ class sim_day {
           sim_job j;
           j.id = "u-" + u.name + "-" + std::to_string(u.jobs.size());
           j.marker_task = id;
-          const outgoing_settings with{protocol::luma, "", marked_ ? public_url : ""};
-          const auto out = make_outgoing(t, with, [](const std::string&) { return std::nullopt; });
+          const auto out = sent_for(t);
           const json::object body = parse_lenient(out->body)->get_object();
           if (u.echoes) j.callback_url = text_of(body, "callback_url");
           j.prompt = text_of(body, "prompt");
@@ -360,6 +362,11 @@ class sim_day {
     process_later(now_ + milliseconds(chance(2'000)), [this, id, i, x] { answered(id, i, x); });
   }
 
+  result<outgoing> sent_for(const task& t) const {
+    return upstream_speaks.build_create(t, {"", marked_ ? public_url : ""},
+                                        [](const std::string&) { return std::nullopt; });
+  }
+
   void check_bought_once(const std::string& id) {
     if (policy_.ambiguous == on_ambiguous::resubmit) return;
     std::size_t jobs = 0;
@@ -369,15 +376,16 @@ class sim_day {
   }
 
   void answered(const std::string& id, std::size_t i, const exchange& x) {
-    const submit_outcome o = classify_submit(x);
+    const submit_outcome o = classify_submit(x, upstream_speaks);
     if (o.whole_upstream)
-      lanes_[i].troubled(now_, o.hold_off, policy_.submit_retry, policy_.submit_retry_max);
+      lanes_[i].failure(now_, o.cool_down, policy_.submit_retry, policy_.submit_retry_max);
     else
-      lanes_[i].well();
+      lanes_[i].success();
     --lanes_[i].in_flight;
     sending_.erase(id);
     say(id + " " + std::string(name_of(o.what)) + " by " + upstreams_[i].name + ": " + o.note);
-    EXPECT_TRUE(save(advance(tasks_[id], o.event, now_, policy_, jitter())))
+    EXPECT_TRUE(
+        save(advance(tasks_[id], for_attempt(o.event, tasks_[id].attempt_id), now_, policy_, jitter())))
         << "somebody else changed " << id;
     wake(now_);
   }
@@ -393,11 +401,11 @@ class sim_day {
     if (now_ < u.down_until || (!quiet_ && chance(50) == 0)) {
       x.problem = "down";
     } else {
-      x.bytes_left = x.answered = true;
+      x.sent_any = x.answered = true;
       x.status = !quiet_ && chance(100) == 0 ? 500 : 200;
       if (x.status == 200) x.body = j->reply(now_);
     }
-    task next = advance(t, classify_poll(x).event, now_, policy_, jitter());
+    task next = advance(t, classify_poll(x, upstream_speaks).event, now_, policy_, jitter());
     if (next.state != t.state) say(id + " is " + std::string(name_of(next.state)));
     save(std::move(next));
   }
@@ -412,14 +420,15 @@ class sim_day {
     }
     // The list lags behind, by less than the time it takes to settle; it is read as far back as is needed.
     listing seen;
-    seen.asked_at = now_;
+    seen.requested_at = now_;
     const auto lag = seconds(chance(30));
     seen.ended = true;
     for (auto j = u.jobs.rbegin(); j != u.jobs.rend(); ++j) {
       if (j->created > now_ - lag) continue;
       listed_job one;
       one.reply = j->reply(now_);
-      one.said = *parse_job_text(one.reply);
+      one.reported = *upstream_speaks.parse_job(one.reply);
+      one.request = json::object{{"prompt", json::string(j->prompt)}};
       one.created_at = j->created;
       one.callback_url = j->callback_url;
       seen.jobs.push_back(std::move(one));
@@ -433,27 +442,20 @@ class sim_day {
     for (const auto& [other, o] : tasks_) {
       if (o.state == task_state::submitting && o.upstream == u.name) lost.push_back(o);
     }
-    std::vector<outgoing> sent;
-    std::vector<suspicion> suspicions;
-    sent.reserve(lost.size());
-    const suspicion* mine = nullptr;
-    for (const task& o : lost) {
-      const outgoing_settings with{protocol::luma, "", marked_ ? public_url : ""};
-      sent.push_back(*make_outgoing(o, with, [](const std::string&) { return std::nullopt; }));
-    }
-    for (std::size_t k = 0; k < lost.size(); ++k) suspicions.push_back({lost[k], sent[k]});
-    for (const suspicion& s : suspicions) {
-      if (s.of.id == id) mine = &s;
-    }
+    std::vector<lost_submission> submissions;
+    for (const task& o : lost) submissions.emplace_back(o, *sent_for(o), upstream_speaks);
+    const auto mine =
+        std::ranges::find_if(submissions, [&](const lost_submission& l) { return l.of->id == id; });
     const auto known = [&](const std::string& job) {
       return std::ranges::any_of(tasks_, [&](const auto& e) { return e.second.upstream_id == job; });
     };
-    const task_event e = look_for(*mine, seen, suspicions, echoes_.contains(u.name), known);
+    const task_event e =
+        find_lost(*mine, seen, submissions, {upstream_speaks, echoes_.contains(u.name), known});
     task next = advance(t, e, now_, policy_, jitter());
     if (const auto* f = std::get_if<event::found>(&e)) {
-      say(id + " is found as " + f->said.id);
+      say(id + " is found as " + f->reported.id);
       if (marked_ && u.echoes) {
-        const auto j = std::ranges::find(u.jobs, f->said.id, &sim_job::id);
+        const auto j = std::ranges::find(u.jobs, f->reported.id, &sim_job::id);
         EXPECT_EQ(j->marker_task, id) << "somebody else's job was adopted";
       }
     } else if (next.state != t.state) {
@@ -464,15 +466,15 @@ class sim_day {
 
   void deliver(const std::string& id) {
     const task& t = tasks_[id];
-    if (t.owed.empty() || t.next_callback_at > now_) return;
-    task_event e = event::delivered{};
+    if (t.pending_callbacks.empty() || t.next_callback_at > now_) return;
+    task_event e = event::delivered{t.callbacks_done};
     if (!quiet_ && (now_ < host_down_until_ || chance(20) == 0))
-      e = event::delivery_failed{"down", false, {}};
+      e = event::delivery_failed{"down", false, {}, t.callbacks_done};
     if (std::holds_alternative<event::delivered>(e)) {
       auto& seen = told_client_[id];
       const int number = t.callbacks_done;
       EXPECT_TRUE(seen.empty() || number >= seen.back().first) << "callbacks of " << id << " out of order";
-      seen.emplace_back(number, t.owed.front());
+      seen.emplace_back(number, t.pending_callbacks.front());
       // The process may die before it has written that down: the client is told again.
       if (!quiet_ && chance(100) == 0) return crash();
     }
@@ -486,7 +488,7 @@ class sim_day {
         text << t;
         ADD_FAILURE() << "it never ended: " << text.str();
       }
-      EXPECT_TRUE(t.owed.empty()) << "task " << id << " still owes " << t.owed;
+      EXPECT_TRUE(t.pending_callbacks.empty()) << "task " << id << " still owes " << t.pending_callbacks;
       check_bought_once(id);
       // What was bought and followed came to the client as it was.
       if (t.state == task_state::completed) {
@@ -509,7 +511,7 @@ class sim_day {
       const auto [other, first] = follows.emplace(t.upstream_id, id);
       EXPECT_TRUE(first) << id << " and " << other->second << " follow the same job " << t.upstream_id;
     }
-    for (const lane& l : lanes_) {
+    for (const submit_lane& l : lanes_) {
       EXPECT_EQ(l.open, 0) << l.name;
       EXPECT_EQ(l.in_flight, 0) << l.name;
     }
@@ -531,7 +533,7 @@ class sim_day {
   std::map<std::string, task> tasks_;
   std::vector<sim_upstream> upstreams_;
   std::vector<std::int64_t> per_minute_, max_open_;
-  std::vector<lane> lanes_;
+  std::vector<submit_lane> lanes_;
   std::map<std::string, std::size_t> holders_;
   std::set<std::string> pending_, sending_;
   std::set<std::string> echoes_;

@@ -6,8 +6,8 @@
 #include <boost/asio/write.hpp>
 #include <charconv>
 
-#include "common/engine/token.hpp"
 #include "common/base/url.hpp"
+#include "common/engine/token.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "tests/simulator/assets.hpp"
@@ -25,13 +25,13 @@ int number_after(std::string_view prompt, std::string_view tag) {
 }
 
 std::string random_uuid() {
-  return make_task_id(wall_clock(), random_for_id());
+  return make_id(wall_clock(), random_for_id());
 }
 
 }  // namespace
 
 simulator::simulator(options o) : options_(std::move(o)) {
-  http::service service;
+  http::application service;
   service.handle = [this](http::request& r) { return handle(r); };
   service.refuse = [this](const error& e, std::string_view) {
     return detail(e.http_status(), e.message.text);

@@ -9,9 +9,11 @@
 #include <random>
 
 #include "common/base/id.hpp"
+#include "common/families.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 #include "tests/support/forgetful_vfs.hpp"
 #include "tests/support/inbox.hpp"
+#include "tests/support/luma.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace relay {
@@ -38,9 +40,9 @@ outcome cut_power(const std::string& synchronous, int cuts, unsigned seed) {
   hooks.post = [&in](std::move_only_function<void()> f) { in.post(std::move(f)); };
   sqlite_options options;
   options.path = dir.file("relay.db");
-  options.cache_tasks = 0;
+  options.cache_bytes = 0;
   options.synchronous = synchronous;
-  auto opened = open_sqlite_store(options, std::move(hooks));
+  auto opened = open_sqlite_store(options, families(), std::move(hooks));
   EXPECT_TRUE(opened) << opened.error().log.text;
   store& s = **opened;
   std::map<std::string, task> known;  // as acknowledged
@@ -61,23 +63,24 @@ outcome cut_power(const std::string& synchronous, int cuts, unsigned seed) {
     for (int i = 0; i < batch; ++i) {
       ++under_way;
       if (order.empty() || random() % 2 == 0) {
-        task t;
+        task t = test::luma_task();
         t.id = "t-" + std::to_string(++made);
         t.owner = 1;
         t.request = std::string(200 + random() % 3'000, 'x');
-        s.insert(std::move(t), std::nullopt, [&](result<inserted> r) {
+        s.write({nullptr, std::move(t), std::nullopt}, [&](result<written_change> r) {
           --under_way;
           if (!r) return;
-          order.push_back(r->value.id);
-          known[r->value.id] = r->value;
+          order.push_back(r->value->id);
+          known[r->value->id] = *r->value;
         });
       } else {
-        task t = known[order[random() % order.size()]];
+        const auto before = std::make_shared<const task>(known[order[random() % order.size()]]);
+        task t = *before;
         t.reply = std::string(random() % 2'000, 'y');
-        t.state = task_state::dreaming;
-        s.save(std::move(t), [&](result<task> r) {
+        t.state = task_state::running;
+        s.write({before, std::move(t), std::nullopt}, [&](result<written_change> r) {
           --under_way;
-          if (r) known[r->id] = *r;
+          if (r) known[r->value->id] = *r->value;
         });
       }
     }
@@ -92,10 +95,11 @@ outcome cut_power(const std::string& synchronous, int cuts, unsigned seed) {
 
     sqlite_options after;
     after.path = folder + "/relay.db";
-    after.cache_tasks = 0;
+    after.cache_bytes = 0;
+    test::inbox found_in;
     store_hooks none;
-    none.post = [](std::move_only_function<void()>) {};
-    auto left = open_sqlite_store(after, std::move(none));
+    none.post = [&found_in](std::move_only_function<void()> f) { found_in.post(std::move(f)); };
+    auto left = open_sqlite_store(after, families(), std::move(none));
     if (!left) {
       ++out.unreadable;
       continue;
@@ -104,7 +108,10 @@ outcome cut_power(const std::string& synchronous, int cuts, unsigned seed) {
     for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 60); ++i) {
       const std::string& id =
           i < 40 ? order[order.size() - 1 - i % order.size()] : order[random() % order.size()];
-      const auto found = (*left)->load(id);
+      std::optional<result<task_ptr>> read;
+      (*left)->load(id, [&read](result<task_ptr> r) { read = std::move(r); });
+      while (!read) found_in.run_one();
+      const result<task_ptr>& found = *read;
       ++out.acknowledged;
       out.lost += !found || !*found || (*found)->revision < known[id].revision ||
                   ((*found)->revision == known[id].revision && **found != known[id]);

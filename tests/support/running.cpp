@@ -7,6 +7,8 @@
 
 #include "common/base/text.hpp"
 #include "server/log.hpp"
+#include "storage/sqlite/sqlite_store.hpp"
+#include "tests/support/memory_store.hpp"
 
 namespace relay::test {
 
@@ -53,11 +55,38 @@ config test_config(const temp_dir& dir, const std::string& upstream_url) {
   return c;
 }
 
-running_relay::running_relay(config c) : database_(c.storage.path) {
+bool is_memory_store() {
+  const char* engine = std::getenv("RELAY_TEST_STORE");
+  return engine != nullptr && std::string_view(engine) == "memory";
+}
+
+result<std::unique_ptr<store>> open_test_store(const std::string& path, const catalogue& names,
+                                               store_hooks hooks) {
+  if (is_memory_store()) return open_memory_store(path, std::move(hooks));
+  sqlite_options options;
+  options.path = path;
+  return open_sqlite_store(options, names, std::move(hooks));
+}
+
+running_relay::running_relay(config c) : running_relay(std::move(c), families(), public_routes()) {}
+
+running_relay::running_relay(config c, const catalogue& names, const route_table& routes)
+    : database_(c.storage.path) {
+  app_parts parts{names, routes, nullptr};
+  if (is_memory_store()) {
+    parts.open_store = [](const storage_config& s, const catalogue&, store_hooks hooks) {
+      return result<std::unique_ptr<store>>(open_memory_store(s.path, std::move(hooks)));
+    };
+  }
+  start(std::move(c), std::move(parts));
+}
+
+void running_relay::start(config c, app_parts parts) {
   const char* level = std::getenv("RELAY_TEST_LOG");  // "info" shows what the relay says
   log_config log;
   if (level != nullptr) log.level = level;
-  app_ = std::make_unique<app>(std::move(c), level != nullptr ? make_logger(log) : silent_logger());
+  app_ = std::make_unique<app>(std::move(c), level != nullptr ? make_logger(log) : silent_logger(),
+                               std::move(parts));
   if (auto started = app_->start(); !started) throw std::runtime_error(started.error().log.text);
   thread_ = std::thread([this] { app_->run(); });
 }
@@ -88,9 +117,11 @@ std::string running_relay::token(const std::string& name) {
 response wait_for_state(const client& c, const std::string& path, const std::string& state) {
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   for (;;) {
-    response r = c.get(path);
+    // Answered when the state or the progress changes.
+    response r = c.request("GET", path, {}, {"Prefer: wait=10"});
     if (r.status != 200) throw std::runtime_error("status " + std::to_string(r.status) + ": " + r.body);
-    if (text_of(r.json().as_object(), "state") == state) return r;
+    const std::string now(text_of(r.json().as_object(), "state"));
+    if (now == state) return r;
     if (std::chrono::steady_clock::now() > give_up)
       throw std::runtime_error("still not " + state + ": " + r.body);
   }

@@ -34,9 +34,17 @@ class running_simulator {
 /// A configuration for tests: port 0, quick polls, a database in `dir`, one upstream.
 config test_config(const temp_dir& dir, const std::string& upstream_url);
 
+/// The store that the relays of these tests have: SQLite, or with RELAY_TEST_STORE=memory one that answers
+/// every read one loop turn later.
+result<std::unique_ptr<store>> open_test_store(const std::string& path, const catalogue& names,
+                                               store_hooks hooks);
+bool is_memory_store();
+
 class running_relay {
  public:
   explicit running_relay(config c);
+  /// With other families or routes; the store is the tests' one.
+  running_relay(config c, const catalogue& names, const route_table& routes);
   ~running_relay() { stop(); }
 
   std::uint16_t port() const { return app_->port(); }
@@ -53,12 +61,14 @@ class running_relay {
   client as_nobody() const { return client(port()); }
 
  private:
+  void start(config c, app_parts parts);
+
   std::string database_;
   std::unique_ptr<app> app_;
   std::thread thread_;
 };
 
-/// Asks until the task has this `state`; the last answer. Gives up after 20 s.
+/// Waits until the task has this `state`; the last response. Gives up after 20 s.
 response wait_for_state(const client& c, const std::string& path, const std::string& state);
 
 }  // namespace relay::test

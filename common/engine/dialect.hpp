@@ -1,0 +1,72 @@
+#pragma once
+
+// How a client speaks, as a row of functions: what its request asks for, and how a task is shown to it. A
+// family has a table of these; handlers go through it and know no field. All functions are pure.
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/error.hpp"
+#include "common/base/json.hpp"
+#include "common/engine/task.hpp"
+
+namespace relay {
+
+/// Another task of the same owner that a request builds on.
+struct reference {
+  std::string id;     // ours
+  std::string where;  // in the request, for error texts
+
+  friend bool operator==(const reference&, const reference&) = default;
+};
+
+/// A create request, understood: official field names, unknown fields kept.
+struct new_task {
+  json::object request;
+  std::string callback_url;
+  std::vector<reference> references;
+  std::optional<milliseconds> wait;  // the client asked in the body for the result itself, at most so late
+};
+
+/// One of the bodies that a task is shown as.
+struct task_form {
+  std::string_view name;  // unique in the program
+  /// The word for a state. Two states with one word are one to the client.
+  std::string_view (*word)(task_state s);
+  /// Errors: invalid_request when the form shows something that is not there yet.
+  result<std::string> (*render)(const task& t, timestamp now);
+  /// True if the bytes change with time alone.
+  bool (*depends_on_time)(const task& t);
+};
+
+/// A page of an owner's tasks.
+struct page_request {
+  std::int64_t limit = 0;
+  std::int64_t offset = 0;
+};
+
+struct dialect {
+  std::string_view name;  // as stored, unique in the program
+
+  /// `subject`: the id (ours) that the path names; empty: it names none. Null: nothing is created in this
+  /// dialect. Errors: invalid_request (400), invalid_fields (422); both name every field that is wrong.
+  result<new_task> (*parse_create)(const json::value& body, const action& a, std::string_view subject);
+  const task_form* created;  // the answer to a create
+  const task_form* shown;    // the answer to a read, and the body of a callback
+  /// A page of tasks; null: the dialect has no list.
+  std::string (*render_page)(std::span<const task_ptr> tasks, bool has_more, page_request page,
+                             timestamp now);
+
+  /// Ids of a batch, at most `max` of them, duplicates once; null: the dialect has no batch. Errors: as
+  /// parse_create.
+  result<std::vector<std::string>> (*parse_ids)(const json::value& body, std::size_t max);
+  /// A batch around tasks that are rendered in `shown`.
+  std::string (*render_batch)(std::span<const std::string> items);
+
+  json::object (*render_error)(const error& e);
+};
+
+}  // namespace relay

@@ -1,0 +1,101 @@
+#pragma once
+
+// What can happen to a task. Only `advance` (lifecycle.hpp) knows what it means in which state.
+
+#include <string>
+#include <variant>
+
+#include "common/engine/job.hpp"
+
+namespace relay {
+namespace event {
+
+/// An upstream was chosen; saved before the first byte leaves.
+struct submit_started {
+  std::string upstream;
+  std::string marker;        // empty: the upstream gets no callback URL
+  std::string attempt_id{};  // UUIDv7
+  std::string submitter{};   // instance id of this process
+};
+
+// The ends of a submission. Each belongs to one attempt: when the task has begun another since, it means
+// nothing.
+
+struct accepted {
+  job reported;
+  std::string reply;
+  std::string attempt_id{};
+};
+/// The request itself is at fault; final.
+struct rejected {
+  int status = 400;
+  std::string message;
+  std::string attempt_id{};
+};
+/// Certainly no job exists: it may be submitted again.
+struct unavailable {
+  milliseconds retry_after{0};
+  /// The upstream as a whole has a cool-down: the task keeps its place, for the others or for later.
+  bool whole_upstream = false;
+  std::string attempt_id{};
+};
+/// Bytes left and no usable answer came: looked up in the upstream's list.
+struct outcome_unknown {
+  std::string attempt_id{};
+};
+/// Found in `submitting`, left there by a process that ended before it knew: the same.
+struct interrupted {};
+
+/// The upstream's list shows the job.
+struct found {
+  job reported;
+  std::string reply;
+};
+/// The list, requested at `requested_at`, does not show it. `proven`: it would.
+struct absent {
+  timestamp requested_at;
+  bool proven = false;
+};
+/// The list gave no usable answer. `no_list`: this upstream has none.
+struct lookup_failed {
+  bool no_list = false;
+  milliseconds retry_after{0};
+};
+
+/// No upstream accepted it in time.
+struct submit_expired {};
+/// An operator ended it before it was submitted.
+struct cancelled {};
+
+struct polled {
+  job reported;
+  std::string reply;
+};
+struct poll_failed {
+  bool not_found = false;
+  milliseconds retry_after{0};
+};
+
+/// The callback with this number (task::callbacks_done when it was sent) was accepted.
+struct delivered {
+  int number = 0;
+};
+/// It was not. One that something newer follows is dropped.
+struct delivery_failed {
+  std::string problem;
+  bool gone = false;  // 410: no more callbacks for this task
+  milliseconds retry_after{0};
+  int number = 0;
+};
+/// An operator wants the callback sent again: the oldest pending one at once, or the last state once more.
+struct callback_requested {};
+
+}  // namespace event
+
+using task_event =
+    std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
+                 event::outcome_unknown, event::interrupted, event::found, event::absent,
+                 event::lookup_failed, event::submit_expired, event::cancelled, event::polled,
+                 event::poll_failed, event::delivered, event::delivery_failed, event::callback_requested>;
+
+}  // namespace relay

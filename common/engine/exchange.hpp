@@ -1,0 +1,18 @@
+#pragma once
+
+// What came of one HTTP request to a peer, as a plain value: made by server/upstream, judged by outcome.hpp.
+
+#include <string>
+
+namespace relay {
+
+struct exchange {
+  bool sent_any = false;        // some byte of the request may have reached the peer
+  bool answered = false;        // a whole response came
+  int status = 0;               // HTTP status, when answered
+  int retry_after_seconds = 0;  // from the response; 0: none
+  std::string body;
+  std::string problem;  // for the operator: at which step it ended, and why; empty when answered
+};
+
+}  // namespace relay

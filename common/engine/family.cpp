@@ -1,0 +1,41 @@
+#include "common/engine/family.hpp"
+
+namespace relay {
+
+const action* catalogue::find_action(std::string_view platform, std::string_view name) const {
+  for (const family* f : families_) {
+    if (f->name != platform) continue;
+    for (const action* a : f->actions) {
+      if (a->name == name) return a;
+    }
+  }
+  return nullptr;
+}
+
+const dialect* catalogue::find_dialect(std::string_view name) const {
+  for (const family* f : families_) {
+    for (const dialect* d : f->dialects) {
+      if (d->name == name) return d;
+    }
+  }
+  return nullptr;
+}
+
+const protocol* catalogue::find_protocol(std::string_view name) const {
+  for (const family* f : families_) {
+    for (const protocol* p : f->protocols) {
+      if (p->name == name) return p;
+    }
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> catalogue::protocol_names() const {
+  std::vector<std::string_view> names;
+  for (const family* f : families_) {
+    for (const protocol* p : f->protocols) names.push_back(p->name);
+  }
+  return names;
+}
+
+}  // namespace relay

@@ -1,0 +1,61 @@
+#pragma once
+
+// How an upstream is spoken to, as a row of functions: what is sent for a task, and what its replies say. A
+// family has a table of these; server/upstream carries the bytes and knows none of it. All functions are
+// pure.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/base/error.hpp"
+#include "common/engine/job.hpp"
+#include "common/engine/task.hpp"
+
+namespace relay {
+
+/// What is submitted for a task.
+struct outgoing {
+  std::string path;  // below the upstream's base
+  std::string body;  // JSON
+};
+
+/// What the configuration says about every submission to an upstream.
+struct outgoing_settings {
+  std::string default_model;  // for a protocol that wants one named; empty: none is sent
+  std::string public_url;     // where the upstream can call the relay; empty: it is given no address
+};
+
+/// The upstream's id for one of ours; nullopt when it has none.
+using id_translation = std::function<std::optional<std::string>(const std::string&)>;
+
+struct protocol {
+  std::string_view name;           // in the configuration
+  std::string_view base_path;      // stands between the configured address and every path; "" or "/…"
+  std::string_view authorization;  // stands before the key in the Authorization header, such as "Bearer "
+  std::string_view marker_field;   // field of the body that carries the callback URL
+
+  /// True if an upstream of this protocol can take the task at all.
+  bool (*can_serve)(const task& t);
+  /// Errors: invalid_request when a referenced job has no id upstream.
+  result<outgoing> (*build_create)(const task& t, const outgoing_settings& with,
+                                   const id_translation& translate);
+  /// Path of a poll. `upstream_id` is fit for a path, see job::id.
+  std::string (*build_fetch)(const std::string& upstream_id);
+  /// Path of a page of the upstream's list, newest first; null: it has none.
+  std::string (*build_list)(std::size_t limit, std::size_t offset);
+
+  /// Errors: upstream_unavailable when the text holds no job.
+  result<job> (*parse_job)(std::string_view body);
+  /// Errors: upstream_unavailable when it is no list.
+  result<listed_page> (*parse_list)(std::string_view body);
+  /// True if the list shows, for a job, the very request that was sent for the task (its body, without the
+  /// marker). False where what is shown does not tell requests apart. Null: there is no list.
+  bool (*same_request)(const task& t, const json::object& sent, const listed_job& listed);
+  /// The client's text for a refusal: the upstream's own words when its body has some, and nothing that could
+  /// hold a secret of ours.
+  std::string (*error_text)(int status, std::string_view body);
+};
+
+}  // namespace relay

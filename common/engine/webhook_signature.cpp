@@ -1,0 +1,41 @@
+#include "common/engine/webhook_signature.hpp"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <stdexcept>
+
+namespace relay {
+namespace {
+
+std::string base64(std::string_view bytes) {
+  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  out.resize(static_cast<std::size_t>(length));
+  return out;
+}
+
+}  // namespace
+
+std::string webhook_secret_text(const secret& bytes) {
+  return "whsec_" + base64(bytes.reveal());
+}
+
+std::string webhook_signature(const secret& bytes, std::string_view id, std::int64_t unix_seconds,
+                              std::string_view body) {
+  std::string message;
+  message.reserve(id.size() + body.size() + 24);
+  message.append(id).append(".").append(std::to_string(unix_seconds)).append(".").append(body);
+  unsigned char mac[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  const std::string& key = bytes.reveal();
+  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+           reinterpret_cast<const unsigned char*>(message.data()), message.size(), mac, &size) == nullptr) {
+    throw std::runtime_error("HMAC-SHA256 failed");
+  }
+  return "v1," + base64({reinterpret_cast<const char*>(mac), size});
+}
+
+}  // namespace relay

@@ -1,0 +1,114 @@
+#include "common/luma/media.hpp"
+
+#include <charconv>
+#include <string>
+
+namespace relay::luma {
+namespace {
+
+// "720p", "4k"; 720 for anything else.
+int short_side_of(std::string_view resolution) {
+  if (resolution == "4k") return 2160;
+  constexpr int usual = 720;
+  if (!resolution.ends_with('p')) return usual;
+  const char* end_of_digits = resolution.data() + resolution.size() - 1;
+  int value = 0;
+  const auto [end, ec] = std::from_chars(resolution.data(), end_of_digits, value);
+  return ec == std::errc{} && end == end_of_digits && value >= 100 && value <= 4320 ? value : usual;
+}
+
+void set_default(json::object& o, json::string_view key, json::value value) {
+  if (!o.contains(key)) o.emplace(key, std::move(value));
+}
+
+// A top-level member, or the one of the same name inside `artifact`.
+json::value object_at(const json::object& reported, std::string_view key) {
+  if (const json::value* found = member(reported, key); found != nullptr && found->is_object()) return *found;
+  const json::value* artifact = member(reported, "artifact");
+  if (artifact != nullptr) {
+    if (const json::value* found = member(*artifact, key); found != nullptr && found->is_object())
+      return *found;
+  }
+  return nullptr;
+}
+
+json::value picture(std::string_view url, frame_size size) {
+  if (url.empty()) return nullptr;
+  return json::object{{"url", json::string(url)}, {"width", size.width}, {"height", size.height}};
+}
+
+json::value video_with(const std::string& url, frame_size size) {
+  json::value video = picture(url, size);
+  video.get_object()["download_url"] = url;
+  return video;
+}
+
+std::string_view url_of(const json::value& picture) {
+  const json::object* o = picture.if_object();
+  return o != nullptr ? text_of(*o, "url") : std::string_view{};
+}
+
+// The official object, with every member it always has.
+void fill_assets(json::value& assets, const std::string& video_url, const std::string& image_url) {
+  json::object& files = assets.is_object() ? assets.get_object() : assets.emplace_object();
+  const auto fill = [&files](const char* key, const std::string& url) {
+    if (member(files, key) == nullptr)
+      files[key] = url.empty() ? json::value(nullptr) : json::value(json::string(url));
+  };
+  fill("video", video_url);
+  fill("image", image_url);
+  fill("progress_video", {});
+}
+
+}  // namespace
+
+frame_size nominal_size(std::string_view aspect_ratio, std::string_view resolution) {
+  const int short_side = short_side_of(resolution);
+  int w = 16;
+  int h = 9;
+  if (const auto colon = aspect_ratio.find(':'); colon != std::string_view::npos) {
+    int a = 0;
+    int b = 0;
+    const char* middle = aspect_ratio.data() + colon;
+    const char* last = aspect_ratio.data() + aspect_ratio.size();
+    const bool fine = std::from_chars(aspect_ratio.data(), middle, a).ptr == middle &&
+                      std::from_chars(middle + 1, last, b).ptr == last;
+    if (fine && a > 0 && b > 0 && a <= 64 && b <= 64) {
+      w = a;
+      h = b;
+    }
+  }
+  const auto other = [&](int longer, int shorter) { return (short_side * longer / shorter + 1) / 2 * 2; };
+  if (w >= h) return {other(w, h), short_side};
+  return {short_side, other(h, w)};
+}
+
+void complete(media_objects& m, const json::object& reported, frame_size size) {
+  m.video = object_at(reported, "video");
+  m.video_raw = object_at(reported, "video_raw");
+  m.thumbnail = object_at(reported, "thumbnail");
+  m.last_frame = object_at(reported, "last_frame");
+  if (const json::value* artifact = member(reported, "artifact")) m.artifact = *artifact;
+
+  std::string raw_url(url_of(m.video_raw));
+  std::string image_url(url_of(m.thumbnail));
+  if (const json::object* official = m.assets.if_object()) {
+    if (raw_url.empty()) raw_url = text_of(*official, "video");
+    if (image_url.empty()) image_url = text_of(*official, "image");
+  }
+  if (json::object* v = m.video.if_object()) {
+    if (raw_url.empty()) raw_url = first_text(*v, {"download_url", "url"});
+    if (text_of(*v, "url").empty() && !raw_url.empty()) (*v)["url"] = raw_url;
+    if (text_of(*v, "download_url").empty()) (*v)["download_url"] = json::string(raw_url);
+    set_default(*v, "width", size.width);
+    set_default(*v, "height", size.height);
+  } else {
+    if (raw_url.empty()) raw_url = text_of(reported, "video_url");
+    if (!raw_url.empty()) m.video = video_with(raw_url, size);
+  }
+  if (m.video_raw.is_null()) m.video_raw = picture(raw_url, size);
+  if (m.thumbnail.is_null()) m.thumbnail = picture(image_url, size);
+  if (!raw_url.empty() || !image_url.empty()) fill_assets(m.assets, raw_url, image_url);
+}
+
+}  // namespace relay::luma

@@ -1,0 +1,28 @@
+#pragma once
+
+// The files of a result, in both the official and the web-app form, whichever of the two the upstream sent.
+
+#include <string_view>
+
+#include "common/base/json.hpp"
+
+namespace relay::luma {
+
+/// Each an object or null. All but `assets` are the web app's, and null until the job is completed.
+struct media_objects {
+  json::value assets, video, video_raw, thumbnail, last_frame, artifact;
+};
+
+/// The frame size the request implies: aspect ratio at the named resolution (720p when absent). The official
+/// API does not report sizes, the web-app shape has them.
+struct frame_size {
+  int width = 0;
+  int height = 0;
+};
+frame_size nominal_size(std::string_view aspect_ratio, std::string_view resolution);
+
+/// Fills in, for a completed job, what one form of `reported` says and the other form lacks. `assets` is set
+/// already.
+void complete(media_objects& m, const json::object& reported, frame_size size);
+
+}  // namespace relay::luma

@@ -1,0 +1,109 @@
+#include "common/luma/protocol_official.hpp"
+
+#include <algorithm>
+
+#include "common/engine/marker.hpp"
+#include "common/luma/models.hpp"
+#include "common/luma/reply.hpp"
+#include "common/luma/request.hpp"
+
+namespace relay::luma {
+namespace {
+
+bool can_serve(const task&) {
+  return true;
+}
+
+result<outgoing> build_create(const task& t, const outgoing_settings& with, const id_translation& translate) {
+  auto translated = outgoing_request(t, translate);
+  if (!translated) return std::unexpected(std::move(translated.error()));
+  json::object& request = *translated;
+  const action& a = row_of(t);
+
+  request.erase("expand_prompt");  // the web app's own; the official API has no such field
+  request.erase("sync");           // served by the relay: a create must be answered soon
+  request.erase("sync_timeout");
+  if (const json::value* model = member(request, "model"); model != nullptr && model->is_string()) {
+    request["model"] = json::string(official_model(view(model->get_string()), with.default_model));
+  } else if (model == nullptr && !with.default_model.empty() && a.default_model) {
+    request["model"] = json::string(with.default_model);
+  }
+
+  // The generation that the path names is no field of the body.
+  std::string path(a.path);
+  if (const auto at = path.find("{id}"); at != std::string::npos) {
+    path.replace(at, 4, text_of(request, "id"));
+    request.erase("id");
+  }
+  if (const std::string marker = marker_url(with.public_url, t); !marker.empty())
+    request["callback_url"] = json::string(marker);
+  return outgoing{std::move(path), json::serialize(request)};
+}
+
+std::string build_fetch(const std::string& upstream_id) {
+  return "/generations/" + upstream_id;
+}
+
+std::string build_list(std::size_t limit, std::size_t offset) {
+  return "/generations?limit=" + std::to_string(limit) + "&offset=" + std::to_string(offset);
+}
+
+result<listed_page> parse_list(std::string_view body) {
+  const auto v = parse_lenient(body);
+  const json::object* o = v ? v->if_object() : nullptr;
+  const json::value* list = o != nullptr ? member(*o, "generations") : nullptr;
+  if (list == nullptr || !list->is_array()) {
+    return fail(errc::upstream_unavailable, "the upstream's answer is not a list of generations");
+  }
+  listed_page out;
+  for (const json::value& item : list->get_array()) {
+    auto reply = parse_reply(item);
+    if (!reply || reply->reported.id.empty()) {
+      return fail(errc::upstream_unavailable, "an item of the upstream's list is not a generation");
+    }
+    listed_job j;
+    j.reply = json::serialize(item);
+    j.created_at = from_iso(text_of(reply->body, "created_at")).value_or(never);
+    if (const json::value* request = member(reply->body, "request");
+        request != nullptr && request->is_object()) {
+      j.callback_url = text_of(request->get_object(), "callback_url");
+      j.request = request->get_object();
+    }
+    j.reported = std::move(reply->reported);
+    out.jobs.push_back(std::move(j));
+  }
+  const json::value* more = member(*o, "has_more");
+  if (more != nullptr && more->is_bool()) out.has_more = more->get_bool();
+  return out;
+}
+
+// Every field that was sent and that the upstream echoes is the same, the prompt and the keyframes among
+// them.
+bool same_request(const task& t, const json::object& sent, const listed_job& listed) {
+  if (!row_of(t).echo_identifies || !listed.request) return false;
+  const json::object& echoed = *listed.request;
+  for (const std::string_view needed : {"prompt", "keyframes"}) {
+    if ((member(echoed, needed) == nullptr) != (member(sent, needed) == nullptr)) return false;
+  }
+  return std::ranges::all_of(sent, [&](const auto& field) {
+    const json::value* shown = member(echoed, view(field.key()));
+    return shown == nullptr || *shown == field.value();
+  });
+}
+
+}  // namespace
+
+const protocol official_protocol = {.name = "luma",
+                                    .base_path = "/dream-machine/v1",
+                                    .authorization = "Bearer ",
+                                    .marker_field = "callback_url",
+                                    .can_serve = can_serve,
+                                    .build_create = build_create,
+                                    .build_fetch = build_fetch,
+                                    .build_list = build_list,
+                                    .parse_job = parse_job,
+                                    .parse_list = parse_list,
+                                    .same_request = same_request,
+                                    .error_text = error_text};
+
+}  // namespace relay::luma

@@ -1,0 +1,79 @@
+#include "common/luma/protocol_station.hpp"
+
+#include "common/engine/marker.hpp"
+#include "common/luma/models.hpp"
+#include "common/luma/reply.hpp"
+#include "common/luma/request.hpp"
+
+namespace relay::luma {
+namespace {
+
+constexpr reference_place first_frame{"keyframes", "frame0"};
+constexpr reference_place last_frame{"keyframes", "frame1"};
+
+bool can_serve(const task& t) {
+  if (row_of(t).for_station == nullptr) return false;
+  // A station can extend a generation, nothing more.
+  auto request = parse_lenient(t.request);
+  return request && request->is_object() && reference_at(request->get_object(), last_frame) == nullptr;
+}
+
+result<outgoing> build_create(const task& t, const outgoing_settings& with, const id_translation& translate) {
+  auto request = outgoing_request(t, translate);
+  if (!request) return std::unexpected(std::move(request.error()));
+  if (row_of(t).for_station == nullptr)
+    return fail(errc::invalid_request, "stations do not offer " + std::string(t.action->name));
+  if (const std::string marker = marker_url(with.public_url, t); !marker.empty())
+    (*request)["notify_hook"] = json::string(marker);
+  return row_of(t).for_station(std::move(*request));
+}
+
+std::string build_fetch(const std::string& upstream_id) {
+  return "/luma/generations/" + upstream_id;
+}
+
+// Puts the URL of an image keyframe under the web app's name.
+void move_frame(json::object& request, const char* frame, const char* field) {
+  const json::value* keyframes = member(request, "keyframes");
+  const json::value* found = keyframes != nullptr ? member(*keyframes, frame) : nullptr;
+  const json::value* url = found != nullptr ? member(*found, "url") : nullptr;
+  if (url == nullptr) return;
+  json::value copy = *url;
+  request[field] = std::move(copy);
+}
+
+}  // namespace
+
+outgoing video_for_station(json::object request) {
+  outgoing out;
+  out.path = "/luma/generations";
+  rename_member(request, "prompt", "user_prompt");
+  rename_member(request, "model", "model_name");
+  if (const auto model = text_of(request, "model_name"); !model.empty())
+    request["model_name"] = json::string(station_model(model));
+  if (!request.contains("aspect_ratio")) request["aspect_ratio"] = "16:9";  // required by some
+  if (!request.contains("user_prompt")) request["user_prompt"] = "";
+  if (const json::object* extended = reference_at(request, first_frame))
+    out.path = "/luma/generations/" + std::string(text_of(*extended, "id")) + "/extend";
+  else
+    move_frame(request, "frame0", "image_url");
+  move_frame(request, "frame1", "image_end_url");
+  request.erase("keyframes");
+  out.body = json::serialize(request);
+  return out;
+}
+
+const protocol station_protocol = {.name = "station",
+                                   .base_path = "",
+                                   .authorization = "Bearer ",
+                                   .marker_field = "notify_hook",
+                                   .can_serve = can_serve,
+                                   .build_create = build_create,
+                                   .build_fetch = build_fetch,
+                                   .build_list = nullptr,
+                                   .parse_job = parse_job,
+                                   .parse_list = nullptr,
+                                   .same_request = nullptr,
+                                   .error_text = error_text};
+
+}  // namespace relay::luma

@@ -1,0 +1,201 @@
+#include "common/luma/reply.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "common/base/ascii.hpp"
+#include "common/base/text.hpp"
+
+namespace relay::luma {
+namespace {
+
+struct word {
+  std::string_view text;
+  job_state state;
+};
+
+// Official, web app, envelope (Suno-API's enum), and the synonyms seen in stations.
+constexpr word words[] = {
+    {"queued", job_state::queued},       {"pending", job_state::queued},
+    {"submitted", job_state::queued},    {"not_start", job_state::queued},
+    {"staged", job_state::queued},       {"created", job_state::queued},
+    {"dreaming", job_state::running},    {"processing", job_state::running},
+    {"in_progress", job_state::running}, {"running", job_state::running},
+    {"streaming", job_state::running},   {"completed", job_state::completed},
+    {"complete", job_state::completed},  {"succeeded", job_state::completed},
+    {"success", job_state::completed},   {"done", job_state::completed},
+    {"failed", job_state::failed},       {"failure", job_state::failed},
+    {"error", job_state::failed},        {"cancelled", job_state::failed},
+    {"canceled", job_state::failed},
+};
+
+bool looks_like_job(const json::object& o) {
+  return !first_text(o, {"id", "task_id"}).empty() || !first_text(o, {"state"}).empty();
+}
+
+// Peels arrays and envelopes, a few layers at most.
+const json::object* unwrap(const json::value& v, int layers = 4) {
+  if (layers == 0) return nullptr;
+  if (const json::array* list = v.if_array()) {
+    return list->empty() ? nullptr : unwrap(list->front(), layers - 1);
+  }
+  const json::object* o = v.if_object();
+  if (o == nullptr) return nullptr;
+  if (const json::value* inner = member(*o, "gen_api_response")) return unwrap(*inner, layers - 1);
+  const json::value* data = member(*o, "data");
+  if (data == nullptr || !text_of(*o, "state").empty()) return o;
+  // A task row that has ended says so itself: its inner object may be what the upstream said before.
+  const job_state row = job_state_from(text_of(*o, "status"));
+  if (row == job_state::failed && !text_of(*o, "task_id").empty()) return o;
+  const json::object* inner = unwrap(*data, layers - 1);
+  return inner != nullptr && looks_like_job(*inner) ? inner : o;
+}
+
+bool has_link(const json::object& o) {
+  if (!first_text(o, {"video_url"}).empty()) return true;
+  for (const std::string_view key : {"assets", "video", "video_raw", "artifact", "image"}) {
+    const json::value* v = member(o, key);
+    if (v == nullptr) continue;
+    if (v->is_string()) return true;
+    if (v->is_array()) return !v->get_array().empty();
+    if (!v->is_object()) continue;
+    if (!first_text(v->get_object(), {"video", "image", "url", "download_url"}).empty()) return true;
+    if (key == "artifact" && has_link(v->get_object())) return true;
+  }
+  return false;
+}
+
+// It goes into a request line and into log lines.
+bool usable_id(std::string_view id) {
+  return id.size() <= 200 && is_word(id, "-._~:");
+}
+
+std::optional<int> progress_of(const json::object& o) {
+  const json::value* p = member(o, "progress");
+  if (p == nullptr) return std::nullopt;
+  double percent = -1;
+  if (p->is_string()) {  // "35%"
+    std::string_view text = view(p->get_string());
+    if (text.ends_with('%')) text.remove_suffix(1);
+    int whole = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), whole);
+    if (ec == std::errc{} && end == text.data() + text.size()) percent = whole;
+  } else if (p->is_number()) {
+    percent = p->to_number<double>();
+    if (p->is_double() && percent <= 1.0) percent *= 100;  // a share of one
+  }
+  if (!(percent >= 0 && percent <= 100)) return std::nullopt;
+  return static_cast<int>(percent);
+}
+
+std::string failure_of(const json::object& o) {
+  if (const auto text = first_text(o, {"failure_reason", "fail_reason", "failure_message"}); !text.empty()) {
+    return std::string(text);
+  }
+  if (const json::value* e = member(o, "error")) {
+    if (e->is_string()) return std::string(view(e->get_string()));
+    if (e->is_object()) return std::string(text_of(e->get_object(), "message"));
+  }
+  return {};
+}
+
+}  // namespace
+
+job_state job_state_from(std::string_view text) {
+  const std::string known = lower(text);
+  for (const word& w : words) {
+    if (w.text == known) return w.state;
+  }
+  return job_state::unknown;
+}
+
+result<parsed_reply> parse_reply(const json::value& reply) {
+  // new-api answers a create with the id alone: {"code":"success","data":"<id>"}.
+  if (const json::object* o = reply.if_object(); o != nullptr && text_of(*o, "code") == "success" &&
+                                                 usable_id(text_of(*o, "data")) &&
+                                                 !text_of(*o, "data").empty()) {
+    parsed_reply created;
+    created.reported.id = text_of(*o, "data");
+    created.reported.state = job_state::queued;
+    created.body["id"] = json::string(created.reported.id);
+    return created;
+  }
+  const json::object* o = unwrap(reply);
+  if (o == nullptr || !looks_like_job(*o)) {
+    return fail(errc::upstream_unavailable, "the upstream's reply holds no job");
+  }
+  parsed_reply out;
+  job& j = out.reported;
+  j.id = first_text(*o, {"id", "task_id"});
+  if (!usable_id(j.id)) j.id.clear();
+  j.state = job_state_from(first_text(*o, {"state", "status"}));
+  j.failure_reason = failure_of(*o);
+  j.progress = progress_of(*o);
+  j.has_result = has_link(*o);
+  out.body = *o;
+  return out;
+}
+
+result<parsed_reply> parse_reply(std::string_view text) {
+  const auto v = parse_lenient(text);
+  if (!v) return fail(errc::upstream_unavailable, "the upstream's reply is not JSON");
+  return parse_reply(*v);
+}
+
+result<job> parse_job(std::string_view text) {
+  auto reply = parse_reply(text);
+  if (!reply) return std::unexpected(std::move(reply.error()));
+  return std::move(reply->reported);
+}
+
+namespace {
+
+// pydantic's list of violations: every message, with its place.
+std::string violations_text(const json::array& list) {
+  std::string out;
+  for (const json::value& item : list) {
+    const json::value* msg = member(item, "msg");
+    if (msg == nullptr || !msg->is_string()) continue;
+    if (!out.empty()) out += "; ";
+    const json::value* loc = member(item, "loc");
+    if (loc != nullptr && loc->is_array() && loc->get_array().size() > 1) {
+      const json::value& last = loc->get_array().back();
+      if (last.is_string()) out += std::string(view(last.get_string())) + ": ";
+    }
+    out += view(msg->get_string());
+  }
+  return out;
+}
+
+std::string detail_text(const json::object& o) {
+  const json::value* detail = member(o, "detail");
+  if (detail == nullptr) return {};
+  if (detail->is_string()) return std::string(view(detail->get_string()));
+  if (const json::array* list = detail->if_array()) return violations_text(*list);
+  if (const json::object* inner = detail->if_object())
+    return std::string(first_text(*inner, {"reason", "message"}));
+  return {};
+}
+
+}  // namespace
+
+std::string error_text(int status, std::string_view body) {
+  std::string text;
+  if (const auto v = parse_lenient(body); v && v->is_object()) {
+    const json::object& o = v->get_object();
+    text = detail_text(o);
+    if (text.empty()) {
+      if (const json::value* e = member(o, "error"); e != nullptr) {
+        if (e->is_object())
+          text = text_of(e->get_object(), "message");
+        else if (e->is_string())
+          text = view(e->get_string());
+      }
+    }
+    if (text.empty()) text = text_of(o, "message");
+  }
+  if (text.empty()) return "The upstream refused the request with status " + std::to_string(status);
+  return for_log(text, 500);
+}
+
+}  // namespace relay::luma

@@ -1,0 +1,33 @@
+#pragma once
+
+// What an upstream says about a Luma job, whichever dialect it speaks: the official shape (`assets`), the web
+// app's
+// (`video.download_url`), a mixture, one wrapped in an array or in a code/message/data envelope.
+
+#include <string>
+#include <string_view>
+
+#include "common/base/error.hpp"
+#include "common/engine/job.hpp"
+
+namespace relay::luma {
+
+struct parsed_reply {
+  job reported;
+  json::object body;  // the flat object inside whatever wrapped it
+};
+
+/// Errors: upstream_unavailable when the value holds no object that looks like a job (no id and no state).
+result<parsed_reply> parse_reply(const json::value& reply);
+result<parsed_reply> parse_reply(std::string_view text);
+
+/// The same, without the object. Errors: as parse_reply.
+result<job> parse_job(std::string_view text);
+
+/// The word an upstream uses for a state; `unknown` for a word we have never seen, which is never a failure.
+job_state job_state_from(std::string_view word);
+
+/// See protocol::error_text. Reads FastAPI's `detail` in its three forms, OpenAI's `error`, and `message`.
+std::string error_text(int status, std::string_view body);
+
+}  // namespace relay::luma

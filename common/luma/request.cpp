@@ -1,0 +1,34 @@
+#include "common/luma/request.hpp"
+
+#include "common/base/id.hpp"
+
+namespace relay::luma {
+
+result<json::object> outgoing_request(const task& t, const id_translation& translate) {
+  auto parsed = parse_lenient(t.request);
+  if (!parsed || !parsed->is_object())
+    return fail(errc::invalid_request, "the stored request is not an object");
+  json::object& request = parsed->get_object();
+  for (const reference_place& place : row_of(t).references) {
+    json::object* holder = reference_at(request, place);
+    if (holder == nullptr) continue;
+    const auto theirs = translate(normalise_id(text_of(*holder, "id")));
+    if (!theirs) {
+      std::string where;
+      if (!place.parent.empty()) where.append(place.parent).append(".").append(place.child).append(".");
+      return fail(errc::invalid_request, where + "id: that generation has not been accepted by an upstream");
+    }
+    (*holder)["id"] = json::string(*theirs);
+  }
+  return std::move(request);
+}
+
+void rename_member(json::object& o, const char* from, const char* to) {
+  json::value* found = o.if_contains(from);
+  if (found == nullptr) return;
+  json::value value = std::move(*found);
+  o.erase(from);
+  o[to] = std::move(value);
+}
+
+}  // namespace relay::luma

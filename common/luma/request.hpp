@@ -1,0 +1,16 @@
+#pragma once
+
+// A stored request on its way upstream: what every protocol does with it.
+
+#include "common/luma/actions.hpp"
+
+namespace relay::luma {
+
+/// The stored request of a task, with ids of ours translated to the upstream's. Errors: invalid_request when
+/// a referenced generation has no id upstream, or the stored text is no object.
+result<json::object> outgoing_request(const task& t, const id_translation& translate);
+
+/// Gives the member another name; what stood under it is replaced.
+void rename_member(json::object& o, const char* from, const char* to);
+
+}  // namespace relay::luma

@@ -1,0 +1,131 @@
+#include "server/background/callback_sender.hpp"
+
+#include <algorithm>
+
+#include "common/base/fault_point.hpp"
+#include "common/engine/callbacks.hpp"
+#include "common/engine/dialect.hpp"
+#include "common/engine/webhook_signature.hpp"
+#include "server/await_store.hpp"
+#include "server/clock.hpp"
+#include "server/upstream/exchange.hpp"
+
+namespace relay {
+namespace {
+
+constexpr std::size_t max_addresses = 4;  // tried for one callback
+constexpr int max_retry_after = 3'600;
+
+steady_clock::duration left_until(steady_clock::time_point end) {
+  return std::max<steady_clock::duration>(end - steady_clock::now(), std::chrono::milliseconds(1));
+}
+
+}  // namespace
+
+callback_sender::callback_sender(asio::io_context& loop, deadlines& d, store& s, const callbacks_config& c)
+    : loop_(loop),
+      deadlines_(d),
+      store_(s),
+      config_(c),
+      addresses_(loop, c.allow_private_addresses),
+      tls_("", false) {}
+
+awaitable<callback_sender::sent> callback_sender::send(const task& t) {
+  sent out;
+  const int number = t.callbacks_done;
+  const auto to = parse_web_address(t.callback_url);
+  if (!to) {
+    out.event = event::delivery_failed{"not an address that can be called", true, {}, number};
+    co_return out;
+  }
+  const std::string request = co_await make_request(t, *to);
+  fault_point("callback pending, not sent");
+  const posted p = co_await post(*to, request, t.owner);
+  const exchange& x = p.what;
+  if (p.forbidden) {
+    out.event = event::delivery_failed{x.problem, true, {}, number};
+    co_return out;
+  }
+  if (!x.answered && (deadlines_.expiring() || !p.tried)) co_return out;
+  out.tried = true;
+  out.answered = x.answered;
+  if (!x.answered) {
+    out.event = event::delivery_failed{x.problem, false, {}, number};
+  } else if (x.status >= 200 && x.status < 300) {
+    out.event = event::delivered{number};
+  } else {
+    const milliseconds later(1000 * std::min(x.retry_after_seconds, max_retry_after));
+    out.event = event::delivery_failed{"status " + std::to_string(x.status), x.status == 410, later, number};
+  }
+  co_return out;
+}
+
+// The whole request, as one buffer.
+awaitable<std::string> callback_sender::make_request(const task& t, const web_address& to) {
+  const auto owner = co_await from_store(store_, &store::token_by_id, t.owner);
+  if (!owner) throw std::runtime_error(owner.error().log.text);
+  const timestamp time = wall_clock();  // the receiver compares it with its own
+  const auto rendered = t.dialect->shown->render(task_in_callback(t), time);
+  if (!rendered) throw std::runtime_error(rendered.error().log.text);
+  const std::string& body = *rendered;
+  const std::string id = message_id(t);
+  std::string out;
+  out.reserve(body.size() + 640);
+  out.append("POST ").append(to.target).append(" HTTP/1.1\r\nHost: ").append(to.at.authority());
+  out.append("\r\nContent-Type: application/json\r\nContent-Length: ").append(std::to_string(body.size()));
+  out.append("\r\nUser-Agent: luma-relay\r\nAccept: */*\r\nConnection: close\r\nwebhook-id: ").append(id);
+  out.append("\r\nwebhook-timestamp: ").append(std::to_string(to_unix(time)));
+  if (*owner && !(*owner)->webhook.empty()) {
+    out.append("\r\nwebhook-signature: ")
+        .append(webhook_signature((*owner)->webhook, id, to_unix(time), body));
+  }
+  out.append("\r\n\r\n").append(body);
+  co_return out;
+}
+
+// On a connection of its own, to an address that was checked.
+awaitable<callback_sender::posted> callback_sender::post(const web_address& to, const std::string& request,
+                                                         std::int64_t owner) {
+  posted out;
+  const auto until = steady_clock::now() + config_.timeout;
+  std::string host = to.at.host;
+  const auto where = co_await addresses_.resolve(std::move(host), to.at.port, owner, config_.timeout / 3);
+  if (where.endpoints.empty()) {
+    out.forbidden = where.forbidden;
+    out.tried = !where.too_busy;
+    out.what.problem = where.problem;
+    co_return out;
+  }
+  const std::size_t tries = std::min(where.endpoints.size(), max_addresses);
+  std::unique_ptr<connection> c;
+  boost::system::error_code ec;
+  for (std::size_t i = 0; i < tries; ++i) {
+    c = std::make_unique<connection>(loop_, deadlines_, to.at.tls ? &tls_ : nullptr);
+    c->arm(config_.timeout / (2 * static_cast<int>(tries)));
+    ec = co_await c->connect(where.endpoints[i]);
+    if (!ec) break;
+  }
+  if (ec) {
+    out.what.problem = "cannot connect: " + words(ec, c->timed_out());
+    co_return out;
+  }
+  c->arm(left_until(until));
+  try {
+    ec = co_await c->handshake(to.at.host);
+  } catch (const std::exception& e) {
+    out.what.problem = std::string("cannot begin TLS: ") + e.what();
+    co_return out;
+  }
+  if (ec) {
+    out.what.problem = "no TLS: " + words(ec, c->timed_out());
+    co_return out;
+  }
+  exchange_limits limits;
+  limits.total = limits.first_byte = left_until(until);
+  limits.status_is_enough = true;
+  bool reusable = false;
+  out.what = co_await run_exchange(*c, request, limits, reusable);
+  co_return out;
+}
+
+}  // namespace relay

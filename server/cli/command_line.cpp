@@ -1,0 +1,142 @@
+#include "server/cli/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "server/cli/commands.hpp"
+
+namespace relay::cli {
+namespace {
+
+/// What the options were set to.
+struct options {
+  std::string config;
+  std::string name;
+  std::string id;
+  std::string backup_file;
+  task_list_options list;
+  bool example = false;
+  bool reference = false;
+  bool rotate = false;
+  bool all = false;
+  bool as_json = false;
+  int status = 0;  // of the subcommand that ran
+};
+
+CLI::App* with_config(CLI::App* command, options& o) {
+  command->add_option("-c,--config", o.config,
+                      "TOML file; without it the environment (LUMA_RELAY_…) is all there is");
+  return command;
+}
+
+CLI::App* with_id(CLI::App* command, options& o) {
+  with_config(command, o)->add_option("id", o.id, "The job's id, as clients know it")->required();
+  return command;
+}
+
+void add_server_commands(CLI::App& app, options& o) {
+  with_config(app.add_subcommand("serve", "Run the relay"), o)->callback([&o] {
+    o.status = serve(o.config);
+  });
+
+  CLI::App* check = with_config(
+      app.add_subcommand("check-config", "Print the effective configuration, or all that is wrong with it"),
+      o);
+  check->add_flag("--example", o.example, "Print an example file with every key and its default");
+  check->add_flag("--reference", o.reference, "Print the reference table");
+  check->callback([&o] {
+    o.status = o.example ? print_example() : o.reference ? print_reference() : check_config(o.config);
+  });
+
+  CLI::App* backup = with_config(
+      app.add_subcommand("backup",
+                         "Copy the database to a new file and check the copy, also while the relay runs"),
+      o);
+  backup->add_option("file", o.backup_file, "The new file")->required();
+  backup->callback([&o] { o.status = cli::backup(o.config, o.backup_file); });
+
+  app.add_subcommand("version", "Print the version")->callback([] {
+    std::cout << "luma-relay " RELAY_VERSION "\n";
+  });
+}
+
+void add_token_commands(CLI::App& app, options& o) {
+  CLI::App* token =
+      app.add_subcommand("token", "Create, list and revoke client tokens, also while the relay runs");
+  token->require_subcommand(1);
+
+  CLI::App* create = with_config(
+      token->add_subcommand("create", "Make a token and print it, this once, on standard output"), o);
+  create->add_option("--name", o.name, "What to call it: letters, digits, . _ - @")->required();
+  create->callback([&o] { o.status = token_create(o.config, o.name); });
+
+  with_config(token->add_subcommand("list", "Show all tokens, never their text"), o)->callback([&o] {
+    o.status = token_list(o.config);
+  });
+
+  CLI::App* revoke = with_config(token->add_subcommand("revoke", "End a token at once"), o);
+  revoke->add_option("name", o.name, "The name it was created with")->required();
+  revoke->callback([&o] { o.status = token_revoke(o.config, o.name); });
+
+  CLI::App* webhook = with_config(
+      token->add_subcommand(
+          "webhook-secret",
+          "Print the secret that callbacks for a token's jobs are signed with (Standard Webhooks)"),
+      o);
+  webhook->add_option("name", o.name, "The name it was created with")->required();
+  webhook->add_flag("--rotate", o.rotate, "Make a new one first; the old one ends at once");
+  webhook->callback([&o] { o.status = token_webhook_secret(o.config, o.name, o.rotate); });
+}
+
+void add_task_commands(CLI::App& app, options& o) {
+  CLI::App* task = app.add_subcommand("task", "Look at jobs and help them on, also while the relay runs");
+  task->require_subcommand(1);
+
+  CLI::App* list = with_config(task->add_subcommand("list", "Show the newest jobs of all tokens"), o);
+  list->add_option("--state", o.list.state,
+                   "Only these: pending, submitting, ambiguous, queued, running, completed, failed "
+                   "or undelivered (the callback was not accepted)");
+  list->add_option("--token", o.list.token, "Only those of the token with this name");
+  list->add_option("--limit", o.list.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
+  list->callback([&o] { o.status = task_list(o.config, o.list); });
+
+  CLI::App* show = with_id(task->add_subcommand("show", "Show all that is known of one job"), o);
+  show->add_flag("--json", o.as_json, "As one line of JSON");
+  show->callback([&o] { o.status = task_show(o.config, o.id, o.as_json); });
+
+  CLI::App* cancel = with_config(
+      task->add_subcommand("cancel-pending", "End a job that waits to be submitted, or all of them"), o);
+  cancel->add_option("id", o.id, "The job's id, as clients know it");
+  cancel->add_flag("--all", o.all, "All that wait; for a backup that was restored, before its first start");
+  cancel->require_option(1, 2);
+  cancel->callback([&o] {
+    if (o.all == !o.id.empty()) throw CLI::RequiredError("one of ID and --all");
+    o.status = o.all ? task_cancel_all_pending(o.config) : task_cancel_pending(o.config, o.id);
+  });
+
+  with_id(task->add_subcommand("retry-callback", "Send a job's callback now, or the last one once more"), o)
+      ->callback([&o] { o.status = task_retry_callback(o.config, o.id); });
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  CLI::App app{"A self-hosted relay for Luma video jobs"};
+  app.require_subcommand(1);
+  app.footer(
+      "Start with: luma-relay serve --config luma-relay.toml\nEvery key of the configuration: luma-relay "
+      "check-config --example");
+  options o;
+  add_server_commands(app, o);
+  add_token_commands(app, o);
+  add_task_commands(app, o);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int shown = app.exit(e);
+    return shown == 0 ? 0 : 2;
+  }
+  return o.status;
+}
+
+}  // namespace relay::cli

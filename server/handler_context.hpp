@@ -1,0 +1,36 @@
+#pragma once
+
+// What handlers need of the relay's parts, borrowed from `app`. Loop thread.
+
+#include <functional>
+#include <string_view>
+
+#include "config/config.hpp"
+#include "server/auth.hpp"
+#include "server/background/dispatcher.hpp"
+#include "server/metrics.hpp"
+#include "server/rendered.hpp"
+#include "server/stream_limit.hpp"
+#include "server/watch.hpp"
+#include "storage/store.hpp"
+
+namespace relay {
+
+struct handler_context {
+  const config& settings;
+  store& tasks;
+  token_registry& tokens;
+  dispatcher& submit;
+  watch& changes;
+  rendered_tasks& rendered;
+  metrics& figures;
+  spdlog::logger& log;
+  stream_limit& streams;
+  std::function<bool()> ready;
+  /// Empty: new jobs are accepted; else why not.
+  std::function<std::string_view()> refuses_jobs;
+  /// An upstream called about this task.
+  std::function<void(const task_ptr&)> upstream_called;
+};
+
+}  // namespace relay

@@ -1,0 +1,172 @@
+#include "server/http/head_validator.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "common/base/ascii.hpp"
+
+namespace relay::http {
+namespace {
+
+bool is_token(std::string_view text) {
+  return is_word(text, "!#$%&'*+-.^_`|~");
+}
+
+bool list_has(std::string_view list, std::string_view lower) {
+  while (!list.empty()) {
+    const auto comma = list.find(',');
+    if (iequals(trim(list.substr(0, comma)), lower)) return true;
+    if (comma == std::string_view::npos) return false;
+    list.remove_prefix(comma + 1);
+  }
+  return false;
+}
+
+std::unexpected<error> bad(std::string_view why) {
+  return fail(errc::invalid_request, "request: " + std::string(why));
+}
+
+// reg-name, IPv4 or [IPv6], and a port (RFC 9110 §7.2).
+bool valid_host(std::string_view host) {
+  return host.size() <= 255 && is_word(host, "-._~:[]%");
+}
+
+result<void> read_request_line(std::string_view line, const head_limits& limits, head& out) {
+  const auto first = line.find(' ');
+  const auto last = line.rfind(' ');
+  if (first == std::string_view::npos || first == last)
+    return bad("the first line must be METHOD TARGET HTTP/1.1");
+  out.method = line.substr(0, first);
+  out.target = line.substr(first + 1, last - first - 1);
+  const std::string_view version = line.substr(last + 1);
+  if (!is_token(out.method)) return bad("the method is not a token");
+  if (version == "HTTP/1.1" || version == "HTTP/1.0") {
+    out.minor_version = version.back() - '0';
+  } else if (version.size() == 8 && version.starts_with("HTTP/")) {
+    return fail(errc::version_not_supported, "request: HTTP/1.1 and HTTP/1.0 are spoken here");
+  } else {
+    return bad("the first line must end in HTTP/1.1");
+  }
+  if (out.method == "CONNECT" || out.method == "TRACE") {
+    return fail(errc::method_not_allowed,
+                "request: the method " + std::string(out.method) + " is not allowed");
+  }
+  if (out.target.size() > limits.target_bytes) {
+    return fail(errc::target_too_long,
+                "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
+  }
+  if (!out.target.starts_with('/')) return bad("the target must begin with \"/\"");
+  const bool printable =
+      std::ranges::all_of(out.target, [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
+  if (!printable) return bad("the target must be printable ASCII; encode other characters as %XX");
+  return {};
+}
+
+// What the header fields have said so far.
+struct framing {
+  int hosts = 0;
+  int content_lengths = 0;
+  int transfer_encodings = 0;
+  bool close = false;
+  bool keep_alive = false;
+};
+
+result<void> read_header(std::string_view name, std::string_view value, const head_limits& limits, framing& f,
+                         head& out) {
+  if (iequals(name, "host")) {
+    if (++f.hosts > 1) return bad("there is more than one Host");
+    if (!valid_host(value)) return bad("the Host is not valid");
+  } else if (iequals(name, "content-length")) {
+    if (++f.content_lengths > 1) return bad("there is more than one Content-Length");
+    const bool digits =
+        !value.empty() && std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
+    const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), out.content_length);
+    if (!digits) return bad("Content-Length must be digits only");
+    if (ec != std::errc{} || out.content_length > limits.body_bytes) {
+      return fail(errc::body_too_large,
+                  "body: longer than the " + std::to_string(limits.body_bytes) + " bytes that are allowed");
+    }
+  } else if (iequals(name, "transfer-encoding")) {
+    if (++f.transfer_encodings > 1 || !iequals(value, "chunked"))
+      return bad("Transfer-Encoding must be exactly \"chunked\"");
+    out.chunked = true;
+  } else if (iequals(name, "connection")) {
+    f.close = f.close || list_has(value, "close");
+    f.keep_alive = f.keep_alive || list_has(value, "keep-alive");
+  } else if (iequals(name, "expect")) {
+    if (!iequals(value, "100-continue"))
+      return fail(errc::expectation_failed, "request: the only Expect known here is 100-continue");
+    out.expects_continue = true;
+  }
+  return {};
+}
+
+}  // namespace
+
+result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::size_t seen,
+                                                 const head_limits& limits) {
+  const bool in_first_line = bytes.substr(0, seen).find('\n') == std::string_view::npos;
+  bool first_line = in_first_line;
+  for (std::size_t i = seen; i < bytes.size(); ++i) {
+    const char c = bytes[i];
+    const auto u = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      if (i == 0 || bytes[i - 1] != '\r') return bad("a line must end in CR LF");
+      first_line = false;
+      if (i >= 3 && bytes[i - 2] == '\n') return i + 1;
+    } else if (i > 0 && bytes[i - 1] == '\r') {
+      return bad("a carriage return stands alone");
+    } else if ((u < 0x20 && c != '\t' && c != '\r') || u == 0x7f) {
+      return bad("the head holds a control character");
+    }
+    if (first_line && i > limits.target_bytes + 32) {
+      return fail(errc::target_too_long,
+                  "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
+    }
+    if (i >= limits.head_bytes) {
+      return fail(errc::header_too_large,
+                  "request: the head is longer than " + std::to_string(limits.head_bytes) + " bytes");
+    }
+  }
+  return std::nullopt;
+}
+
+result<head> check_head(std::string_view bytes, const head_limits& limits) {
+  head out;
+  framing f;
+  std::size_t line_end = bytes.find("\r\n");
+  if (auto ok = read_request_line(bytes.substr(0, line_end), limits, out); !ok)
+    return std::unexpected(std::move(ok.error()));
+
+  std::size_t count = 0;
+  for (;;) {
+    bytes.remove_prefix(line_end + 2);
+    line_end = bytes.find("\r\n");
+    if (line_end == std::string_view::npos || line_end == 0) break;
+    const std::string_view line = bytes.substr(0, line_end);
+    if (++count > limits.headers) {
+      return fail(errc::header_too_large,
+                  "request: more than " + std::to_string(limits.headers) + " header fields");
+    }
+    if (line.front() == ' ' || line.front() == '\t') return bad("a header line must not be folded");
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos) return bad("a header line has no colon");
+    const std::string_view name = line.substr(0, colon);
+    if (!is_token(name))
+      return bad("the name of a header field must be a token, with no space before the colon");
+    if (auto ok = read_header(name, trim(line.substr(colon + 1)), limits, f, out); !ok) {
+      return std::unexpected(std::move(ok.error()));
+    }
+  }
+
+  if (out.minor_version == 1 && f.hosts == 0) return bad("HTTP/1.1 needs a Host");
+  if (out.chunked && f.content_lengths > 0)
+    return bad("Transfer-Encoding and Content-Length exclude each other");
+  if (out.chunked && out.minor_version == 0) return bad("HTTP/1.0 has no Transfer-Encoding");
+  out.keep_alive = !f.close && (out.minor_version == 1 || f.keep_alive);
+  out.fields = count;
+  if (out.minor_version == 0) out.expects_continue = false;
+  return out;
+}
+
+}  // namespace relay::http

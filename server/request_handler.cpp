@@ -1,0 +1,119 @@
+#include "server/request_handler.hpp"
+
+#include <spdlog/logger.h>
+
+#include <algorithm>
+
+namespace relay {
+namespace {
+
+// With Retry-After, x-should-retry and WWW-Authenticate where they belong.
+http::reply error_reply(const error& e, const dialect& d) {
+  http::reply out = http::json_reply(e.http_status(), d.render_error(e));
+  if (e.retry_after_seconds > 0) out.add_header("Retry-After", std::to_string(e.retry_after_seconds));
+  if (!e.may_retry) out.add_header("x-should-retry", "false");
+  if (e.http_status() == 401) out.add_header("WWW-Authenticate", "Bearer");
+  return out;
+}
+
+}  // namespace
+
+request_handler::request_handler(handler_context in, const route_table& table)
+    : in_(std::move(in)), table_(table) {
+  for (const route& r : table_.rows) patterns_.push_back({r.method, r.pattern});
+}
+
+http::reply request_handler::refuse(const error& e, std::string_view target) const {
+  return error_reply(e, table_.spoken_at(target));
+}
+
+awaitable<http::reply> request_handler::handle(http::request& r) {
+  http::reply out;
+  std::string thrown;
+  try {
+    out = co_await route_and_handle(r);
+  } catch (const std::exception& e) {
+    thrown = e.what();
+  }
+  if (!thrown.empty()) {
+    in_.log.error("request {}: {} {} ended by an exception: {}", r.id, r.method_name, r.route, thrown);
+    error e;
+    e.code = errc::internal;
+    e.may_retry = r.method != http::verb::post;
+    e.message.text = "The relay failed to answer; its log knows more under request id " + std::string(r.id);
+    out = error_reply(e, table_.spoken_at(r.path));
+  }
+  add_cors(r, out);
+  co_return out;
+}
+
+awaitable<http::reply> request_handler::route_and_handle(http::request& r) {
+  std::string changed;
+  r.path = table_.canonical(r.path, changed);
+  const http::route_match found = http::find_route(patterns_, r.method, r.path);
+  if (found.what != http::route_match::kind::found || r.method == http::verb::options)
+    co_return not_routed(found, r);
+  co_return co_await handle_on(table_.rows[found.index], found, r);
+}
+
+awaitable<http::reply> request_handler::handle_on(const route& on, const http::route_match& found,
+                                                  http::request& r) {
+  r.route = on.name;
+  call c{in_, r, on, std::string(found.id), std::string(found.key), {}, {}};
+  if (on.needs == access::token) {
+    auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization));
+    if (!who) co_return error_reply(who.error(), *on.speaks);
+    c.who = **who;
+    r.token_name = c.who.name;
+  }
+  handled ended = co_await on.handle(c);
+  http::reply out = ended ? std::move(*ended) : error_reply(ended.error(), *on.speaks);
+  for (const auto& [name, value] : c.headers) out.add_header(name, value);
+  co_return out;
+}
+
+// No such path, OPTIONS, or a method that the path does not have.
+http::reply request_handler::not_routed(const http::route_match& found, http::request& r) const {
+  error e;
+  if (found.what == http::route_match::kind::no_path) {
+    e.code = errc::not_found;
+    e.message.text = "There is no " + std::string(cut(r.path, 200)) + " here; " + std::string(table_.hint);
+    return error_reply(e, table_.spoken_at(r.path));
+  }
+  http::reply out;
+  if (r.method == http::verb::options) {
+    out.status = 204;
+    r.route = "options";
+  } else {
+    e.code = errc::method_not_allowed;
+    e.message.text =
+        "The method " + std::string(cut(r.method_name, 40)) + " is not allowed here; allowed: " + found.allow;
+    out = error_reply(e, table_.spoken_at(r.path));
+  }
+  out.add_header("Allow", found.allow);
+  return out;
+}
+
+void request_handler::add_cors(const http::request& r, http::reply& out) const {
+  const std::string_view origin = r.header(boost::beast::http::field::origin);
+  if (origin.empty()) return;
+  const auto& allowed = in_.settings.server.cors_origins;
+  if (std::ranges::find(allowed, "*") != allowed.end()) {
+    out.add_header("Access-Control-Allow-Origin", "*");
+  } else if (std::ranges::find(allowed, origin) != allowed.end()) {
+    out.add_header("Access-Control-Allow-Origin", origin);
+    out.add_header("Vary", "Origin");
+  } else {
+    return;
+  }
+  out.add_header("Access-Control-Expose-Headers",
+                 "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied");
+  if (r.method != http::verb::options) return;
+  const std::string_view requested = r.header(boost::beast::http::field::access_control_request_headers);
+  out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
+  out.add_header("Access-Control-Allow-Headers",
+                 requested.empty() ? "Authorization, Content-Type" : requested);
+  out.add_header("Access-Control-Max-Age", "86400");
+}
+
+}  // namespace relay

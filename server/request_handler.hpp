@@ -1,0 +1,33 @@
+#pragma once
+
+// From a parsed request to a reply: the route, the token, the handler, and what every reply gets (errors in
+// the client's dialect, CORS). Loop thread.
+
+#include <string>
+#include <vector>
+
+#include "server/http/router.hpp"
+#include "server/route.hpp"
+
+namespace relay {
+
+class request_handler {
+ public:
+  request_handler(handler_context in, const route_table& table);
+
+  awaitable<http::reply> handle(http::request& r);
+  /// The reply to what is refused before it has a route.
+  http::reply refuse(const error& e, std::string_view target) const;
+
+ private:
+  awaitable<http::reply> route_and_handle(http::request& r);
+  awaitable<http::reply> handle_on(const route& on, const http::route_match& found, http::request& r);
+  http::reply not_routed(const http::route_match& found, http::request& r) const;
+  void add_cors(const http::request& r, http::reply& out) const;
+
+  handler_context in_;
+  const route_table& table_;
+  std::vector<http::route_pattern> patterns_;
+};
+
+}  // namespace relay

@@ -1,0 +1,57 @@
+#pragma once
+
+// A row of the public API, and one request on its way through its handler.
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/engine/dialect.hpp"
+#include "server/handler_context.hpp"
+#include "server/http/message.hpp"
+
+namespace relay {
+
+struct route;
+
+struct call {
+  handler_context& in;
+  http::request& http;
+  const route& on;
+  std::string id;   // what "{id}" matched
+  std::string key;  // what "{key}" matched
+  token who;        // the caller; only on routes that need a token
+  /// Header fields that the response gets whether the handler ends in a reply or in an error.
+  std::vector<std::pair<std::string_view, std::string>> headers;
+};
+
+enum class access : std::uint8_t { open, token };
+
+/// What a handler ends in; an error is rendered by the request handler, in the route's dialect.
+using handled = result<http::reply>;
+
+struct route {
+  http::verb method;
+  std::string_view pattern;
+  std::string_view name;  // for metrics and logs
+  access needs;
+  const dialect* speaks;
+  awaitable<handled> (*handle)(call&);
+  const action* creates = nullptr;   // what a create asks for
+  const task_form* shows = nullptr;  // how a read shows a task; null: as the dialect does
+
+  const task_form& form() const { return shows != nullptr ? *shows : *speaks->shown; }
+};
+
+/// All routes of a listener, and what is said where none matches.
+struct route_table {
+  std::span<const route> rows;
+  /// The path as the table has it: some clients have prefixes built in. `changed` holds it if it had to be
+  /// made anew.
+  std::string_view (*canonical)(std::string_view path, std::string& changed);
+  /// The dialect of errors on a path without a route.
+  const dialect& (*spoken_at)(std::string_view path);
+  std::string_view hint;  // where the API is, for a 404
+};
+
+}  // namespace relay

@@ -1,0 +1,37 @@
+#include "server/settings.hpp"
+
+#include <algorithm>
+
+namespace relay {
+
+policy policy_of(const config& c) {
+  policy p;
+  p.submit_deadline = c.submit.deadline;
+  p.submit_retry = c.submit.retry;
+  p.submit_retry_max = c.submit.retry_max;
+  p.poll_interval = c.poll.interval;
+  p.poll_retry_max = c.poll.retry_max;
+  p.job_deadline = c.poll.job_deadline;
+  p.not_found_limit = static_cast<int>(c.poll.not_found_limit);
+  p.ambiguous = c.submit.on_ambiguous == "fail"       ? on_ambiguous::fail
+                : c.submit.on_ambiguous == "resubmit" ? on_ambiguous::resubmit
+                                                      : on_ambiguous::prove;
+  p.settle = c.submit.settle;
+  p.reconcile_for = c.submit.reconcile_deadline;
+  p.reconcile_retry = std::min(p.reconcile_retry, std::max(c.submit.settle / 4, milliseconds(10)));
+  p.callback_retries = c.callbacks.retry_after;
+  return p;
+}
+
+http::session_limits limits_of(const server_config& c) {
+  http::session_limits l;
+  l.head.head_bytes = static_cast<std::size_t>(c.max_header_bytes);
+  l.head.body_bytes = static_cast<std::uint64_t>(c.max_body_bytes);
+  l.header = c.header_timeout;
+  l.body = c.body_timeout;
+  l.write = c.write_timeout;
+  l.idle = c.idle_timeout;
+  return l;
+}
+
+}  // namespace relay

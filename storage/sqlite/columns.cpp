@@ -1,0 +1,231 @@
+#include "storage/sqlite/columns.hpp"
+
+#include <algorithm>
+
+namespace relay::sqlite {
+namespace {
+
+// A row being read.
+struct reading {
+  task& into;
+  const catalogue& names;
+  std::string platform;
+  std::string unknown;  // the first name that is not known
+};
+
+struct column {
+  const char* name;
+  bool changes;  // false: written once, at the insert
+  void (*bind)(statement& s, int index, const task& t);
+  void (*read)(reading& r, const statement& s, int index);  // null: it is not read
+};
+
+void note_unknown(reading& r, const char* what, std::string_view name) {
+  if (r.unknown.empty()) r.unknown = std::string(what) + " \"" + std::string(name) + "\"";
+}
+
+void bind_value(statement& s, int i, const std::string& v) {
+  s.bind(i, std::string_view(v));
+}
+void bind_value(statement& s, int i, timestamp v) {
+  s.bind(i, to_column(v));
+}
+void bind_value(statement& s, int i, std::int64_t v) {
+  s.bind(i, v);
+}
+
+void read_value(std::string& into, const statement& s, int i) {
+  into = s.text(i);
+}
+void read_value(timestamp& into, const statement& s, int i) {
+  into = from_column(s.integer(i));
+}
+void read_value(std::int64_t& into, const statement& s, int i) {
+  into = s.integer(i);
+}
+void read_value(int& into, const statement& s, int i) {
+  into = static_cast<int>(s.integer(i));
+}
+void read_value(bool& into, const statement& s, int i) {
+  into = s.integer(i) != 0;
+}
+
+// A column that is a member of the task.
+template <auto Member>
+constexpr column of(const char* name, bool changes) {
+  return {name, changes, [](statement& s, int i, const task& t) { bind_value(s, i, t.*Member); },
+          [](reading& r, const statement& s, int i) { read_value(r.into.*Member, s, i); }};
+}
+
+template <auto Member>
+constexpr column fixed(const char* name) {
+  return of<Member>(name, false);
+}
+template <auto Member>
+constexpr column changing(const char* name) {
+  return of<Member>(name, true);
+}
+
+void bind_platform(statement& s, int i, const task& t) {
+  s.bind(i, t.action->platform);
+}
+void read_platform(reading& r, const statement& s, int i) {
+  r.platform = s.text(i);
+}
+void bind_action(statement& s, int i, const task& t) {
+  s.bind(i, t.action->name);
+}
+void read_action(reading& r, const statement& s, int i) {
+  r.into.action = r.names.find_action(r.platform, s.text(i));
+  if (r.into.action == nullptr) note_unknown(r, "action", s.text(i));
+}
+void bind_dialect(statement& s, int i, const task& t) {
+  s.bind(i, t.dialect->name);
+}
+void read_dialect(reading& r, const statement& s, int i) {
+  r.into.dialect = r.names.find_dialect(s.text(i));
+  if (r.into.dialect == nullptr) note_unknown(r, "dialect", s.text(i));
+}
+void bind_state(statement& s, int i, const task& t) {
+  s.bind(i, name_of(t.state));
+}
+void read_state(reading& r, const statement& s, int i) {
+  if (const auto state = task_state_from(s.text(i)))
+    r.into.state = *state;
+  else
+    note_unknown(r, "status", s.text(i));
+}
+void bind_nothing(statement& s, int i, const task&) {
+  s.bind(i, std::string_view{});
+}
+void bind_created(statement& s, int i, const task& t) {
+  s.bind(i, to_column(t.created_at));
+}
+
+// The platform stands before the action, which is looked up in it.
+constexpr column columns[] = {
+    fixed<&task::id>("task_id"),
+    fixed<&task::owner>("owner"),
+    {"dialect", false, bind_dialect, read_dialect},
+    {"platform", false, bind_platform, read_platform},
+    {"action", false, bind_action, read_action},
+    {"envelope_action", false, bind_nothing,
+     nullptr},  // of older schemas; dropping it would rewrite the table
+    fixed<&task::request>("request"),
+    fixed<&task::callback_url>("callback_url"),
+    fixed<&task::pinned>("pinned"),
+    {"submit_time", false, bind_created, nullptr},  // the same
+    fixed<&task::created_at>("created_at"),
+    {"status", true, bind_state, read_state},
+    changing<&task::progress>("progress"),
+    changing<&task::upstream>("upstream"),
+    changing<&task::marker>("marker"),
+    changing<&task::upstream_id>("upstream_id"),
+    changing<&task::reply>("data"),
+    changing<&task::fail_reason>("fail_reason"),
+    changing<&task::fail_status>("fail_status"),
+    changing<&task::attempts>("attempts"),
+    changing<&task::attempt_id>("attempt_id"),
+    changing<&task::submitter>("submitter"),
+    changing<&task::misses>("misses"),
+    changing<&task::not_found>("not_found"),
+    changing<&task::pending_callbacks>("pending_callbacks"),
+    changing<&task::callbacks_done>("callbacks_done"),
+    changing<&task::callback_attempts>("callback_attempts"),
+    changing<&task::callback_stopped>("callback_stopped"),
+    changing<&task::callback_problem>("callback_problem"),
+    changing<&task::next_submit_at>("next_submit_at"),
+    changing<&task::next_poll_at>("next_poll_at"),
+    changing<&task::next_reconcile_at>("next_reconcile_at"),
+    changing<&task::next_callback_at>("next_callback_at"),
+    changing<&task::deadline>("deadline"),
+    changing<&task::attempted_at>("attempted_at"),
+    changing<&task::ambiguous_at>("ambiguous_at"),
+    changing<&task::started_at>("start_time"),
+    changing<&task::finished_at>("finish_time"),
+    changing<&task::updated_at>("updated_at"),
+    changing<&task::revision>("revision"),
+};
+
+// Parameters are numbered by the column's place in the table.
+constexpr int id_parameter = 1;
+constexpr int revision_parameter = std::ssize(columns);
+
+std::string number(std::int64_t n) {
+  return "?" + std::to_string(n);
+}
+
+}  // namespace
+
+std::string select_tasks(std::string_view rest) {
+  std::string sql = "SELECT id";
+  for (const column& c : columns) sql.append(",").append(c.name);
+  return sql.append(" FROM task ").append(rest);
+}
+
+std::string insert_task_sql() {
+  std::string names = "INSERT INTO task(id";
+  std::string values = ") VALUES(NULL";
+  for (int i = 1; const column& c : columns) {
+    names.append(",").append(c.name);
+    values.append(",").append(number(i));
+    if (i++ == revision_parameter) values.append("+1");
+  }
+  return names + values + ")";
+}
+
+std::string update_task_sql() {
+  std::string sql = "UPDATE task SET ";
+  for (int i = 1; const column& c : columns) {
+    if (c.changes) {
+      if (!sql.ends_with(' ')) sql.append(",");
+      sql.append(c.name).append("=").append(number(i));
+      if (i == revision_parameter) sql.append("+1");
+    }
+    ++i;
+  }
+  return sql + " WHERE task_id=" + number(id_parameter) + " AND revision=" + number(revision_parameter);
+}
+
+void bind_task(statement& s, const task& t) {
+  for (int i = 1; const column& c : columns) c.bind(s, i++, t);
+}
+
+result<task> read_task(const statement& s, const catalogue& names) {
+  task t;
+  reading r{t, names, {}, {}};
+  t.row = s.integer(0);
+  for (int i = 1; const column& c : columns) {
+    if (c.read != nullptr) c.read(r, s, i);
+    ++i;
+  }
+  if (r.unknown.empty()) return t;
+  error e;
+  e.code = errc::storage_unavailable;
+  e.message.text =
+      "This generation was recorded by another version of the relay, and this one cannot read it";
+  e.log.text = "task " + t.id + " has the " + r.unknown +
+               ", which this program does not know: it was written by another luma-relay, use that one";
+  return std::unexpected(std::move(e));
+}
+
+std::string select_tokens(std::string_view rest) {
+  return std::string("SELECT id,name,digest,hint,created_at,revoked_at,webhook_secret FROM token ")
+      .append(rest);
+}
+
+token read_token(const statement& s) {
+  token t;
+  t.id = s.integer(0);
+  t.name = s.text(1);
+  const auto digest = s.blob(2);
+  if (digest.size() == t.digest.size()) std::ranges::copy(digest, t.digest.begin());
+  t.hint = s.text(3);
+  t.created_at = from_column(s.integer(4));
+  t.revoked_at = from_column(s.integer(5));
+  const auto webhook = s.blob(6);
+  t.webhook = secret(std::string(webhook.begin(), webhook.end()));
+  return t;
+}
+
+}  // namespace relay::sqlite

@@ -1,0 +1,42 @@
+#pragma once
+
+// Tasks and tokens as rows. One table knows every column of `task`: its name, how it is bound and how it is
+// read; every statement is made from it.
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "common/engine/family.hpp"
+#include "common/engine/task.hpp"
+#include "common/engine/token.hpp"
+#include "storage/sqlite/db.hpp"
+
+namespace relay::sqlite {
+
+/// `SELECT <all columns> FROM task <rest>`
+std::string select_tasks(std::string_view rest);
+/// Inserts a task; revision 0 is stored as 1.
+std::string insert_task_sql();
+/// Writes what can change after the insert, if the row is still at the task's revision; stores the next one.
+std::string update_task_sql();
+
+/// For insert_task_sql() and update_task_sql(). The task must outlive the step.
+void bind_task(statement& s, const task& t);
+
+/// A row of select_tasks(). Errors: storage_unavailable when it holds a name that this program does not know,
+/// which the log text names: such a row was written by another version.
+result<task> read_task(const statement& s, const catalogue& names);
+
+/// `SELECT <all columns> FROM token <rest>`
+std::string select_tokens(std::string_view rest);
+token read_token(const statement& s);
+
+inline std::int64_t to_column(timestamp t) {
+  return t.time_since_epoch().count();
+}
+inline timestamp from_column(std::int64_t v) {
+  return timestamp(timestamp::duration(v));
+}
+
+}  // namespace relay::sqlite

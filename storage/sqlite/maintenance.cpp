@@ -1,0 +1,121 @@
+// Writes that keep the table in order: schedules after the clock was set back, and what is no longer needed.
+
+#include "common/base/id.hpp"
+#include "storage/sqlite/columns.hpp"
+#include "storage/sqlite/write_of.hpp"
+
+namespace relay::sqlite {
+namespace {
+
+class schedule_rebase final : public write_of<std::int64_t> {
+ public:
+  schedule_rebase(write_statements& s, timestamp now, schedule_limits limits, completion<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), now_(now), limits_(limits) {}
+  result<void> apply() override {
+    value_ = 0;
+    const schedule_limits& l = limits_;
+    // Each on an index: only tasks that are on a schedule are read.
+    const struct {
+      const char* sql;
+      milliseconds ahead;
+    } steps[] = {
+        {"UPDATE task SET next_submit_at=?1 WHERE next_submit_at>0 AND next_submit_at>?2", l.submit},
+        {"UPDATE task SET next_poll_at=?1 WHERE next_poll_at>0 AND next_poll_at>?2", l.poll},
+        {"UPDATE task SET next_reconcile_at=?1 WHERE next_reconcile_at>0 AND next_reconcile_at>?2",
+         l.reconcile},
+        {"UPDATE task SET next_callback_at=?1 WHERE next_callback_at>0 AND next_callback_at>?2", l.callback},
+        {"UPDATE task SET deadline=?2 WHERE next_submit_at>0 AND deadline>?2", l.submit_deadline},
+        {"UPDATE task SET deadline=?2 WHERE status IN ('queued','running') AND deadline>?2", l.job_deadline},
+        {"UPDATE task SET deadline=?2 WHERE status='failed' AND next_poll_at>0 AND deadline>?2", l.late_for},
+        {"UPDATE task SET ambiguous_at=?1 WHERE next_reconcile_at>0 AND ambiguous_at>?2", milliseconds(0)},
+        // When it began is not known: nothing but a list read to its end proves anything about it.
+        {"UPDATE task SET attempted_at=1 WHERE status='submitting' AND attempted_at>?2", milliseconds(0)},
+    };
+    for (const auto& step : steps) {
+      statement s = s_.connection.prepare(step.sql);
+      s.bind(1, to_column(now_)).bind(2, to_column(now_ + step.ahead));
+      if (auto done = run(s); !done) return done;
+      value_ += s_.connection.changes();
+    }
+    return {};
+  }
+
+ private:
+  timestamp now_;
+  schedule_limits limits_;
+};
+
+class idempotency_purge final : public write_of<std::int64_t> {
+ public:
+  idempotency_purge(write_statements& s, timestamp before, std::int64_t limit, completion<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), before_(before), limit_(limit) {}
+  result<void> apply() override {
+    const use guard(s_.purge_records);
+    s_.purge_records.bind(1, to_column(before_)).bind(2, limit_);
+    if (auto done = run(s_.purge_records); !done) return done;
+    value_ = s_.connection.changes();
+    return {};
+  }
+
+ private:
+  timestamp before_;
+  std::int64_t limit_;
+};
+
+class task_purge final : public write_of<std::int64_t> {
+ public:
+  task_purge(write_statements& s, const purged_function& purged, timestamp before, std::int64_t limit,
+             completion<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), purged_(purged), before_(before), limit_(limit) {}
+  result<void> apply() override {
+    tasks_.clear();
+    std::vector<std::int64_t> rows;
+    {
+      const std::string newest = make_id(before_, {});
+      const use guard(s_.old_tasks);
+      s_.old_tasks.bind(1, newest).bind(2, to_column(before_)).bind(3, limit_);
+      for (;;) {
+        const auto row = s_.old_tasks.step();
+        if (!row) return std::unexpected(row.error());
+        if (!*row) break;
+        rows.push_back(s_.old_tasks.integer(0));
+        const auto state = task_state_from(s_.old_tasks.text(2));
+        tasks_.emplace_back(s_.old_tasks.text(1), state.value_or(task_state::failed));
+      }
+    }
+    for (const std::int64_t row : rows) {
+      const use guard(s_.delete_task);
+      s_.delete_task.bind(1, row);
+      if (auto done = run(s_.delete_task); !done) return done;
+    }
+    value_ = std::ssize(rows);
+    return {};
+  }
+
+ private:
+  void committed() override { purged_(tasks_); }
+
+  const purged_function& purged_;
+  timestamp before_;
+  std::int64_t limit_;
+  std::vector<std::pair<std::string, task_state>> tasks_;
+};
+
+}  // namespace
+
+std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
+                                    completion<std::int64_t> done) {
+  return std::make_unique<schedule_rebase>(s, now, limits, std::move(done));
+}
+
+std::unique_ptr<write> write_idempotency_purge(write_statements& s, timestamp before, std::int64_t limit,
+                                               completion<std::int64_t> done) {
+  return std::make_unique<idempotency_purge>(s, before, limit, std::move(done));
+}
+
+std::unique_ptr<write> write_task_purge(write_statements& s, const purged_function& purged, timestamp before,
+                                        std::int64_t limit, completion<std::int64_t> done) {
+  return std::make_unique<task_purge>(s, purged, before, limit, std::move(done));
+}
+
+}  // namespace relay::sqlite

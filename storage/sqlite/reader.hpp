@@ -1,0 +1,57 @@
+#pragma once
+
+// A thread that reads: one connection, one queue, one post back a read. So a long read delays neither the
+// loop nor, with a reader of its own, the short ones.
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <queue>
+#include <thread>
+
+#include "storage/sqlite/reads.hpp"
+
+namespace relay::sqlite {
+
+class reader {
+ public:
+  /// Starts the thread. `hooks.post` must stay callable until stop().
+  reader(reads r, const store_hooks& hooks);
+  ~reader() { stop(); }
+
+  /// Loop thread. `read(reads&) -> result<T>` runs on the thread of the reader, `done` on the loop. When too
+  /// many wait, the read ends as `overloaded`.
+  template <class T, class Read>
+  void run(Read read, completion<T> done) {
+    auto shared = std::make_shared<completion<T>>(std::move(done));
+    const bool accepted = push(
+        [this, read = std::move(read), shared](reads& r) mutable { answer<T>(std::move(shared), read(r)); });
+    if (!accepted) answer<T>(std::move(shared), std::unexpected(too_many()));
+  }
+
+  /// Loop thread: drops what waits, joins.
+  void stop();
+
+ private:
+  using job = std::move_only_function<void(reads&)>;
+
+  template <class T>
+  void answer(std::shared_ptr<completion<T>> done, result<T> r) {
+    hooks_.post([done = std::move(done), r = std::move(r)]() mutable { (*done)(std::move(r)); });
+  }
+  bool push(job j);
+  static error too_many();
+  void work();
+
+  reads reads_;  // the thread's
+  const store_hooks& hooks_;
+
+  std::mutex mutex_;  // guards the three below
+  std::condition_variable wake_;
+  std::queue<job> queue_;
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace relay::sqlite

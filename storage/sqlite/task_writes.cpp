@@ -1,0 +1,163 @@
+// A change to a task, and the rows of the same transaction.
+
+#include <algorithm>
+#include <utility>
+
+#include "storage/sqlite/columns.hpp"
+#include "storage/sqlite/write_of.hpp"
+
+namespace relay::sqlite {
+namespace {
+
+using outcome = written_change::outcome;
+
+class task_write final : public write_of<written_change> {
+ public:
+  task_write(write_statements& s, const task_listener& memory, change c, completion<written_change> done)
+      : write_of(s, {}, std::move(done)),
+        memory_(memory),
+        before_(std::move(c.before)),
+        after_(std::make_shared<task>(std::move(c.after))),
+        record_(c.idempotency) {
+    after_->revision = before_ ? before_->revision : 0;
+  }
+
+  std::size_t bytes() const override { return sizeof(*this) + memory_of(*after_); }
+
+  result<void> apply() override {
+    value_.what = outcome::written;
+    return before_ ? update() : insert();
+  }
+
+ private:
+  result<void> update() {
+    const use guard(s_.update_task);
+    bind_task(s_.update_task, *after_);
+    if (auto ok = run(s_.update_task); !ok) return ok;
+    if (s_.connection.changes() == 1) return {};
+    return fail(errc::conflict,
+                "task " + after_->id + " is no longer at revision " + std::to_string(after_->revision));
+  }
+
+  result<void> insert() {
+    if (record_) {
+      auto found = record_->what == idempotency_record::kind::key ? find_key() : find_retry();
+      if (!found || *found) return found ? result<void>{} : std::unexpected(std::move(found.error()));
+    }
+    {
+      const use guard(s_.insert_task);
+      bind_task(s_.insert_task, *after_);
+      if (auto ok = run(s_.insert_task); !ok) return ok;
+      after_->row = s_.connection.last_row();
+    }
+    return record_ ? insert_record() : result<void>{};
+  }
+
+  // True: the key is taken, and value_ says by what.
+  result<bool> find_key() {
+    std::int64_t expired = 0;
+    {
+      const use guard(s_.find_key);
+      s_.find_key.bind(1, after_->owner).bind(2, record_->digest);
+      const auto row = s_.find_key.step();
+      if (!row) return std::unexpected(row.error());
+      if (!*row) return false;
+      if (from_column(s_.find_key.integer(3)) >= record_->since) {
+        const bool same = std::ranges::equal(s_.find_key.blob(2), record_->request);
+        value_.what = same ? outcome::repeated : outcome::other_request;
+        value_.task_id = s_.find_key.text(1);
+        return true;
+      }
+      expired = s_.find_key.integer(0);
+    }
+    const use guard(s_.drop_record);
+    s_.drop_record.bind(1, expired);
+    if (auto dropped = run(s_.drop_record); !dropped) return std::unexpected(std::move(dropped.error()));
+    return false;
+  }
+
+  result<bool> find_retry() {
+    std::int64_t row_id = 0;
+    {
+      const use guard(s_.find_retry);
+      s_.find_retry.bind(1, after_->owner)
+          .bind(2, record_->digest)
+          .bind(3, std::int64_t{record_->retries})
+          .bind(4, to_column(record_->since));
+      const auto row = s_.find_retry.step();
+      if (!row) return std::unexpected(row.error());
+      if (!*row) return false;
+      row_id = s_.find_retry.integer(0);
+      value_.what = outcome::repeated;
+      value_.task_id = s_.find_retry.text(1);
+    }
+    const use guard(s_.count_retry);
+    s_.count_retry.bind(1, row_id).bind(2, std::int64_t{record_->retries});
+    if (auto counted = run(s_.count_retry); !counted) return std::unexpected(std::move(counted.error()));
+    return true;
+  }
+
+  result<void> insert_record() {
+    const use guard(s_.insert_record);
+    s_.insert_record.bind(1, after_->owner)
+        .bind(2, std::string_view(record_->what == idempotency_record::kind::key ? "key" : "retry"))
+        .bind(3, record_->digest)
+        .bind(4, record_->request)
+        .bind(5, after_->id)
+        .bind(6, std::int64_t{record_->retries})
+        .bind(7, to_column(after_->created_at));
+    return run(s_.insert_record);
+  }
+
+  void committed() override {
+    if (value_.what != outcome::written) return;
+    ++after_->revision;
+    value_.value = std::move(after_);
+    memory_.saved(before_, value_.value);
+  }
+  void refused(const error& e) override {
+    if (before_ && e.code == errc::conflict) memory_.conflicted(*before_);
+  }
+
+  const task_listener& memory_;
+  const task_ptr before_;
+  std::shared_ptr<task> after_;  // nobody else has it before committed()
+  const std::optional<idempotency_record> record_;
+};
+
+}  // namespace
+
+write_statements::write_statements(db& d)
+    : connection(d),
+      insert_task(d.prepare(insert_task_sql().c_str())),
+      update_task(d.prepare(update_task_sql().c_str())),
+      insert_token(d.prepare("INSERT INTO token(name,digest,hint,created_at,webhook_secret) "
+                             "VALUES(?1,?2,?3,?4,?5)")),
+      find_token(d.prepare(select_tokens("WHERE name=?1 AND revoked_at=0").c_str())),
+      revoke_token(d.prepare("UPDATE token SET revoked_at=?2 WHERE id=?1 AND revoked_at=0")),
+      set_webhook(d.prepare("UPDATE token SET webhook_secret=?2 WHERE id=?1")),
+      find_key(d.prepare("SELECT id,task_id,request,created_at FROM idempotency "
+                         "WHERE owner=?1 AND digest=?2 AND kind='key'")),
+      drop_record(d.prepare("DELETE FROM idempotency WHERE id=?1")),
+      // The newest of those whose last send came before this one: two equal jobs of one client that are both
+      // sent again find one each.
+      find_retry(d.prepare("SELECT id,task_id FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
+                           "AND retries<?3 AND created_at>=?4 ORDER BY retries DESC,id DESC LIMIT 1")),
+      count_retry(d.prepare("UPDATE idempotency SET retries=?2 WHERE id=?1")),
+      insert_record(d.prepare("INSERT INTO idempotency(owner,kind,digest,request,task_id,retries,created_at) "
+                              "VALUES(?1,?2,?3,?4,?5,?6,?7)")),
+      purge_records(
+          d.prepare("DELETE FROM idempotency WHERE id IN "
+                    "(SELECT id FROM idempotency WHERE created_at<?1 ORDER BY created_at LIMIT ?2)")),
+      // Ids begin with the time of creation, which is not after the end.
+      old_tasks(d.prepare("SELECT id,task_id,status FROM task WHERE task_id<?1 "
+                          "AND +status IN ('completed','failed') AND finish_time<?2 AND next_poll_at=0 "
+                          "AND next_callback_at=0 ORDER BY task_id LIMIT ?3")),
+      delete_task(d.prepare("DELETE FROM task WHERE id=?1")) {}
+
+std::unique_ptr<write> write_task(write_statements& s, const task_listener& memory, change c,
+                                  completion<written_change> done) {
+  return std::make_unique<task_write>(s, memory, std::move(c), std::move(done));
+}
+
+}  // namespace relay::sqlite

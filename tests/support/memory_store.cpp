@@ -1,0 +1,381 @@
+#include "tests/support/memory_store.hpp"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "common/base/id.hpp"
+
+namespace relay::test {
+namespace {
+
+struct record {
+  std::int64_t owner = 0;
+  idempotency_record what;
+  std::string task_id;
+  int retries = 0;
+  timestamp created_at;
+};
+
+struct tables {
+  std::map<std::string, task_ptr> tasks;  // by id
+  std::vector<record> records;
+  std::vector<token> tokens;
+  std::int64_t rows = 0;
+};
+
+// One for each path. Opened and closed by tests' own threads.
+std::shared_ptr<tables> tables_at(const std::string& path) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<tables>> all;
+  const std::lock_guard lock(mutex);
+  auto& kept = all[path];
+  if (!kept) kept = std::make_shared<tables>();
+  return kept;
+}
+
+timestamp earliest(timestamp a, timestamp b) {
+  if (!is_set(a) || !is_set(b)) return std::max(a, b);
+  return std::min(a, b);
+}
+
+class memory_store final : public store {
+ public:
+  memory_store(std::shared_ptr<tables> t, store_hooks hooks) : kept_(std::move(t)), hooks_(std::move(hooks)) {
+    for (const auto& [id, task] : kept_->tasks) counts_.add(*task);
+  }
+
+  task_ptr in_memory(const std::string&) override { return nullptr; }
+  const task_counts& counts() const override { return counts_; }
+  std::size_t queued() const override { return 0; }
+
+  void find(std::int64_t owner, const std::string& id, completion<task_ptr> done) override {
+    task_ptr t = at(id);
+    if (t && t->owner != owner) t = nullptr;
+    answer(std::move(done), std::move(t));
+  }
+  void load(const std::string& id, completion<task_ptr> done) override { answer(std::move(done), at(id)); }
+  void find_many(std::int64_t owner, std::vector<std::string> ids,
+                 completion<std::vector<task_ptr>> done) override {
+    std::vector<task_ptr> out = all_of(ids);
+    std::erase_if(out, [owner](const task_ptr& t) { return t->owner != owner; });
+    answer(std::move(done), std::move(out));
+  }
+  void load_many(std::vector<std::string> ids, completion<std::vector<task_ptr>> done) override {
+    answer(std::move(done), all_of(ids));
+  }
+  void list(std::int64_t owner, page_request page, completion<task_page> done) override {
+    std::vector<task_ptr> own = where([owner](const task& t) { return t.owner == owner; });
+    std::ranges::sort(own, std::greater{}, [](const task_ptr& t) { return t->row; });
+    task_page out;
+    for (std::int64_t i = page.offset; i < std::ssize(own) && i < page.offset + page.limit; ++i)
+      out.tasks.push_back(own[static_cast<std::size_t>(i)]);
+    out.has_more = std::ssize(own) > page.offset + page.limit;
+    answer(std::move(done), std::move(out));
+  }
+  void find_repeated(std::int64_t owner, const idempotency_record& r,
+                     completion<std::optional<written_change>> done) override {
+    std::optional<written_change> out;
+    if (const record* found = repeated(owner, r)) out = outcome_of(*found, r);
+    answer(std::move(done), std::move(out));
+  }
+
+  void browse(const task_filter& f, completion<std::vector<task_ptr>> done) override {
+    std::vector<task_ptr> out = where([&f](const task& t) {
+      return (!f.state || t.state == *f.state) && (!f.owner || t.owner == *f.owner) &&
+             (!f.ambiguous || is_set(t.next_reconcile_at)) && (!f.undelivered || !t.callback_problem.empty());
+    });
+    std::ranges::sort(out, std::greater{}, [](const task_ptr& t) { return t->row; });
+    if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
+    answer(std::move(done), std::move(out));
+  }
+  void due(schedule s, timestamp now, std::int64_t limit, std::int64_t offset,
+           completion<std::vector<task_ptr>> done) override {
+    const auto when = s == schedule::submit ? &task::next_submit_at : &task::next_reconcile_at;
+    std::vector<task_ptr> all = overdue(when, now);
+    std::vector<task_ptr> out;
+    for (std::int64_t i = offset; i < std::ssize(all) && i < offset + limit; ++i)
+      out.push_back(all[static_cast<std::size_t>(i)]);
+    answer(std::move(done), std::move(out));
+  }
+  void next_due(schedule s, completion<timestamp> done) override {
+    timestamp next;
+    for (const auto& [id, t] : kept_->tasks)
+      next = earliest(next, s == schedule::submit ? t->next_submit_at : t->next_reconcile_at);
+    answer(std::move(done), next);
+  }
+  void due_polls(const std::string& upstream, timestamp now, std::int64_t limit,
+                 completion<std::vector<std::string>> done) override {
+    std::vector<std::string> out;
+    for (const task_ptr& t : overdue(&task::next_poll_at, now)) {
+      if (t->upstream == upstream && std::ssize(out) < limit) out.push_back(t->id);
+    }
+    answer(std::move(done), std::move(out));
+  }
+  void next_poll(const std::string& upstream, timestamp after, completion<timestamp> done) override {
+    timestamp next;
+    for (const auto& [id, t] : kept_->tasks) {
+      if (t->upstream == upstream && t->next_poll_at > after) next = earliest(next, t->next_poll_at);
+    }
+    answer(std::move(done), next);
+  }
+  void polled_upstreams(completion<std::vector<std::string>> done) override {
+    std::vector<std::string> out;
+    for (const auto& [id, t] : kept_->tasks) {
+      if (is_set(t->next_poll_at) && std::ranges::find(out, t->upstream) == out.end())
+        out.push_back(t->upstream);
+    }
+    std::ranges::sort(out);
+    answer(std::move(done), std::move(out));
+  }
+  void count_overdue(timestamp before, completion<std::int64_t> done) override {
+    answer(std::move(done), std::ssize(where([before](const task& t) {
+             return is_set(t.next_poll_at) && t.next_poll_at < before;
+           })));
+  }
+  void due_callbacks(timestamp now, const callback_cursor& after, std::int64_t limit,
+                     completion<std::vector<due_callback>> done) override {
+    std::vector<due_callback> out;
+    for (const task_ptr& t : overdue(&task::next_callback_at, now)) {
+      const bool later = std::tie(t->next_callback_at, t->id) > std::tie(after.at, after.task_id);
+      if (later && std::ssize(out) < limit)
+        out.push_back({t->id, t->callback_url, t->owner, {t->next_callback_at, t->id}});
+    }
+    answer(std::move(done), std::move(out));
+  }
+  void next_callback(timestamp after, completion<timestamp> done) override {
+    timestamp next;
+    for (const auto& [id, t] : kept_->tasks) {
+      if (t->next_callback_at > after) next = earliest(next, t->next_callback_at);
+    }
+    answer(std::move(done), next);
+  }
+  void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
+    some(std::move(done), limit, [s](const task& t) { return t.state == s; });
+  }
+  void submitting_to(const std::string& upstream, std::int64_t limit,
+                     completion<std::vector<task_ptr>> done) override {
+    some(std::move(done), limit,
+         [&upstream](const task& t) { return t.state == task_state::submitting && t.upstream == upstream; });
+  }
+  void interrupted(const std::string& self, std::int64_t limit,
+                   completion<std::vector<task_ptr>> done) override {
+    some(std::move(done), limit, [&self](const task& t) {
+      return t.state == task_state::submitting && t.submitter != self && !is_ambiguous(t);
+    });
+  }
+  void open_at(const std::string& upstream, completion<std::vector<std::string>> done) override {
+    std::vector<std::string> out;
+    for (const auto& [id, t] : kept_->tasks) {
+      const bool open = t->state == task_state::submitting || t->state == task_state::queued ||
+                        t->state == task_state::running;
+      if (open && t->upstream == upstream) out.push_back(id);
+    }
+    answer(std::move(done), std::move(out));
+  }
+  void known_jobs(const std::string& upstream, std::vector<std::string> upstream_ids, timestamp since,
+                  completion<std::vector<std::string>> done) override {
+    const std::string oldest = make_id(since, {});
+    std::vector<std::string> out;
+    for (const auto& [id, t] : kept_->tasks) {
+      if (id >= oldest && t->upstream == upstream &&
+          std::ranges::find(upstream_ids, t->upstream_id) != upstream_ids.end())
+        out.push_back(t->upstream_id);
+    }
+    answer(std::move(done), std::move(out));
+  }
+  void tokens(completion<std::vector<token>> done) override { answer(std::move(done), kept_->tokens); }
+  void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
+    std::optional<token> out;
+    for (const token& t : kept_->tokens) {
+      if (t.id == id) out = t;
+    }
+    answer(std::move(done), std::move(out));
+  }
+
+  void write(change c, completion<written_change> done) override {
+    if (closed_)
+      return answer<written_change>(std::move(done), fail(errc::overloaded, "the store is closed"));
+    written_change out;
+    if (!c.before && c.idempotency) {
+      if (record* found = repeated(c.after.owner, *c.idempotency)) {
+        out = outcome_of(*found, *c.idempotency);
+        if (found->what.what == idempotency_record::kind::retry) found->retries = c.idempotency->retries;
+        return answer(std::move(done), std::move(out));
+      }
+    }
+    const task_ptr now = at(c.after.id);
+    const bool own =
+        std::ranges::any_of(kept_->tokens, [&](const token& t) { return t.id == c.after.owner; });
+    if (c.before ? !now || now->revision != c.before->revision : now != nullptr || !own)
+      return answer<written_change>(std::move(done), fail(errc::conflict, "another revision is kept"));
+    auto next = std::make_shared<task>(std::move(c.after));
+    next->revision = (c.before ? c.before->revision : 0) + 1;
+    if (c.before) {  // what was requested never changes
+      next->row = now->row;
+      next->owner = now->owner;
+      next->request = now->request;
+    } else {
+      next->row = ++kept_->rows;
+    }
+    if (!c.before && c.idempotency) {
+      std::erase_if(kept_->records, [&](const record& r) {  // the key was forgotten
+        return r.owner == next->owner && r.what.what == idempotency_record::kind::key &&
+               r.what.digest == c.idempotency->digest;
+      });
+      kept_->records.push_back(
+          {next->owner, *c.idempotency, next->id, c.idempotency->retries, next->created_at});
+    }
+    if (now) counts_.remove(*now);
+    counts_.add(*next);
+    out.value = next;
+    kept_->tasks[next->id] = next;
+    hooks_.post([this, next = task_ptr(next), out = std::move(out), done = std::move(done)]() mutable {
+      hooks_.committed(1, 0);
+      hooks_.saved(next);
+      done(std::move(out));
+    });
+  }
+
+  void insert_token(token t, completion<token> done) override {
+    if (named(t.name) != nullptr)
+      return answer<token>(std::move(done),
+                           fail(errc::conflict, "there is a token named \"" + t.name + "\" already"));
+    t.id = std::ssize(kept_->tokens) + 1;
+    kept_->tokens.push_back(t);
+    answer(std::move(done), std::move(t));
+  }
+  void revoke_token(const std::string& name, timestamp now, completion<token> done) override {
+    change_token(name, std::move(done), [now](token& t) { t.revoked_at = now; });
+  }
+  void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) override {
+    change_token(name, std::move(done), [&bytes](token& t) { t.webhook = bytes; });
+  }
+  void rebase(timestamp now, schedule_limits l, completion<std::int64_t> done) override {
+    std::int64_t moved = 0;
+    for (auto& [id, kept] : kept_->tasks) {
+      task t = *kept;
+      const auto pull = [&](timestamp& at, milliseconds ahead, timestamp to) {
+        if (!is_set(at) || at <= now + ahead) return;
+        at = to;
+        ++moved;
+      };
+      const bool pending = is_set(t.next_submit_at);
+      const bool open = t.state == task_state::queued || t.state == task_state::running;
+      const bool late = t.state == task_state::failed && is_set(t.next_poll_at);
+      const milliseconds limit = pending ? l.submit_deadline : open ? l.job_deadline : l.late_for;
+      pull(t.next_submit_at, l.submit, now);
+      pull(t.next_poll_at, l.poll, now);
+      pull(t.next_reconcile_at, l.reconcile, now);
+      pull(t.next_callback_at, l.callback, now);
+      if (pending || open || late) pull(t.deadline, limit, now + limit);
+      if (is_ambiguous(t)) pull(t.ambiguous_at, milliseconds(0), now);
+      if (t.state == task_state::submitting)
+        pull(t.attempted_at, milliseconds(0), timestamp(std::chrono::microseconds(1)));
+      kept = std::make_shared<const task>(std::move(t));
+    }
+    answer(std::move(done), std::move(moved));
+  }
+  void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) override {
+    std::int64_t gone = 0;
+    std::erase_if(kept_->records, [&](const record& r) { return r.created_at < before && gone++ < limit; });
+    answer(std::move(done), std::min(gone, limit));
+  }
+  void purge_tasks(timestamp before, std::int64_t limit, completion<std::int64_t> done) override {
+    std::int64_t gone = 0;
+    std::erase_if(kept_->tasks, [&](const auto& entry) {
+      const task& t = *entry.second;
+      const bool old = is_terminal(t.state) && t.finished_at < before && !is_set(t.next_poll_at) &&
+                       !is_set(t.next_callback_at) && gone < limit;
+      if (old) counts_.remove(t);
+      gone += old;
+      return old;
+    });
+    answer(std::move(done), std::move(gone));
+  }
+  void close() override { closed_ = true; }
+
+ private:
+  template <class T>
+  void answer(completion<T> done, std::type_identity_t<result<T>> r) {
+    hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
+  }
+  task_ptr at(const std::string& id) const {
+    const auto found = kept_->tasks.find(id);
+    return found == kept_->tasks.end() ? nullptr : found->second;
+  }
+  std::vector<task_ptr> all_of(const std::vector<std::string>& ids) const {
+    std::vector<task_ptr> out;
+    for (const std::string& id : ids) {
+      if (task_ptr t = at(id)) out.push_back(std::move(t));
+    }
+    return out;
+  }
+  template <class Predicate>
+  std::vector<task_ptr> where(Predicate p) const {
+    std::vector<task_ptr> out;
+    for (const auto& [id, t] : kept_->tasks) {
+      if (p(*t)) out.push_back(t);
+    }
+    return out;
+  }
+  template <class Predicate>
+  void some(completion<std::vector<task_ptr>> done, std::int64_t limit, Predicate p) {
+    std::vector<task_ptr> out = where(p);
+    if (std::ssize(out) > limit) out.resize(static_cast<std::size_t>(limit));
+    answer(std::move(done), std::move(out));
+  }
+  // The most overdue first.
+  std::vector<task_ptr> overdue(timestamp task::* when, timestamp now) const {
+    auto out = where([&](const task& t) { return is_set(t.*when) && t.*when <= now; });
+    std::ranges::sort(out, {}, [when](const task_ptr& t) { return std::pair((*t).*when, t->id); });
+    return out;
+  }
+  record* repeated(std::int64_t owner, const idempotency_record& r) {
+    record* best = nullptr;
+    for (record& k : kept_->records) {
+      if (k.owner != owner || k.what.what != r.what || k.what.digest != r.digest || k.created_at < r.since)
+        continue;
+      if (r.what == idempotency_record::kind::key) return &k;
+      if (k.retries < r.retries && (best == nullptr || k.retries >= best->retries)) best = &k;
+    }
+    return best;
+  }
+  static written_change outcome_of(const record& found, const idempotency_record& r) {
+    written_change out;
+    out.what = found.what.request == r.request ? written_change::outcome::repeated
+                                               : written_change::outcome::other_request;
+    out.task_id = found.task_id;
+    return out;
+  }
+  token* named(const std::string& name) {
+    for (token& t : kept_->tokens) {
+      if (t.name == name && !t.revoked()) return &t;
+    }
+    return nullptr;
+  }
+  template <class Change>
+  void change_token(const std::string& name, completion<token> done, Change how) {
+    token* t = named(name);
+    if (t == nullptr) {
+      return answer<token>(std::move(done),
+                           fail(errc::task_not_found, "there is no token named \"" + name +
+                                                          "\"; `luma-relay token list` shows them"));
+    }
+    how(*t);
+    answer(std::move(done), *t);
+  }
+
+  std::shared_ptr<tables> kept_;
+  store_hooks hooks_;
+  task_counts counts_;
+  bool closed_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<store> open_memory_store(const std::string& path, store_hooks hooks) {
+  return std::make_unique<memory_store>(tables_at(path), std::move(hooks));
+}
+
+}  // namespace relay::test
