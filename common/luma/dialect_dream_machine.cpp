@@ -5,9 +5,9 @@
 #include "common/base/id.hpp"
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
-#include "common/luma/fields.hpp"
 #include "common/luma/request.hpp"
 #include "common/luma/validation.hpp"
+#include "common/luma/web_app_fields.hpp"
 #include "common/luma/words.hpp"
 
 namespace relay::luma {

@@ -6,7 +6,7 @@
 #include "common/base/problems.hpp"
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
-#include "common/luma/fields.hpp"
+#include "common/luma/web_app_fields.hpp"
 #include "common/luma/words.hpp"
 
 namespace relay::luma {

@@ -5,8 +5,8 @@
 
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
-#include "common/luma/fields.hpp"
 #include "common/luma/validation.hpp"
+#include "common/luma/web_app_fields.hpp"
 #include "common/luma/words.hpp"
 
 namespace relay::luma {

@@ -8,7 +8,7 @@
 #include "common/engine/webhook_signature.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
-#include "server/upstream/exchange.hpp"
+#include "server/upstream/run_exchange.hpp"
 
 namespace relay {
 namespace {

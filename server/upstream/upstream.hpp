@@ -9,8 +9,8 @@
 
 #include "common/engine/protocol.hpp"
 #include "config/config.hpp"
-#include "server/upstream/exchange.hpp"
 #include "server/upstream/resolver.hpp"
+#include "server/upstream/run_exchange.hpp"
 
 namespace relay {
 

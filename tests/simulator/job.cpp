@@ -12,6 +12,35 @@ std::string file(const job& j, const std::string& assets, const char* name) {
   return assets + "/assets/" + j.id + "/" + name;
 }
 
+json::value callback_of(const job& j) {
+  return j.callback_url.empty() ? json::value(nullptr) : json::value(json::string(j.callback_url));
+}
+
+json::object echo(const job& j) {
+  return {{"generation_type", json::string(j.kind)},
+          {"prompt", member_or(j.request, "prompt", nullptr)},
+          {"aspect_ratio", member_or(j.request, "aspect_ratio", "16:9")},
+          {"loop", member_or(j.request, "loop", false)},
+          {"keyframes", member_or(j.request, "keyframes", nullptr)},
+          {"callback_url", callback_of(j)},
+          {"model", member_or(j.request, "model", nullptr)},
+          {"resolution", member_or(j.request, "resolution", nullptr)},
+          {"duration", member_or(j.request, "duration", nullptr)},
+          {"concepts", member_or(j.request, "concepts", nullptr)}};
+}
+
+json::object derived_echo(const job& j) {
+  if (j.builds_on == "upscale_video") {
+    return {{"generation_type", "upscale_video"},
+            {"resolution", member_or(j.request, "resolution", nullptr)},
+            {"callback_url", callback_of(j)}};
+  }
+  return {{"generation_type", "add_audio"},
+          {"prompt", member_or(j.request, "prompt", nullptr)},
+          {"negative_prompt", member_or(j.request, "negative_prompt", nullptr)},
+          {"callback_url", callback_of(j)}};
+}
+
 }  // namespace
 
 phase job::at(timestamp now) const {
@@ -25,17 +54,7 @@ phase job::at(timestamp now) const {
 json::object render_official(const job& j, timestamp now, const std::string& assets) {
   static constexpr const char* words[] = {"queued", "dreaming", "completed", "failed"};
   const phase p = j.at(now);
-  json::object request{{"generation_type", json::string(j.kind)},
-                       {"prompt", member_or(j.request, "prompt", nullptr)},
-                       {"aspect_ratio", member_or(j.request, "aspect_ratio", "16:9")},
-                       {"loop", member_or(j.request, "loop", false)},
-                       {"keyframes", member_or(j.request, "keyframes", nullptr)},
-                       {"callback_url", j.callback_url.empty() ? json::value(nullptr)
-                                                               : json::value(json::string(j.callback_url))},
-                       {"model", member_or(j.request, "model", nullptr)},
-                       {"resolution", member_or(j.request, "resolution", nullptr)},
-                       {"duration", member_or(j.request, "duration", nullptr)},
-                       {"concepts", member_or(j.request, "concepts", nullptr)}};
+  json::object request = j.builds_on.empty() ? echo(j) : derived_echo(j);
   json::value files = nullptr;
   if (p == phase::completed) {
     files = json::object{{"video", j.kind == "video" ? json::value(json::string(file(j, assets, "video.mp4")))

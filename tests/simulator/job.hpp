@@ -14,6 +14,8 @@ enum class phase : std::uint8_t { queued, dreaming, completed, failed };
 struct job {
   std::string id;
   std::string kind;  // "video" or "image"
+  std::string
+      builds_on;  // "upscale_video" or "add_audio": made from another job, which the echo does not name
   json::object request;
   std::string callback_url;
   timestamp created_at;

@@ -99,18 +99,11 @@ awaitable<http::reply> simulator::handle(http::request& r) {
   }
   const std::string_view rest = r.path.substr(base.size());
   if (r.method == http::verb::post) {
-    std::string extends;
-    std::string kind;
-    if (rest.empty() || (!station && rest == "/video")) kind = "video";
-    if (!station && rest == "/image") kind = "image";
-    if (station && rest.ends_with("/extend")) {
-      extends = rest.substr(1, rest.size() - 8);
-      if (!jobs_.contains(extends)) co_return detail(404, "Generation not found");
-      kind = "video";
-    }
-    if (kind.empty()) co_return detail(404, "Not Found");
+    const order what = order_of(rest);
+    if (what.kind.empty()) co_return detail(404, "Not Found");
+    if (!what.base.empty() && !jobs_.contains(what.base)) co_return detail(404, "Generation not found");
     bool hang = false;
-    http::reply out = create(r, hang, kind, extends);
+    http::reply out = create(r, hang, what);
     if (hang) co_await stop_signal_.async_wait(as_result);
     if (out.status == 0) throw std::runtime_error("the connection ends, as the prompt asked");
     co_return out;
@@ -119,6 +112,19 @@ awaitable<http::reply> simulator::handle(http::request& r) {
   if (rest.empty() && !station) co_return list(r);
   if (rest.starts_with('/')) co_return co_await fetch(std::string(rest.substr(1)));
   co_return detail(404, "Not Found");
+}
+
+simulator::order simulator::order_of(std::string_view rest) const {
+  const bool station = options_.protocol == "station";
+  if (rest.empty() || (!station && rest == "/video")) return {"video", {}, {}};
+  if (!station && rest == "/image") return {"image", {}, {}};
+  const auto slash = rest.rfind('/');
+  const std::string base(rest.substr(1, slash > 0 ? slash - 1 : 0));
+  const std::string_view verb = rest.substr(slash + 1);
+  if (station && verb == "extend") return {"video", base, {}};
+  if (!station && verb == "upscale") return {"video", base, "upscale_video"};
+  if (!station && verb == "audio") return {"video", base, "add_audio"};
+  return {};
 }
 
 bool simulator::over_limit(timestamp now, std::string& why) {
@@ -139,8 +145,7 @@ bool simulator::over_limit(timestamp now, std::string& why) {
   return true;
 }
 
-http::reply simulator::create(const http::request& r, bool& hang, const std::string& kind,
-                              const std::string& extends) {
+http::reply simulator::create(const http::request& r, bool& hang, const order& what) {
   const timestamp now = wall_clock();
   json::object entry{{"at", json::string(to_iso(now, precision::milliseconds))},
                      {"path", json::string(r.target)},
@@ -157,7 +162,7 @@ http::reply simulator::create(const http::request& r, bool& hang, const std::str
   if (!body || !body->is_object()) return record(detail(422, "Input should be a JSON object"));
   json::object& o = body->get_object();
   entry["body"] = o;
-  const std::string prompt(first_text(o, {"prompt", "user_prompt"}));
+  const std::string prompt(first_text(o, {"prompt", "user_prompt", "resolution"}));
 
   std::string why;
   if (over_limit(now, why)) {
@@ -169,14 +174,15 @@ http::reply simulator::create(const http::request& r, bool& hang, const std::str
   if (const int status = number_after(prompt, "#refuse-"))
     return record(detail(status, "refused as the prompt asked"));
   if (prompt.size() < 3 && o.if_contains("keyframes") == nullptr && o.if_contains("image_url") == nullptr &&
-      extends.empty()) {
+      what.base.empty()) {
     return record(detail(
         400, prompt.empty() ? "Prompt is required" : "Prompt is too short, minimum length is 3 characters"));
   }
 
   job j;
   j.id = random_uuid();
-  j.kind = kind;
+  j.kind = what.kind;
+  j.builds_on = what.builds_on;
   j.callback_url = first_text(o, {"callback_url", "notify_hook"});
   j.created_at = now;
   j.queued_for = options_.queued_for;

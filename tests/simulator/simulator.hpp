@@ -13,6 +13,7 @@
 //   #cut          the job is created, and the connection ends without an answer
 //   #garbage      the job is created, and the answer is no JSON
 //   #drop         nothing is created, and the connection ends without an answer
+// Where a request has no prompt, `resolution` can ask for the same.
 
 #include <atomic>
 #include <deque>
@@ -53,7 +54,14 @@ class simulator {
 
  private:
   awaitable<http::reply> handle(http::request& r);
-  http::reply create(const http::request& r, bool& hang, const std::string& kind, const std::string& extends);
+  /// What a POST on a path asks for.
+  struct order {
+    std::string kind;       // "video" or "image"; empty: no such path
+    std::string base;       // id of the job it builds on; empty: none
+    std::string builds_on;  // see job
+  };
+  order order_of(std::string_view rest) const;
+  http::reply create(const http::request& r, bool& hang, const order& what);
   awaitable<http::reply> fetch(std::string id);
   http::reply list(const http::request& r);
   http::reply asset(std::string_view path);

@@ -1,4 +1,4 @@
-#include "server/upstream/exchange.hpp"
+#include "server/upstream/run_exchange.hpp"
 
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>

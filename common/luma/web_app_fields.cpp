@@ -1,4 +1,4 @@
-#include "common/luma/fields.hpp"
+#include "common/luma/web_app_fields.hpp"
 
 #include "common/luma/dialects.hpp"
 #include "common/luma/words.hpp"
