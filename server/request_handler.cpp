@@ -48,17 +48,16 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
 }
 
 awaitable<http::reply> request_handler::route_and_handle(http::request& r) {
+  // 1. The route.
   std::string changed;
   r.path = table_.canonical(r.path, changed);
   const http::route_match found = http::find_route(patterns_, r.method, r.path);
   if (found.what != http::route_match::kind::found || r.method == http::verb::options)
     co_return not_routed(found, r);
-  co_return co_await handle_on(table_.rows[found.index], found, r);
-}
-
-awaitable<http::reply> request_handler::handle_on(const route& on, const http::route_match& found,
-                                                  http::request& r) {
+  const route& on = table_.rows[found.index];
   r.route = on.name;
+
+  // 2. The token.
   call c{in_, r, on, std::string(found.id), std::string(found.key), {}, {}};
   if (on.needs == access::token) {
     auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization));
@@ -66,10 +65,12 @@ awaitable<http::reply> request_handler::handle_on(const route& on, const http::r
     c.who = **who;
     r.token_name = c.who.name;
   }
+
+  // 3. The handler; an error becomes a reply here and nowhere else.
   handled ended = co_await on.handle(c);
-  http::reply out = ended ? std::move(*ended) : error_reply(ended.error(), *on.speaks);
-  for (const auto& [name, value] : c.headers) out.add_header(name, value);
-  co_return out;
+  if (!ended) ended = error_reply(ended.error(), *on.speaks);
+  for (const auto& [name, value] : c.headers) ended->add_header(name, value);
+  co_return std::move(*ended);
 }
 
 // No such path, OPTIONS, or a method that the path does not have.

@@ -21,7 +21,6 @@ class request_handler {
 
  private:
   awaitable<http::reply> route_and_handle(http::request& r);
-  awaitable<http::reply> handle_on(const route& on, const http::route_match& found, http::request& r);
   http::reply not_routed(const http::route_match& found, http::request& r) const;
   void add_cors(const http::request& r, http::reply& out) const;
 

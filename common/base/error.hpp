@@ -56,7 +56,7 @@ struct log_text {
 /// One field that was wrong, in the form of a pydantic v2 error: what FastAPI, and so Luma, answers.
 struct violation {
   std::string type;              // "missing", "string_too_short", …
-  std::vector<std::string> loc;  // {"body", "keyframes", "frame0"}
+  std::vector<std::string> loc;  // {"body", "media", "url"}
   std::string msg;
   std::string input;  // what was sent, as text, cut to 200 bytes
 

@@ -1,4 +1,4 @@
-// POST /luma/tasks: many tasks in one request, in the dialect's envelope.
+// Many tasks in one request, in the envelope of the route's dialect.
 
 #include "server/await_store.hpp"
 #include "server/clock.hpp"

@@ -57,13 +57,18 @@ awaitable<handled> get_generation(call& c) {
   const auto wait = preferred_wait(c);
   std::optional<watch::waiter> change;  // before the task is read, so that nothing is missed
   if (wait) change.emplace(c.in.changes, normalise_id(c.id));
-  auto t = co_await find_own(c, c.id);
-  if (!t) co_return std::unexpected(std::move(t.error()));
+  // Most reads are of a task in memory: no coroutine for those.
+  task_ptr t = c.in.tasks.in_memory(c.id);
+  if (!t || t->owner != c.who.id) {
+    auto found = co_await find_own(c, c.id);
+    if (!found) co_return std::unexpected(std::move(found.error()));
+    t = std::move(*found);
+  }
   if (wait) {
-    if (!is_terminal((*t)->state)) *t = co_await wait_for_change(c, *change, std::move(*t), *wait);
+    if (!is_terminal(t->state)) t = co_await wait_for_change(c, *change, std::move(t), *wait);
     c.headers.emplace_back("Preference-Applied", preference_applied(*wait));
   }
-  auto shown = c.in.rendered.get(c.on.form(), **t, now());
+  auto shown = c.in.rendered.get(c.on.form(), *t, now());
   if (!shown) co_return std::unexpected(std::move(shown.error()));
   http::reply out;
   out.body = std::move(*shown);

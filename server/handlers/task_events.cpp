@@ -1,4 +1,4 @@
-// GET …/generations/{id}/events and /luma/tasks/events?ids=…: tasks as they change, as Server-Sent Events
+// GET …/{id}/events and …/events?ids=…: tasks as they change, as Server-Sent Events
 // (WHATWG HTML §9.2). Each event is a whole task; its id tells what the client has seen, so that a
 // client that comes back with Last-Event-ID is sent what has changed since, and nothing twice.
 

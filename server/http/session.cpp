@@ -209,11 +209,30 @@ awaitable<session::verdict> session::one_request() {
   if (!whole) co_return co_await refuse(whole.error(), {});
   deadline_.disarm();
 
-  // 3. What it asks for, and the reply.
+  // 3. What it asks for, and the reply: one buffer, one write; then a stream, if it is one.
   request r;
   if (const auto wrong = understand(message, r)) co_return co_await refuse(*wrong, r.target);
   reply answer = co_await app_.handle(r);
-  co_return co_await respond(r, std::move(answer), message, started);
+  const bool keep_alive = message.keep_alive && !answer.close && !answer.stream && !draining_;
+  const reply_frame frame{r.id, keep_alive, message.http_1_0, r.method == verb::head};
+  out_.clear();
+  serialise(answer, frame, shared_.date(), out_);
+  std::size_t bytes = out_.size();
+  bool sent = co_await send();
+  if (sent && answer.stream && !frame.head_only) {
+    chunks to(*this, !message.http_1_0);
+    co_await answer.stream(to);
+    sent = co_await to.finish();
+    bytes += to.bytes();
+  }
+
+  // 4. What became of it, and of the connection.
+  app_.log({r, answer.status, bytes,
+            std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
+  if (!sent) co_return verdict::end;
+  if (keep_alive) co_return verdict::next;
+  co_await linger();
+  co_return verdict::end;
 }
 
 // Gives the parser what has arrived. True: the request is whole. Errors: invalid_request, body_too_large.
@@ -284,29 +303,6 @@ std::optional<error> session::understand(incoming& message, request& r) {
   }
   if (r.path.size() > 1 && r.path.ends_with('/')) r.path.remove_suffix(1);
   return std::nullopt;
-}
-
-// One buffer, one write; then a stream, if the reply is one.
-awaitable<session::verdict> session::respond(const request& r, reply answer, const incoming& message,
-                                             steady_clock::time_point started) {
-  const bool keep_alive = message.keep_alive && !answer.close && !answer.stream && !draining_;
-  const reply_frame frame{r.id, keep_alive, message.http_1_0, r.method == verb::head};
-  out_.clear();
-  serialise(answer, frame, shared_.date(), out_);
-  std::size_t bytes = out_.size();
-  bool sent = co_await send();
-  if (sent && answer.stream && !frame.head_only) {
-    chunks to(*this, !message.http_1_0);
-    co_await answer.stream(to);
-    sent = co_await to.finish();
-    bytes += to.bytes();
-  }
-  app_.log({r, answer.status, bytes,
-            std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
-  if (!sent) co_return verdict::end;
-  if (frame.keep_alive) co_return verdict::next;
-  co_await linger();
-  co_return verdict::end;
 }
 
 std::string_view session::request_id(std::string_view wanted) {

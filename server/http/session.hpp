@@ -81,8 +81,6 @@ class session {
   result<bool> parse_more(incoming& message);
   awaitable<verdict> receive_body(incoming& message, bool send_continue, bool whole);
   std::optional<error> understand(incoming& message, request& r);
-  awaitable<verdict> respond(const request& r, reply answer, const incoming& message,
-                             steady_clock::time_point started);
   awaitable<verdict> read_head();
   awaitable<bool> read_more();
   awaitable<verdict> refuse(const error& e, std::string_view target);

@@ -1,5 +1,5 @@
-// Jobs that build on another one: upscale and audio. The id in the path is ours, is translated, and pins the job to
-// the upstream that has the other.
+// Jobs that build on another one: upscale and audio. The id in the path is ours, is translated, and pins the
+// job to the upstream that has the other.
 
 #include <gtest/gtest.h>
 
@@ -47,7 +47,8 @@ TEST(derived, upscale_and_audio_end_to_end) {
   EXPECT_EQ(up.json().at("state"), "queued");
   EXPECT_EQ(up.json().at("request").at("generation_type"), "upscale_video");
   EXPECT_EQ(up.json().at("request").at("resolution"), "4k");
-  const response audio = c.post(generations + "/" + there + "/audio", R"({"prompt":"rain","negative_prompt":"wind"})");
+  const response audio =
+      c.post(generations + "/" + there + "/audio", R"({"prompt":"rain","negative_prompt":"wind"})");
   ASSERT_EQ(audio.status, 201) << audio.body;
   EXPECT_EQ(audio.json().at("request").at("generation_type"), "add_audio");
 
@@ -60,12 +61,14 @@ TEST(derived, upscale_and_audio_end_to_end) {
   EXPECT_EQ(second.created(), 3);
   const json::array creates = second.log().at("creates").as_array();
   const std::string theirs = upstream_id_of(relay, there);
-  EXPECT_EQ(text_of(creates.at(1).as_object(), "path"), "/dream-machine/v1/generations/" + theirs + "/upscale");
+  EXPECT_EQ(text_of(creates.at(1).as_object(), "path"),
+            "/dream-machine/v1/generations/" + theirs + "/upscale");
   EXPECT_EQ(creates.at(1).at("body"), parse_lenient(R"({"resolution":"4k"})").value());
   EXPECT_EQ(text_of(creates.at(2).as_object(), "path"), "/dream-machine/v1/generations/" + theirs + "/audio");
 
   // In the envelope they are what they are.
-  const response batch = c.post("/luma/tasks", R"({"ids":[")" + id_in(up) + R"(",")" + id_in(audio) + R"("]})");
+  const response batch =
+      c.post("/luma/tasks", R"({"ids":[")" + id_in(up) + R"(",")" + id_in(audio) + R"("]})");
   EXPECT_EQ(batch.json().at("data").at(0).at("action"), "LUMA_UPSCALE");
   EXPECT_EQ(batch.json().at("data").at(1).at("action"), "LUMA_AUDIO");
 }
@@ -91,11 +94,13 @@ TEST(derived, what_they_build_on_must_be_there) {
       {"no id at all", me, "/x/audio", "{}", 404, "Generation not found"},
       {"no body", me, "/" + mine + "/upscale", "", 400, "not valid JSON"},
       {"no object", me, "/" + mine + "/audio", "[]", 422, "JSON object"},
-      {"a wrong type", me, "/" + mine + "/upscale", R"({"resolution":4})", 422, "resolution: Input should be a valid string"},
+      {"a wrong type", me, "/" + mine + "/upscale", R"({"resolution":4})", 422,
+       "resolution: Input should be a valid string"},
       {"wrong method", me, "/" + mine + "/upscale", "GET", 405, "allowed: POST"},
   };
   for (const auto& row : table) {
-    const response r = row.status == 405 ? row.who.get(generations + row.path) : row.who.post(generations + row.path, row.body);
+    const response r = row.status == 405 ? row.who.get(generations + row.path)
+                                         : row.who.post(generations + row.path, row.body);
     EXPECT_EQ(r.status, row.status) << row.what << ": " << r.body;
     EXPECT_NE(r.body.find(row.says), std::string::npos) << row.what << ": " << r.body;
   }
@@ -120,8 +125,8 @@ TEST(derived, an_upstream_that_cannot_do_it_is_an_error_at_once) {
   EXPECT_EQ(station.created(), 1);
 }
 
-// The answer to an upscale is lost. Its echo does not name what it was made from: two equal ones of the same minute
-// are told apart by their markers, and by nothing else.
+// The answer to an upscale is lost. Its echo does not name what it was made from: two equal ones of the same
+// minute are told apart by their markers, and by nothing else.
 TEST(derived, a_lost_one_is_found_by_its_marker) {
   temp_dir dir;
   running_simulator sim;

@@ -1,5 +1,5 @@
-// A second family of jobs that exists only here: another path, another shape of replies, a list of results instead of
-// one, other words. The engine, the store, the loops and the callbacks take it as it is.
+// A second family of jobs that exists only here: another path, another shape of replies, a list of results
+// instead of one, other words. The engine, the store, the loops and the callbacks take it as it is.
 
 #include <gtest/gtest.h>
 
@@ -23,7 +23,10 @@ extern const dialect spoken;
 constexpr action write_poems{"poems", "write", std::chrono::minutes(5)};
 
 std::string_view word(task_state s) {
-  return s == task_state::completed ? "written" : s == task_state::failed ? "torn" : s == task_state::running ? "writing" : "waiting";
+  return s == task_state::completed ? "written"
+         : s == task_state::failed  ? "torn"
+         : s == task_state::running ? "writing"
+                                    : "waiting";
 }
 
 json::object reply_of(const task& t) {
@@ -70,32 +73,34 @@ result<job> parse_job(std::string_view body) {
   const auto phase = text_of(o, "phase");
   job j;
   j.id = text_of(o, "ticket");
-  j.state = phase == "writing" ? job_state::running : phase == "written" ? job_state::completed
-            : phase == "torn" ? job_state::failed : job_state::queued;
+  j.state = phase == "writing"   ? job_state::running
+            : phase == "written" ? job_state::completed
+            : phase == "torn"    ? job_state::failed
+                                 : job_state::queued;
   j.failure_reason = text_of(o, "why");
   const json::value* verses = member(o, "verses");
   j.has_result = verses != nullptr && verses->is_array() && !verses->get_array().empty();
   return j;
 }
 
-const protocol upstream = {
-    .name = "poets",
-    .base_path = "/desk",
-    .authorization = "Poet ",
-    .marker_field = "tell",
-    .can_serve = [](const task& t) { return t.action == &write_poems; },
-    .build_create = [](const task& t, const outgoing_settings& with, const id_translation&) -> result<outgoing> {
-      json::object request = parse_lenient(t.request)->get_object();
-      request.erase("tell");
-      if (!with.public_url.empty()) request["tell"] = "nobody";
-      return outgoing{"/poems", json::serialize(request)};
-    },
-    .build_fetch = [](const std::string& id) { return "/poems/" + id + "/now"; },
-    .build_list = nullptr,
-    .parse_job = parse_job,
-    .parse_list = nullptr,
-    .same_request = nullptr,
-    .error_text = [](int, std::string_view body) { return std::string(body); }};
+const protocol upstream = {.name = "poets",
+                           .base_path = "/desk",
+                           .authorization = "Poet ",
+                           .marker_field = "tell",
+                           .can_serve = [](const task& t) { return t.action == &write_poems; },
+                           .build_create = [](const task& t, const outgoing_settings& with,
+                                              const id_translation&) -> result<outgoing> {
+                             json::object request = parse_lenient(t.request)->get_object();
+                             request.erase("tell");
+                             if (!with.public_url.empty()) request["tell"] = "nobody";
+                             return outgoing{"/poems", json::serialize(request)};
+                           },
+                           .build_fetch = [](const std::string& id) { return "/poems/" + id + "/now"; },
+                           .build_list = nullptr,
+                           .parse_job = parse_job,
+                           .parse_list = nullptr,
+                           .same_request = nullptr,
+                           .error_text = [](int, std::string_view body) { return std::string(body); }};
 
 constexpr const action* actions[] = {&write_poems};
 constexpr const dialect* dialects[] = {&spoken};
@@ -155,7 +160,10 @@ class poets {
     }
     const std::string ticket(r.path.substr(12, r.path.size() - 16));
     const int looks = ++looks_[ticket];
-    json::object out{{"ticket", json::string(ticket)}, {"phase", looks < 2 ? "writing" : torn_[ticket] ? "torn" : "written"}};
+    json::object out{{"ticket", json::string(ticket)},
+                     {"phase", looks < 2       ? "writing"
+                               : torn_[ticket] ? "torn"
+                                               : "written"}};
     if (looks >= 2 && !torn_[ticket]) out["verses"] = json::array{"one", "two", "three"};
     if (looks >= 2 && torn_[ticket]) out["why"] = "the poet despaired";
     co_return http::json_reply(200, out);
@@ -179,7 +187,8 @@ std::string phase_of(const response& r) {
 
 response wait_for_phase(const client& c, const std::string& id, const std::string& phase) {
   response r;
-  for (int i = 0; i < 50 && phase_of(r = c.request("GET", "/poems/" + id, {}, {"Prefer: wait=5"})) != phase; ++i) {
+  for (int i = 0; i < 50 && phase_of(r = c.request("GET", "/poems/" + id, {}, {"Prefer: wait=5"})) != phase;
+       ++i) {
   }
   return r;
 }
@@ -200,7 +209,8 @@ TEST(other_family, goes_through_the_engine_as_it_is) {
     EXPECT_EQ(phase_of(made), "waiting");
     id = text_of(made.json().as_object(), "poem");
     const response done = wait_for_phase(c, id, "written");
-    EXPECT_EQ(done.json().at("verses"), parse_lenient(R"(["one","two","three"])").value()) << "a list of results";
+    EXPECT_EQ(done.json().at("verses"), parse_lenient(R"(["one","two","three"])").value())
+        << "a list of results";
 
     const auto told = hook.wait_for(2);
     EXPECT_EQ(text_of(told[0].json(), "phase"), "writing");
@@ -213,7 +223,8 @@ TEST(other_family, goes_through_the_engine_as_it_is) {
     EXPECT_EQ(refused.status, 400);
     EXPECT_EQ(refused.json().at("torn_because"), R"({"no":"theme"})");
     EXPECT_EQ(c.post("/poems", "{}").json().at("torn_because"), "theme: must be there");
-    EXPECT_EQ(c.get("/elsewhere").json().at("torn_because"), "There is no /elsewhere here; poems are under /poems");
+    EXPECT_EQ(c.get("/elsewhere").json().at("torn_because"),
+              "There is no /elsewhere here; poems are under /poems");
   }
   // It is on disk under its own names, and another start knows it still.
   running_relay again(settings, both, poems::routes);
@@ -226,7 +237,8 @@ TEST(other_family, goes_through_the_engine_as_it_is) {
   EXPECT_EQ(requests.at(1), "GET /desk/poems/poem-1/now Poet luma-sim-key ");
 }
 
-// A submission whose answer is lost, where there is no list: it fails and says so, and is never submitted again.
+// A submission whose answer is lost, where there is no list: it fails and says so, and is never submitted
+// again.
 TEST(other_family, a_lost_submission_is_not_guessed) {
   temp_dir dir;
   running_simulator answers_nothing_it_understands;

@@ -1,0 +1,450 @@
+// Parts of the server that need a loop and no socket: watch, the replies that are kept, deadlines, the janitor, and
+// the operator's commands. The store is the one that answers every read one loop turn later.
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/post.hpp>
+
+#include "common/engine/callbacks.hpp"
+#include "server/admin_commands.hpp"
+#include "server/await_store.hpp"
+#include "server/background/janitor.hpp"
+#include "server/background/wake_timer.hpp"
+#include "server/clock.hpp"
+#include "server/http/deadline.hpp"
+#include "server/log.hpp"
+#include "server/rendered.hpp"
+#include "server/watch.hpp"
+#include "tests/support/luma.hpp"
+#include "tests/support/memory_store.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace relay::test {
+namespace {
+
+// A loop that is run by hand.
+class parts : public ::testing::Test {
+ protected:
+  store_hooks hooks() {
+    store_hooks h;
+    h.post = [this](std::move_only_function<void()> f) { asio::post(loop_, std::move(f)); };
+    return h;
+  }
+  // Runs what is ready now, and no more.
+  void turn() { loop_.poll(); loop_.restart(); }
+  // Runs until the coroutine has ended.
+  template <class T>
+  T run(awaitable<T> work) {
+    std::optional<T> out;
+    asio::co_spawn(loop_.get_executor(), std::move(work), [&out](std::exception_ptr e, T v) {
+      if (e) std::rethrow_exception(e);
+      out = std::move(v);
+    });
+    loop_.restart();
+    while (!out) loop_.run_one();
+    loop_.restart();
+    return std::move(*out);
+  }
+  static task_ptr at_revision(std::int64_t revision, task_state state = task_state::queued, int progress = -1) {
+    task t = luma_task();
+    t.id = "t-1";
+    t.revision = revision;
+    t.state = state;
+    t.progress = progress;
+    t.request = R"({"prompt":"abc"})";
+    return std::make_shared<const task>(t);
+  }
+
+  asio::io_context loop_{1};
+};
+
+// ---- watch
+
+class watch_test : public parts {
+ protected:
+  // Waits for a task that has completed; what it ended in lands in got_.
+  void begin_to_wait(watch::on_drain how, steady_clock::duration at_most = std::chrono::hours(1)) {
+    waiter_.emplace(watch_, "t-1");
+    const auto ended = [](const task& t) { return is_terminal(t.state); };
+    auto wait = waiter_->until(ended, steady_clock::now() + at_most, how);
+    asio::co_spawn(loop_.get_executor(), std::move(wait), [this](std::exception_ptr, task_ptr t) { got_ = t; });
+    turn();
+  }
+  watch watch_{loop_};
+  std::optional<watch::waiter> waiter_;
+  std::optional<task_ptr> got_;
+};
+
+TEST_F(watch_test, wakes_when_the_change_is_enough) {
+  begin_to_wait(watch::on_drain::leave);
+  EXPECT_FALSE(got_);
+  watch_.notify(at_revision(2));
+  turn();
+  EXPECT_FALSE(got_) << "a change, but not the one";
+  watch_.notify(at_revision(3, task_state::completed));
+  turn();
+  ASSERT_TRUE(got_);
+  EXPECT_EQ((*got_)->revision, 3);
+}
+
+TEST_F(watch_test, a_change_between_the_making_of_the_waiter_and_the_wait_is_seen) {
+  waiter_.emplace(watch_, "t-1");
+  watch_.notify(at_revision(2, task_state::failed));
+  auto wait = waiter_->until([](const task&) { return true; }, steady_clock::now() + std::chrono::hours(1),
+                             watch::on_drain::leave);
+  asio::co_spawn(loop_.get_executor(), std::move(wait), [this](std::exception_ptr, task_ptr t) { got_ = t; });
+  turn();
+  ASSERT_TRUE(got_);
+  EXPECT_EQ((*got_)->revision, 2);
+}
+
+TEST_F(watch_test, other_tasks_wake_nobody) {
+  begin_to_wait(watch::on_drain::leave);
+  auto other = *at_revision(9, task_state::completed);
+  other.id = "t-2";
+  watch_.notify(std::make_shared<const task>(other));
+  turn();
+  EXPECT_FALSE(got_);
+  watch_.close();
+  turn();
+  EXPECT_TRUE(got_);
+}
+
+TEST_F(watch_test, the_end_of_the_time_is_an_end) {
+  begin_to_wait(watch::on_drain::stay, std::chrono::milliseconds(1));
+  while (!got_) loop_.run_one();
+  EXPECT_EQ(*got_, nullptr) << "no change was seen";
+}
+
+TEST_F(watch_test, when_the_relay_stops_only_those_that_must_answer_stay) {
+  begin_to_wait(watch::on_drain::stay);
+  watch_.drain();
+  turn();
+  EXPECT_FALSE(got_);
+  watch_.notify(at_revision(2, task_state::completed));
+  turn();
+  ASSERT_TRUE(got_);
+  got_.reset();
+  begin_to_wait(watch::on_drain::leave);
+  ASSERT_TRUE(got_) << "one that only follows does not even begin";
+}
+
+TEST_F(watch_test, many_tasks_are_told_of_in_one_go) {
+  watch::waiter many(watch_, std::vector<std::string>{"t-1", "t-2"});
+  auto second = *at_revision(5);
+  second.id = "t-2";
+  watch_.notify(at_revision(2));
+  watch_.notify(at_revision(3));
+  watch_.notify(std::make_shared<const task>(second));
+  std::optional<std::vector<task_ptr>> changed;
+  auto wait = many.changes(std::chrono::hours(1));
+  asio::co_spawn(loop_.get_executor(), std::move(wait),
+                 [&changed](std::exception_ptr, std::vector<task_ptr> t) { changed = std::move(t); });
+  turn();
+  ASSERT_TRUE(changed);
+  ASSERT_EQ(changed->size(), 2u);
+  EXPECT_EQ(changed->at(0)->revision, 3) << "the newest, once";
+  EXPECT_EQ(changed->at(1)->id, "t-2");
+}
+
+// ---- the replies that are kept
+
+std::atomic<int> renderings = 0;
+result<std::string> count_and_render(const task& t, timestamp) {
+  ++renderings;
+  if (t.state == task_state::failed) return fail(errc::invalid_request, "not there");
+  return std::to_string(t.revision) + std::string(static_cast<std::size_t>(std::max(0, t.progress)), 'x');
+}
+std::string_view one_word(task_state) {
+  return "w";
+}
+const task_form counted = {"counted", one_word, count_and_render, [](const task&) { return false; }};
+const task_form timed = {"timed", one_word, count_and_render, [](const task&) { return true; }};
+
+TEST(rendered_tasks, are_made_once_a_revision) {
+  rendered_tasks kept(100'000);
+  renderings = 0;
+  task t = luma_task();
+  t.id = "t-1";
+  t.revision = 1;
+  EXPECT_EQ(kept.get(counted, t, {}).value(), "1");
+  EXPECT_EQ(kept.get(counted, t, {}).value(), "1");
+  EXPECT_EQ(renderings, 1);
+  t.revision = 2;
+  EXPECT_EQ(kept.get(counted, t, {}).value(), "2");
+  EXPECT_EQ(renderings, 2);
+  task older = t;
+  older.revision = 1;
+  EXPECT_EQ(kept.get(counted, older, {}).value(), "1") << "what it says is of the revision that was given";
+  EXPECT_EQ(kept.get(counted, t, {}).value(), "2");
+  EXPECT_EQ(renderings, 3) << "an older revision does not push out the newer";
+  kept.get(timed, t, {}).value();
+  kept.get(timed, t, {}).value();
+  EXPECT_EQ(renderings, 5) << "what depends on the time is made each time";
+  t.revision = 3;
+  t.state = task_state::failed;
+  EXPECT_FALSE(kept.get(counted, t, {}));
+  EXPECT_FALSE(kept.get(counted, t, {})) << "an error is not kept as a reply";
+}
+
+TEST(rendered_tasks, are_bounded_in_bytes) {
+  rendered_tasks kept(20'000);
+  task t = luma_task();
+  t.revision = 1;
+  t.progress = 5'000;
+  for (int i = 0; i < 10; ++i) {
+    t.id = "t-" + std::to_string(i);
+    kept.get(counted, t, {}).value();
+  }
+  renderings = 0;
+  for (int i = 0; i < 10; ++i) {
+    t.id = "t-" + std::to_string(9 - i);
+    kept.get(counted, t, {}).value();
+  }
+  EXPECT_GE(renderings, 6) << "not all of them were kept";
+  EXPECT_LT(renderings, 10) << "but some";
+  rendered_tasks nothing(0);
+  renderings = 0;
+  nothing.get(counted, t, {}).value();
+  nothing.get(counted, t, {}).value();
+  EXPECT_EQ(renderings, 2);
+}
+
+// ---- deadlines
+
+class deadlines_test : public parts {
+ protected:
+  struct counted_entry {
+    counted_entry(deadlines& d) : entry(d, [](void* n) { ++*static_cast<int*>(n); }, &fired) {}
+    int fired = 0;
+    deadlines::entry entry;
+  };
+  deadlines all_{loop_};
+};
+
+TEST_F(deadlines_test, fire_once_and_only_when_armed) {
+  counted_entry a(all_), b(all_), c(all_);
+  a.entry.arm(std::chrono::milliseconds(1));
+  b.entry.arm(std::chrono::hours(1));
+  asio::co_spawn(loop_.get_executor(), all_.run(), asio::detached);
+  while (a.fired == 0) loop_.run_one();
+  all_.stop();
+  loop_.run();
+  EXPECT_EQ(a.fired, 1);
+  EXPECT_EQ(b.fired, 0);
+  EXPECT_EQ(c.fired, 0) << "never armed";
+}
+
+TEST_F(deadlines_test, expire_all_ends_every_wait_that_begins_later_too) {
+  counted_entry a(all_), b(all_);
+  a.entry.arm(std::chrono::hours(1));
+  all_.expire_all();
+  EXPECT_EQ(a.fired, 1);
+  EXPECT_EQ(b.fired, 0);
+  EXPECT_TRUE(all_.expiring());
+  b.entry.arm(std::chrono::hours(1));
+  asio::co_spawn(loop_.get_executor(), all_.run(), asio::detached);
+  while (b.fired == 0) loop_.run_one();
+  EXPECT_EQ(a.fired, 1);
+}
+
+// One that fires may end the others: a connection that closes takes its neighbours' entries with it.
+TEST_F(deadlines_test, an_entry_may_go_away_while_others_fire) {
+  struct owner {
+    std::vector<std::unique_ptr<deadlines::entry>> entries;
+    int fired = 0;
+  } o;
+  const auto end_them_all = [](void* p) {
+    auto& all = *static_cast<owner*>(p);
+    ++all.fired;
+    all.entries.clear();
+  };
+  for (int i = 0; i < 5; ++i) {
+    o.entries.push_back(std::make_unique<deadlines::entry>(all_, end_them_all, &o));
+    o.entries.back()->arm(std::chrono::hours(1));
+  }
+  counted_entry last(all_);
+  all_.expire_all();
+  EXPECT_EQ(o.fired, 1) << "the rest was gone";
+}
+
+// ---- the sleep of background loops
+
+class wake_timer_test : public parts {
+ protected:
+  // True if a sleep until `at` has ended within what is ready now.
+  bool sleeps(timestamp at) {
+    bool ended = false;
+    asio::co_spawn(loop_.get_executor(), timer_.wait(t0_, at), [&ended](std::exception_ptr) { ended = true; });
+    turn();
+    if (!ended) {
+      timer_.notify();
+      turn();
+      EXPECT_TRUE(ended) << "notify() ends every sleep";
+      return true;
+    }
+    return false;
+  }
+  const timestamp t0_{std::chrono::hours(1'000)};
+  wake_timer timer_{loop_};
+};
+
+TEST_F(wake_timer_test, what_was_announced_while_the_loop_was_at_work_is_not_missed) {
+  EXPECT_TRUE(sleeps(t0_ + std::chrono::seconds(1)));
+  timer_.notify_by(t0_);  // the loop reads its schedule just now, and may have read it before this was saved
+  EXPECT_FALSE(sleeps(t0_ + std::chrono::seconds(1)));
+  EXPECT_TRUE(sleeps(never)) << "once";
+  timer_.notify();
+  EXPECT_FALSE(sleeps(never));
+}
+
+// ---- the janitor and the operator's commands, on a store
+
+class with_store : public parts {
+ protected:
+  with_store() {
+    token owner;
+    owner.name = "alice";
+    owner.webhook = secret("s");
+    owner_ = run(from_store(*store_, &store::insert_token, owner)).value().id;
+  }
+  task_ptr add(const std::string& id, task_state state, timestamp finished = never) {
+    task t = luma_task();
+    t.id = id;
+    t.owner = owner_;
+    t.request = R"({"prompt":"abc"})";
+    t.state = state;
+    t.created_at = t.updated_at = timestamp(std::chrono::hours(1));
+    t.finished_at = finished;
+    if (state == task_state::pending) t.next_submit_at = now() + std::chrono::hours(1);
+    if (state == task_state::completed) t.callback_url = "https://e.x/";
+    idempotency_record r;
+    r.digest = sha256(id);
+    relay::change c{nullptr, t, r};
+    return run(from_store(*store_, &store::write, std::move(c))).value().value;
+  }
+  task_ptr load(const std::string& id) { return run(load_task(*store_, id)).value(); }
+  json::object admin(json::object command) {
+    const admin_context in{*store_, changes_, tokens_};
+    return run(run_admin_command(in, std::move(command)));
+  }
+  std::string message(const json::object& answer) { return std::string(text_of(answer, "message")); }
+
+  temp_dir dir_;
+  std::unique_ptr<store> store_ = open_memory_store(dir_.file("db"), hooks());
+  std::shared_ptr<spdlog::logger> log_ = silent_logger();
+  task_changes changes_{loop_, *store_, {}, *log_};
+  token_registry tokens_;
+  std::int64_t owner_ = 0;
+};
+
+TEST_F(with_store, the_janitor_deletes_what_is_old_and_nothing_else) {
+  const timestamp time = now();
+  const auto hours_ago = [time](int h) { return time - std::chrono::hours(h); };
+  add("01936e4f-a1b2-7000-8000-000000000001", task_state::completed, hours_ago(3));
+  add("01936e4f-a1b2-7000-8000-000000000002", task_state::completed, hours_ago(1));
+  add("01936e4f-a1b2-7000-8000-000000000003", task_state::pending);
+  janitor j(loop_, *store_, std::chrono::hours(2), *log_);
+  asio::co_spawn(loop_.get_executor(), j.run(), asio::detached);
+  for (int i = 0; i < 20; ++i) turn();
+  EXPECT_FALSE(load("01936e4f-a1b2-7000-8000-000000000001"));
+  EXPECT_TRUE(load("01936e4f-a1b2-7000-8000-000000000002")) << "too young";
+  EXPECT_TRUE(load("01936e4f-a1b2-7000-8000-000000000003")) << "not ended";
+  // Keys of creates made in 1970 are forgotten.
+  idempotency_record r;
+  r.digest = sha256("01936e4f-a1b2-7000-8000-000000000002");
+  EXPECT_FALSE(run(from_store(*store_, &store::find_repeated, owner_, r)).value());
+  j.stop();
+  loop_.run();
+}
+
+TEST_F(with_store, the_janitor_keeps_tasks_unless_it_is_told_to_delete_them) {
+  add("01936e4f-a1b2-7000-8000-000000000001", task_state::completed, timestamp(std::chrono::hours(1)));
+  janitor j(loop_, *store_, milliseconds(0), *log_);
+  asio::co_spawn(loop_.get_executor(), j.run(), asio::detached);
+  for (int i = 0; i < 20; ++i) turn();
+  EXPECT_TRUE(load("01936e4f-a1b2-7000-8000-000000000001"));
+  j.stop();
+  loop_.run();
+}
+
+TEST_F(with_store, tokens_by_command) {
+  const json::object made = admin({{"command", "token-create"}, {"name", "bob"}});
+  ASSERT_TRUE(made.at("ok").as_bool()) << made;
+  EXPECT_TRUE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token")))) << "at once";
+  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "bob"}})).find("already"), std::string::npos);
+  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "no spaces"}})).find("1 to 64"), std::string::npos);
+  const json::object list = admin({{"command", "token-list"}});
+  EXPECT_EQ(list.at("tokens").as_array().size(), 2u);
+  EXPECT_EQ(json::serialize(list).find(text_of(made, "token")), std::string::npos) << "never its text";
+  const auto secret_of = [&](bool rotate) {
+    return std::string(text_of(admin({{"command", "webhook-secret"}, {"name", "bob"}, {"rotate", rotate}}), "secret"));
+  };
+  const std::string first = secret_of(false);
+  EXPECT_TRUE(first.starts_with("whsec_"));
+  EXPECT_EQ(secret_of(false), first);
+  EXPECT_NE(secret_of(true), first);
+  EXPECT_TRUE(admin({{"command", "token-revoke"}, {"name", "bob"}}).at("ok").as_bool());
+  EXPECT_FALSE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token"))));
+  EXPECT_NE(message(admin({{"command", "token-revoke"}, {"name", "bob"}})).find("token list"), std::string::npos);
+  EXPECT_NE(message(admin({{"command", "webhook-secret"}, {"name", "bob"}})).find("no token named"), std::string::npos);
+}
+
+TEST_F(with_store, tasks_by_command) {
+  const std::string pending = "01936e4f-a1b2-7000-8000-000000000001", done = "01936e4f-a1b2-7000-8000-000000000002";
+  add(pending, task_state::pending);
+  add(done, task_state::completed, now());
+  EXPECT_EQ(admin({{"command", "task-list"}}).at("tasks").as_array().size(), 2u);
+  const json::object one = admin({{"command", "task-list"}, {"state", "pending"}, {"token", "alice"}});
+  ASSERT_EQ(one.at("tasks").as_array().size(), 1u);
+  EXPECT_EQ(text_of(one.at("tasks").at(0).as_object(), "id"), pending);
+  EXPECT_EQ(text_of(one.at("tasks").at(0).as_object(), "token"), "alice");
+  EXPECT_NE(message(admin({{"command", "task-list"}, {"state", "dancing"}})).find("--state must be"), std::string::npos);
+  EXPECT_NE(message(admin({{"command", "task-list"}, {"token", "nobody"}})).find("no token named"), std::string::npos);
+
+  const json::object shown = admin({{"command", "task-show"}, {"id", json::string(done)}});
+  EXPECT_EQ(text_of(shown.at("task").as_object(), "action"), "generations");
+  EXPECT_EQ(shown.at("task").at("request").at("prompt"), "abc");
+  EXPECT_NE(message(admin({{"command", "task-show"}, {"id", "x"}})).find("there is no task x"), std::string::npos);
+
+  EXPECT_NE(message(admin({{"command", "task-cancel-pending"}, {"id", json::string(done)}})).find("is completed"),
+            std::string::npos);
+  EXPECT_TRUE(admin({{"command", "task-cancel-pending"}, {"id", json::string(pending)}}).at("ok").as_bool());
+  EXPECT_EQ(load(pending)->state, task_state::failed);
+
+  EXPECT_TRUE(admin({{"command", "task-retry-callback"}, {"id", json::string(done)}}).at("ok").as_bool());
+  EXPECT_EQ(load(done)->pending_callbacks, "c");
+  EXPECT_NE(message(admin({{"command", "task-retry-callback"}, {"id", json::string(pending)}})).find("no callback to send"),
+            std::string::npos);
+
+  for (int i = 3; i < 9; ++i) add("01936e4f-a1b2-7000-8000-00000000000" + std::to_string(i), task_state::pending);
+  EXPECT_EQ(admin({{"command", "task-cancel-all-pending"}}).at("cancelled"), 6);
+  EXPECT_NE(message(admin({{"command", "sing"}})).find("does not know"), std::string::npos);
+}
+
+// ---- the one way to change a task
+
+TEST_F(with_store, an_event_is_put_on_top_of_what_others_have_changed) {
+  const std::string id = "01936e4f-a1b2-7000-8000-000000000001";
+  const task_ptr first = add(id, task_state::pending);
+  // Two at once: one of them finds another revision on disk, and loads again.
+  std::vector<bool> changed;
+  for (const char* name : {"a", "b"}) {
+    task_event e = event::cancelled{};
+    if (*name == 'a') e = event::submit_started{"up", "", "attempt", "p"};
+    auto work = changes_.apply(id, std::move(e));
+    asio::co_spawn(loop_.get_executor(), std::move(work), [&changed](std::exception_ptr, result<applied> r) {
+      ASSERT_TRUE(r);
+      changed.push_back(r->changed());
+    });
+  }
+  while (changed.size() < 2) loop_.run_one();
+  EXPECT_EQ(std::ranges::count(changed, true), 1) << "the other event meant nothing by then";
+  EXPECT_EQ(load(id)->revision, first->revision + 1);
+  const auto gone = run(changes_.apply("no such task", event::cancelled{}));
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().code, errc::task_not_found);
+}
+
+}  // namespace
+}  // namespace relay::test
