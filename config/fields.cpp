@@ -188,7 +188,7 @@ const field table[] = {
      "only "
      "if the list proves that it is not there, which needs server.public_url; \"fail\" never; \"resubmit\" "
      "always: it "
-     "may be bought twice.",
+     "may be billed twice.",
      0,
      0,
      {"prove", "fail", "resubmit"}},

@@ -56,7 +56,7 @@ std::vector<std::string_view> section_names() {
 }  // namespace
 
 std::string print_config(const config& c) {
-  config copy = c;  // the table hands out pointers that can be written through
+  config copy = c;  // the table gives pointers that can be written through
   std::string out;
   for (const std::string_view name : section_names()) {
     out += "[" + std::string(name) + "]\n" + section<config>(fields(), copy, name, false) + "\n";

@@ -16,16 +16,16 @@ std::string folder_of(const std::string& file) {
   return slash == 0 ? "/" : file.substr(0, slash);
 }
 
-struct room {
+struct space {
   std::int64_t free = 0;
   std::int64_t total = 0;
 };
 
-room room_in(const std::string& folder) {
-  struct statvfs s{};
-  if (::statvfs(folder.c_str(), &s) != 0) return {};
-  const auto block = static_cast<std::int64_t>(s.f_frsize);
-  return {static_cast<std::int64_t>(s.f_bavail) * block, static_cast<std::int64_t>(s.f_blocks) * block};
+space space_on(const std::string& folder) {
+  struct statvfs v{};
+  if (::statvfs(folder.c_str(), &v) != 0) return {};
+  const auto block = static_cast<std::int64_t>(v.f_frsize);
+  return {static_cast<std::int64_t>(v.f_bavail) * block, static_cast<std::int64_t>(v.f_blocks) * block};
 }
 
 }  // namespace
@@ -37,19 +37,19 @@ disk::disk(const std::string& database, std::int64_t min_free_bytes, std::int64_
       min_free_(min_free_bytes),
       ballast_(ballast_bytes),
       log_(log) {
-  if (const room r = room_in(folder_); r.total > 0) {
-    min_free_ = std::min(min_free_, r.total / 20);
-    ballast_ = std::min(ballast_, r.total / 50);
+  if (const space s = space_on(folder_); s.total > 0) {
+    min_free_ = std::min(min_free_, s.total / 20);
+    ballast_ = std::min(ballast_, s.total / 50);
   }
   ::unlink(ballast_file_.c_str());
   check();
 }
 
 void disk::check() {
-  const room r = room_in(folder_);
-  if (r.total == 0) return;  // nothing can be said of it
-  free_ = r.free;
-  // After it was given up it takes more room to take it again, so that it does not go to and fro.
+  const space s = space_on(folder_);
+  if (s.total == 0) return;  // nothing can be said of it
+  free_ = s.free;
+  // After it was deleted it takes more space to make it again, so that it does not go to and fro.
   if (ballast_ > 0 && !has_ballast_ && free_ > min_free_ + (released_ ? 2 : 1) * ballast_) take_ballast();
   // Somewhat more than it takes to stop, so that it does not go to and fro.
   const bool low = free_ < (low_ ? min_free_ + min_free_ / 8 : min_free_) || released_;
@@ -59,7 +59,7 @@ void disk::check() {
         "storage.keep_ended_ms",
         folder_, free_ >> 20);
   } else if (!low && low_) {
-    log_.warn("the disk of {} has {} MiB left: new jobs are taken again", folder_, free_ >> 20);
+    log_.warn("the disk of {} has {} MiB left: new jobs are accepted again", folder_, free_ >> 20);
   }
   low_ = low;
 }
@@ -78,7 +78,7 @@ bool disk::release() {
   if (!has_ballast_.exchange(false)) return false;
   released_ = true;
   ::unlink(ballast_file_.c_str());
-  log_.error("the disk is full: the ballast {} was given up to finish what is in flight; free some room",
+  log_.error("the disk is full: the ballast {} was deleted to finish what is in flight; free some space",
              ballast_file_);
   return true;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Room on the database's disk (rule F1). Below a watermark new jobs are refused, so that those in flight can
-// be finished; a ballast file is given up when the disk is full all the same. Both come back by themselves.
+// Free space on the database's disk (rule F1). Below a watermark new jobs are refused, so that those in
+// flight can be finished; a ballast file is given up when the disk is full all the same. Both come back by
+// themselves.
 
 #include <atomic>
 #include <cstdint>
@@ -20,9 +21,9 @@ class disk {
   disk(const std::string& database, std::int64_t min_free_bytes, std::int64_t ballast_bytes,
        spdlog::logger& log);
 
-  /// Loop thread, about once a second: looks, and puts the ballast back when there is room again.
+  /// Loop thread, about once a second: measures, and makes the ballast again when there is space.
   void check();
-  /// Empty: new jobs may come; else what clients are told.
+  /// Empty: new jobs are accepted; else the text for clients.
   std::string_view refusal() const;
   std::int64_t free_bytes() const { return free_; }
   /// Any thread: gives up the ballast. True: there was one.

@@ -24,7 +24,7 @@ inline id_entropy random_for_id() {
   return e;
 }
 
-/// 128 bits as 32 hexadecimal digits, for addresses that nobody can guess.
+/// 128 bits as 32 hexadecimal digits, for addresses that cannot be guessed.
 inline std::string random_word() {
   static constexpr char hex[] = "0123456789abcdef";
   unsigned char bytes[16];

@@ -1,7 +1,7 @@
 #pragma once
 
-// The one way to change a task that exists: an event is put on its newest revision and saved; when somebody
-// else was quicker, on theirs. Loop thread.
+// The one way to change a task that exists: an event is put on its newest revision and saved; when another
+// change was quicker, on top of that one. Loop thread.
 
 #include <string>
 

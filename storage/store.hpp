@@ -2,7 +2,7 @@
 
 // Where tasks and tokens are kept: THE interface of storage, the one virtual interface of the program. One
 // store serves one loop thread: every function is called there, and every handler runs there, later, never
-// inside the call. What is in memory is handed out at once; every other read may have to wait for a thread or
+// inside the call. What is in memory is returned at once; every other read may have to wait for a thread or
 // a socket. A write's handler runs after the write is durable. Engines: storage/sqlite.
 
 #include <cstdint>
@@ -180,7 +180,7 @@ class store {
   virtual void close() = 0;
 };
 
-/// How an engine reaches its loop thread and tells what it does.
+/// How an engine reaches its loop thread and reports what it does.
 struct store_hooks {
   /// Runs a function on the loop thread; called from the store's threads.
   std::function<void(std::move_only_function<void()>)> post;

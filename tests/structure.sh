@@ -36,5 +36,22 @@ forbid "a word of Luma's outside of its folder" \
   'dream.machine|dreaming|keyframes|user_prompt|image_end_url|notify_hook|generation_type|ray-[0-9]|photon|upscale|LUMA_(VIDEO|IMAGE)|/luma/|common/luma' \
   "${neutral[@]}"
 
+# Each test that docs/rules.md names is there: "folder/file: suite.name".
+while IFS= read -r named; do
+  file=tests/${named%%:*}_test.cpp
+  suite=${named#*: }
+  name=${suite#*.}
+  suite=${suite%%.*}
+  [ "$suite.$name" = "$suite.*" ] && continue
+  tr '\n' ' ' <"$file" 2>/dev/null | grep -qE "TEST(_P|_F)?\($suite, *$name\)" || {
+    echo "docs/rules.md names a test that is not there: $named"
+    failed=yes
+  }
+done < <(grep -oE '`[a-z_0-9]+/[a-z_0-9]+: [a-z_0-9]+\.[a-zA-Z_0-9*]+`' docs/rules.md | tr -d '`' | grep -v '^folder/file' | sort -u)
+# And each rule that a comment cites stands on that page.
+while IFS= read -r id; do
+  grep -q "^| $id |" docs/rules.md || { echo "a comment cites rule $id, which docs/rules.md does not have"; failed=yes; }
+done < <(grep -rhoE '\brules? [MSHFTR][0-9]+' common config storage server tests --include='*.cpp' --include='*.hpp' | grep -oE '[MSHFTR][0-9]+' | sort -u)
+
 [ "$failed" = no ] && echo "the walls stand"
 [ "$failed" = no ]

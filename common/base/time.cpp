@@ -21,8 +21,14 @@ std::string to_iso(timestamp t, precision p) {
   return {text, static_cast<std::size_t>(length)};
 }
 
-std::optional<timestamp> from_iso(std::string_view text) {
-  const auto number = [&text](std::size_t digits, char then) -> int {
+namespace {
+
+// What is left of a time to read.
+struct reader {
+  std::string_view text;
+
+  // So many digits, and `then` after them (0: nothing). -1: they are not there.
+  int number(std::size_t digits, char then) {
     int value = -1;
     if (text.size() < digits) return -1;
     const auto [end, ec] = std::from_chars(text.data(), text.data() + digits, value);
@@ -32,9 +38,40 @@ std::optional<timestamp> from_iso(std::string_view text) {
     if (text.empty() || (text.front() != then && !(then == 'T' && text.front() == ' '))) return -1;
     text.remove_prefix(1);
     return value;
-  };
-  const int year = number(4, '-'), month = number(2, '-'), day = number(2, 'T');
-  const int hour = number(2, ':'), minute = number(2, ':'), second = number(2, 0);
+  }
+
+  // ".123", any number of digits; 0 when there is no point. nullopt: a point without digits.
+  std::optional<std::int64_t> micros() {
+    if (text.empty() || text.front() != '.') return 0;
+    text.remove_prefix(1);
+    std::int64_t sum = 0;
+    std::int64_t weight = 100'000;
+    bool any = false;
+    for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1), weight /= 10) {
+      sum += (text.front() - '0') * weight;
+      any = true;
+    }
+    return any ? std::optional(sum) : std::nullopt;
+  }
+
+  // "+08:00", "Z" or nothing, and then the end.
+  std::optional<std::chrono::minutes> offset() {
+    if (text.empty() || text == "Z" || text == "z") return std::chrono::minutes(0);
+    if (text.front() != '+' && text.front() != '-') return std::nullopt;
+    const int sign = text.front() == '+' ? 1 : -1;
+    text.remove_prefix(1);
+    const int hours = number(2, ':'), minutes = number(2, 0);
+    if (hours < 0 || minutes < 0 || !text.empty()) return std::nullopt;
+    return std::chrono::minutes(sign * (hours * 60 + minutes));
+  }
+};
+
+}  // namespace
+
+std::optional<timestamp> from_iso(std::string_view text) {
+  reader in{text};
+  const int year = in.number(4, '-'), month = in.number(2, '-'), day = in.number(2, 'T');
+  const int hour = in.number(2, ':'), minute = in.number(2, ':'), second = in.number(2, 0);
   if (year < 1 || month < 1 || day < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
       second > 60) {
     return std::nullopt;
@@ -43,30 +80,12 @@ std::optional<timestamp> from_iso(std::string_view text) {
                                          std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return std::nullopt;
-  std::int64_t micros = 0;
-  if (!text.empty() && text.front() == '.') {
-    text.remove_prefix(1);
-    std::int64_t weight = 100'000;
-    bool any = false;
-    for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1), weight /= 10) {
-      micros += (text.front() - '0') * weight;
-      any = true;
-    }
-    if (!any) return std::nullopt;
-  }
-  std::chrono::minutes offset{0};
-  if (!text.empty() && (text.front() == '+' || text.front() == '-')) {
-    const int sign = text.front() == '+' ? 1 : -1;
-    text.remove_prefix(1);
-    const int hours = number(2, ':'), minutes = number(2, 0);
-    if (hours < 0 || minutes < 0 || !text.empty()) return std::nullopt;
-    offset = std::chrono::minutes(sign * (hours * 60 + minutes));
-  } else if (!text.empty() && text != "Z" && text != "z") {
-    return std::nullopt;
-  }
+  const auto micros = in.micros();
+  const auto offset = micros ? in.offset() : std::nullopt;
+  if (!offset) return std::nullopt;
   return timestamp(std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(hour) +
                    std::chrono::minutes(minute) + std::chrono::seconds(second) +
-                   std::chrono::microseconds(micros) - offset);
+                   std::chrono::microseconds(*micros) - *offset);
 }
 
 std::int64_t to_unix(timestamp t) {

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view missed_deadline = "The job did not end within the time allowed";
 
-// 0: the state is not told to the client.
+// 0: no callback for this state.
 char letter_of(task_state s) {
   switch (s) {
     case task_state::running:

@@ -1,8 +1,8 @@
 #pragma once
 
 // The life of a task: the only place where one changes state. `advance` is pure and total: every state and
-// every event is defined, most pairs as "unchanged". Retry, back-off, expiry and giving up are all here; what
-// a change owes to the client's callback URL is in callbacks.hpp.
+// every event is defined, most pairs as "unchanged". Retry, back-off, expiry and giving up are all here; the
+// callbacks that a change causes are in callbacks.hpp.
 
 #include "common/engine/events.hpp"
 #include "common/engine/policy.hpp"

@@ -80,7 +80,7 @@ task_event find_lost(const lost_submission& s, const listing& seen, std::span<co
         std::ranges::find_if(seen.jobs, [&](const listed_job& j) { return j.callback_url.ends_with(mark); });
     if (found != seen.jobs.end()) return event::found{found->reported, found->reply};
   }
-  // With a marker, and a list that echoes it, a job without it is somebody else's.
+  // With a marker, and a list that echoes it, a job without it is not ours.
   const bool marked = !mark.empty() && from.echoes_markers;
   if (!marked && s.readable) {
     if (const listed_job* candidate = only_candidate(s, seen, others, from))

@@ -22,7 +22,7 @@ class submit_slots : public std::enable_shared_from_this<submit_slots> {
       : lanes_(std::move(lanes)), on_free_(std::move(on_free)) {}
   submit_slots(const submit_slots&) = delete;
   submit_slots& operator=(const submit_slots&) = delete;
-  /// Nobody is notified any longer.
+  /// From now on no one is notified.
   void detach() {
     on_free_ = [] {};
   }

@@ -21,7 +21,7 @@ extern const dialect web_app;        // /luma/generations: the web app's, as sta
 extern const dialect tasks;          // /luma/tasks: the code/message/data envelope
 }  // namespace dialects
 
-/// The error body of the official API, with what OpenAI-style clients look for beside it.
+/// The error body of the official API, with what OpenAI-style clients read beside it.
 json::object render_official_error(const error& e);
 /// The same inside the envelope.
 json::object render_envelope_error(const error& e);

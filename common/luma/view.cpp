@@ -85,7 +85,7 @@ int progress_of(const task& t, timestamp now) {
       break;
   }
   if (t.progress >= 0) return std::min(t.progress, 99);
-  // A job takes one to two minutes; nobody should read 90% for long, nor see it go back.
+  // A job takes one to two minutes; the figure must not stay at 90% for long, nor go back.
   const auto passed = std::chrono::duration<double>(now - t.started_at).count();
   return std::clamp(20 + static_cast<int>(passed * 70.0 / 120.0), 20, 90);
 }

@@ -33,7 +33,7 @@ struct callback_addresses::lookup {
   steady_timer done;                // cancelled by the result
   std::atomic<bool> begun = false;  // a thread runs it
   bool ended = false;
-  bool skipped = false;  // nobody waited any more when its turn came
+  bool skipped = false;  // nothing waited for it any more when its turn came
   steady_clock::time_point ended_at;
   boost::system::error_code ec;
   std::vector<asio::ip::address> found;

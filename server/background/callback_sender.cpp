@@ -106,7 +106,7 @@ awaitable<callback_sender::posted> callback_sender::post(const web_address& to, 
     if (!ec) break;
   }
   if (ec) {
-    out.what.problem = "cannot connect: " + words(ec, c->timed_out());
+    out.what.problem = "cannot connect: " + describe(ec, c->timed_out());
     co_return out;
   }
   c->arm(left_until(until));
@@ -117,7 +117,7 @@ awaitable<callback_sender::posted> callback_sender::post(const web_address& to, 
     co_return out;
   }
   if (ec) {
-    out.what.problem = "no TLS: " + words(ec, c->timed_out());
+    out.what.problem = "no TLS: " + describe(ec, c->timed_out());
     co_return out;
   }
   exchange_limits limits;

@@ -120,7 +120,7 @@ awaitable<> deliverer::deliver(delivery d) {
 awaitable<> deliverer::deliver_and_save(const delivery& d) {
   const auto loaded = co_await load_task(store_, d.task_id);
   if (!loaded) throw std::runtime_error(loaded.error().log.text);
-  const task_ptr t = *loaded;
+  const task_ptr& t = *loaded;
   // It may have been delivered, or put off, since it was read.
   if (!t || t->pending_callbacks.empty() || t->next_callback_at > now()) co_return;
   auto outcome = co_await send(*t, d);

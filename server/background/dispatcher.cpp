@@ -125,11 +125,11 @@ awaitable<timestamp> dispatcher::submit_due(timestamp time) {
   const auto next = co_await from_store(store_, &store::next_due, schedule::submit);
   if (!next) co_return never;
   if (!is_set(*next) || *next > time) co_return *next;
-  // Due, and nobody can take it: a slot that is freed notifies, else the time of an upstream comes.
+  // Due, and no upstream can take it: a slot that becomes free notifies, or a cool-down ends.
   co_return next_available(slots_->lanes(), time).value_or(never);
 }
 
-// Looks past tasks that nobody can take now: they must not hold up those that somebody can.
+// Looks past tasks that no upstream can take now: they must not hold up those that one can.
 awaitable<dispatcher::turn> dispatcher::one_turn(timestamp time) {
   turn out;
   for (std::int64_t offset = 0; offset < max_per_turn && !stopped_; offset += batch) {
@@ -149,7 +149,7 @@ awaitable<dispatcher::turn> dispatcher::one_turn(timestamp time) {
   co_return out;
 }
 
-// False: nobody can take it now.
+// False: no upstream can take it now.
 bool dispatcher::begin(const task_ptr& t, timestamp time) {
   auto slot = slots_->acquire(*t, time);
   if (!slot && time < t->deadline) return false;

@@ -28,7 +28,7 @@ class dispatcher {
  public:
   struct identity {
     std::string instance;    // of this process: who submits
-    std::string public_url;  // where upstreams are told to call; empty: they are told nothing
+    std::string public_url;  // where upstreams can call the relay; empty: they get no address
   };
   dispatcher(asio::io_context& loop, store& s, task_changes& changes,
              std::vector<std::unique_ptr<upstream>>& upstreams, identity who, metrics& m,
@@ -62,7 +62,7 @@ class dispatcher {
  private:
   /// What a turn over the pending tasks ended in.
   struct turn {
-    std::vector<task_ptr> waiting;  // due, and nobody can take them now
+    std::vector<task_ptr> waiting;  // due, and no upstream can take them now
     bool readable = true;           // the tasks could be read
   };
 

@@ -139,8 +139,8 @@ awaitable<result<listed_page>> reconciler::read_page(upstream& at, std::size_t o
   co_return page;
 }
 
-// A job that bears a task's marker is adopted as soon as it is seen, so that a long list holds up nobody
-// whose job is at its head.
+// A job that bears a task's marker is adopted as soon as it is seen, so that a long list does not hold up a
+// job that is at its head.
 awaitable<> reconciler::adopt_marked(const listed_page& page, tasks& due, std::string_view upstream_name) {
   for (const listed_job& j : page.jobs) {
     if (!is_marked(j.callback_url)) continue;

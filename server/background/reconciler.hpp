@@ -24,7 +24,7 @@ namespace relay {
 
 class reconciler {
  public:
-  /// `public_url`: where upstreams are told to call.
+  /// `public_url`: where upstreams can call the relay.
   reconciler(asio::io_context& loop, store& s, task_changes& changes,
              std::vector<std::unique_ptr<upstream>>& upstreams, std::string public_url, metrics& m,
              spdlog::logger& log);

@@ -25,7 +25,7 @@ std::optional<json::object> ask_server(const std::string& database, const json::
   asio::local::stream_protocol::socket s(loop);
   boost::system::error_code ec;
   s.connect(asio::local::stream_protocol::endpoint(admin_socket_path(database)), ec);
-  if (ec) return std::nullopt;  // nobody listens
+  if (ec) return std::nullopt;  // no relay listens
   const std::string line = json::serialize(request) + "\n";
   asio::write(s, asio::buffer(line), ec);
   std::string answer;

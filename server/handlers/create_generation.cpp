@@ -111,7 +111,7 @@ error all_busy() {
 // ---- 3. what the client is answered
 
 // The newest revision after the waiting that the client asked for: in all, the longest of its waits, not
-// their sum. `as_it_is`: the client waited for more than the upstream's first word.
+// their sum. `as_it_is`: it is shown as it is, and not as the first response to a repeated create was.
 struct awaited {
   task_ptr newest;
   bool as_it_is = true;

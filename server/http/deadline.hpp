@@ -9,7 +9,7 @@ namespace relay {
 
 class deadlines {
  public:
-  /// Something with a deadline. Owned by whoever waits; unlinks itself.
+  /// Something with a deadline. Owned by the part that waits; unlinks itself.
   class entry {
    public:
     /// `fire` is called once, on the loop thread, when the deadline has passed.
@@ -36,8 +36,8 @@ class deadlines {
   /// Runs until stop().
   awaitable<> run();
   void stop();
-  /// From now on every armed deadline has passed: whoever waits for a peer, or begins to, gives up at the
-  /// next sweep.
+  /// From now on every armed deadline has passed: every wait for a peer, also one that begins later, ends at
+  /// the next sweep.
   void expire_all();
   bool expiring() const { return expiring_; }
 

@@ -310,7 +310,7 @@ std::string_view session::request_id(std::string_view wanted) {
   return id_;
 }
 
-// Answers and closes: after a refusal nobody knows where the next request begins.
+// Answers and closes: after a refusal it is not known where the next request begins.
 awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
   const auto started = steady_clock::now();
   reply answer = app_.refuse(e, target);

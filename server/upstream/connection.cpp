@@ -58,7 +58,7 @@ bool connection::looks_alive() {
   if (!socket_.is_open()) return false;
   char byte = 0;
   const auto n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  // Bytes without a question: an end, an alert, or an answer to something we no longer wait for. With TLS 1.3
+  // Bytes without a request: an end, an alert, or a response that we no longer wait for. With TLS 1.3
   // it may be a session ticket; the connection is given up all the same.
   return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }

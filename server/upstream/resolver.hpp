@@ -1,7 +1,7 @@
 #pragma once
 
-// The addresses of one upstream's host. getaddrinfo cannot be cancelled, so a question runs by itself and
-// those who need its answer wait with a deadline; a good answer is kept and used on while a newer one is
+// The addresses of one upstream's host. getaddrinfo cannot be cancelled, so a lookup runs by itself, and what
+// needs its result waits with a deadline; a good result is kept and used on while a newer one is
 // fetched or fails. Loop thread.
 
 #include <memory>
@@ -22,9 +22,9 @@ class host_addresses {
 
  private:
   struct state;
-  static awaitable<> ask(std::shared_ptr<state> s);
+  static awaitable<> look_up(std::shared_ptr<state> s);
 
-  std::shared_ptr<state> state_;  // shared with a question that may outlive us
+  std::shared_ptr<state> state_;  // shared with a lookup that may outlive us
 };
 
 }  // namespace relay

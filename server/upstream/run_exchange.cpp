@@ -3,6 +3,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <charconv>
+#include <optional>
 
 #include "common/base/fault_point.hpp"
 
@@ -21,9 +22,87 @@ int retry_after_of(std::string_view value) {
 
 }  // namespace
 
-std::string words(const boost::system::error_code& ec, bool timed_out) {
+std::string describe(const boost::system::error_code& ec, bool timed_out) {
   return timed_out ? "timed out" : ec.message();
 }
+
+namespace {
+
+using parser = beast_http::response_parser<beast_http::string_body>;
+
+// A response as it comes in.
+class incoming {
+ public:
+  explicit incoming(const exchange_limits& limits) : limits_(limits) { start_over(); }
+
+  /// Gives the parser what has been read; what it used is erased. Empty: so far it is valid.
+  std::string parse(std::string& bytes) {
+    boost::system::error_code ec;
+    std::size_t used = 0;
+    while (used < bytes.size() && !parser_->is_done() && !ec) {
+      used += parser_->put(asio::buffer(bytes.data() + used, bytes.size() - used), ec);
+      if (parser_->is_done() && is_interim()) start_over();
+    }
+    bytes.erase(0, used);
+    if (whole()) return {};
+    if (ec && ec != beast_http::error::need_more) return "the answer is not valid HTTP: " + ec.message();
+    return bytes.size() > max_answer_head ? "the answer's head is too long" : "";
+  }
+
+  /// The peer has ended the connection. False: before the response was whole.
+  bool finish() {
+    boost::system::error_code ec;
+    if (parser_->got_some()) parser_->put_eof(ec);
+    return !ec && parser_->is_done();
+  }
+
+  /// Nothing more has to be read.
+  bool whole() const {
+    return parser_->is_done() || (limits_.status_is_enough && parser_->is_header_done() && !is_interim());
+  }
+  /// Its end is in its own framing, not the end of the connection.
+  bool ends_itself() const { return parser_->is_done() && !parser_->need_eof() && parser_->keep_alive(); }
+
+  void move_to(exchange& out) {
+    auto& message = parser_->get();
+    out.answered = true;
+    out.status = static_cast<int>(message.result_int());
+    const auto retry = message.find(beast_http::field::retry_after);
+    if (retry != message.end())
+      out.retry_after_seconds = retry_after_of({retry->value().data(), retry->value().size()});
+    out.body = std::move(message.body());
+  }
+
+ private:
+  // An interim response (1xx) says nothing.
+  bool is_interim() const { return parser_->get().result_int() / 100 == 1; }
+  void start_over() {
+    parser_.emplace();
+    parser_->eager(true);
+    parser_->header_limit(max_answer_head);
+    parser_->body_limit(limits_.answer_bytes);
+  }
+
+  const exchange_limits& limits_;
+  std::optional<parser> parser_;
+};
+
+// Empty: the whole request was sent.
+awaitable<std::string> send_request(connection& c, std::string_view rest) {
+  fault_point("before the first byte to a peer");
+  if (on_fault_point != nullptr) {  // a test may end the process between the halves
+    const auto half = co_await c.write(rest.substr(0, rest.size() / 2));
+    if (!half.first) rest.remove_prefix(rest.size() / 2);
+    fault_point("half sent to a peer");
+  }
+  const auto sent = co_await c.write(rest);
+  if (sent.first)
+    co_return "the request was cut off while it was sent: " + describe(sent.first, c.timed_out());
+  fault_point("sent to a peer, no answer");
+  co_return std::string{};
+}
+
+}  // namespace
 
 awaitable<exchange> run_exchange(connection& c, const std::string& request, exchange_limits limits,
                                  bool& reusable) {
@@ -31,77 +110,35 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
   const auto until = steady_clock::now() + limits.total;
   c.arm(std::min(limits.first_byte, limits.total));
   out.sent_any = true;  // from here on it is not known how far they got
-  fault_point("before the first byte to a peer");
-  std::string_view rest = request;
-  if (on_fault_point != nullptr) {  // a test may end the process between the halves
-    const auto half = co_await c.write(rest.substr(0, rest.size() / 2));
-    if (!half.first) rest.remove_prefix(rest.size() / 2);
-    fault_point("half sent to a peer");
-  }
-  const auto sent = co_await c.write(rest);
-  if (sent.first) {
-    out.problem = "the request was cut off while it was sent: " + words(sent.first, c.timed_out());
-    co_return out;
-  }
+  out.problem = co_await send_request(c, request);
+  if (!out.problem.empty()) co_return out;
 
-  fault_point("sent to a peer, no answer");
   std::string& in = c.read_buffer;
   in.clear();
-  const auto fresh_parser = [&limits] {
-    auto p = std::make_unique<beast_http::response_parser<beast_http::string_body>>();
-    p->eager(true);
-    p->header_limit(max_answer_head);
-    p->body_limit(limits.answer_bytes);
-    return p;
-  };
-  auto parser = fresh_parser();
-  bool first = true;
-  for (;;) {
+  incoming response(limits);
+  for (bool first = true; !response.whole(); first = false) {
+    // 1. Read some.
     const std::size_t have = in.size();
     in.resize_and_overwrite(have + read_step, [](char*, std::size_t size) { return size; });
     const auto got = co_await c.read_some(asio::buffer(in.data() + have, read_step));
     in.resize(have + (got.first ? 0 : got.second));
-    boost::system::error_code ec;
     if (got.first) {
-      const bool at_end = got.first == asio::error::eof;
-      if (at_end && parser->got_some()) parser->put_eof(ec);
-      if (!at_end || ec || !parser->is_done()) {
-        out.problem = "the answer was cut off: " + words(got.first, c.timed_out());
-        co_return out;
-      }
-    } else if (first) {
-      first = false;
+      if (got.first == asio::error::eof && response.finish()) break;
+      out.problem = "the answer was cut off: " + describe(got.first, c.timed_out());
+      co_return out;
+    }
+    // 2. The first byte is here: the rest has the time that is left.
+    if (first)
       c.arm(std::max<steady_clock::duration>(until - steady_clock::now(), std::chrono::milliseconds(1)));
-    }
-    std::size_t used = 0;
-    while (used < in.size() && !parser->is_done() && !ec) {
-      used += parser->put(asio::buffer(in.data() + used, in.size() - used), ec);
-      if (parser->is_done() && parser->get().result_int() / 100 == 1) {  // an interim answer says nothing
-        parser = fresh_parser();
-      }
-    }
-    in.erase(0, used);
-    if (limits.status_is_enough && parser->is_header_done() && parser->get().result_int() / 100 != 1) break;
-    if (ec && ec != beast_http::error::need_more) {
-      out.problem = "the answer is not valid HTTP: " + ec.message();
-      co_return out;
-    }
-    if (parser->is_done()) break;
-    if (in.size() > max_answer_head || c.timed_out()) {
-      out.problem = c.timed_out() ? "the answer did not end in time" : "the answer's head is too long";
-      co_return out;
-    }
+    // 3. Parse it.
+    out.problem = response.parse(in);
+    if (out.problem.empty() && !response.whole() && c.timed_out())
+      out.problem = "the answer did not end in time";
+    if (!out.problem.empty()) co_return out;
   }
   c.disarm();
-  const bool ends_itself = parser->is_done() && !parser->need_eof() && parser->keep_alive();
-  auto& message = parser->get();
-  out.answered = true;
-  out.status = static_cast<int>(message.result_int());
-  const auto retry = message.find(beast_http::field::retry_after);
-  if (retry != message.end())
-    out.retry_after_seconds = retry_after_of({retry->value().data(), retry->value().size()});
-  reusable = ends_itself && in.empty();
-  out.body = std::move(message.body());
+  reusable = response.ends_itself() && in.empty();
+  response.move_to(out);
   co_return out;
 }
 

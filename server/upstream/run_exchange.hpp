@@ -21,7 +21,7 @@ struct exchange_limits {
 awaitable<exchange> run_exchange(connection& c, const std::string& request, exchange_limits limits,
                                  bool& reusable);
 
-/// "timed out", or the error's own words.
-std::string words(const boost::system::error_code& ec, bool timed_out);
+/// "timed out", or the error's own text.
+std::string describe(const boost::system::error_code& ec, bool timed_out);
 
 }  // namespace relay

@@ -79,7 +79,7 @@ awaitable<upstream::leased> upstream::lease(steady_clock::duration freshness) {
     if (!ec) break;
   }
   if (ec) {
-    out.problem = "cannot connect to " + config_.base.authority() + ": " + words(ec, fresh->timed_out());
+    out.problem = "cannot connect to " + config_.base.authority() + ": " + describe(ec, fresh->timed_out());
     co_return out;
   }
   fresh->arm(config_.connect_timeout);
@@ -90,7 +90,7 @@ awaitable<upstream::leased> upstream::lease(steady_clock::duration freshness) {
     co_return out;
   }
   if (ec) {
-    out.problem = "no TLS with " + config_.base.authority() + ": " + words(ec, fresh->timed_out());
+    out.problem = "no TLS with " + config_.base.authority() + ": " + describe(ec, fresh->timed_out());
     co_return out;
   }
   fresh->disarm();

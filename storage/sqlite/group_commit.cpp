@@ -126,10 +126,10 @@ void group_commit::commit(batch work) {
   bool lost_a_sync = false;
   result<void> whole = broken_ ? *broken_ : transaction(work, outcomes, lost_a_sync);
   if (!whole && whole.error().code == errc::disk_full && !lost_a_sync) {
-    // The ballast makes room, and a checkpoint lets the log begin anew in the room it has.
-    const bool room = hooks_.disk_full();
+    // The ballast makes space, and a checkpoint lets the log begin anew in the space it has.
+    const bool space = hooks_.disk_full();
     const bool emptied = db_.wal_pages() > 0 && db_.checkpoint().has_value();
-    if (room || emptied) whole = transaction(work, outcomes, lost_a_sync);
+    if (space || emptied) whole = transaction(work, outcomes, lost_a_sync);
   }
   if (lost_a_sync && !broken_) {
     // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.

@@ -245,7 +245,7 @@ class sqlite_store final : public store {
     return t;
   }
 
-  // Into memory before anybody hears of it, so that whoever does reads the new revision.
+  // Into memory before the hook, so that what it wakes reads the new revision.
   void on_saved(const task_ptr& before, const task_ptr& after) {
     if (before) counts_.remove(*before);
     counts_.add(*after);

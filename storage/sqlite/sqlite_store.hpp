@@ -1,9 +1,9 @@
 #pragma once
 
 // The SQLite engine of store.hpp. One connection writes, on the store thread; one reads single tasks, on the
-// loop thread; two read the rest, on threads of their own, so that an operator's long search delays nobody.
-// Every write and every checkpoint is on the one connection, because SQLite before 3.51.3 can lose the log
-// when two do it at the same moment (rule F3).
+// loop thread; two read the rest, on threads of their own, so that an operator's long search delays no
+// client. Every write and every checkpoint is on the one connection, because SQLite before 3.51.3 can lose
+// the log when two do it at the same moment (rule F3).
 
 #include <memory>
 #include <string>

@@ -121,7 +121,7 @@ class task_write final : public write_of<written_change> {
 
   const task_listener& memory_;
   const task_ptr before_;
-  std::shared_ptr<task> after_;  // nobody else has it before committed()
+  std::shared_ptr<task> after_;  // not shared before committed()
   const std::optional<idempotency_record> record_;
 };
 

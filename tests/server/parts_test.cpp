@@ -1,5 +1,5 @@
-// Parts of the server that need a loop and no socket: watch, the replies that are kept, deadlines, the janitor, and
-// the operator's commands. The store is the one that answers every read one loop turn later.
+// Parts of the server that need a loop and no socket: watch, the replies that are kept, deadlines, the
+// janitor, and the operator's commands. The store is the one that answers every read one loop turn later.
 
 #include <gtest/gtest.h>
 
@@ -31,7 +31,10 @@ class parts : public ::testing::Test {
     return h;
   }
   // Runs what is ready now, and no more.
-  void turn() { loop_.poll(); loop_.restart(); }
+  void turn() {
+    loop_.poll();
+    loop_.restart();
+  }
   // Runs until the coroutine has ended.
   template <class T>
   T run(awaitable<T> work) {
@@ -45,7 +48,8 @@ class parts : public ::testing::Test {
     loop_.restart();
     return std::move(*out);
   }
-  static task_ptr at_revision(std::int64_t revision, task_state state = task_state::queued, int progress = -1) {
+  static task_ptr at_revision(std::int64_t revision, task_state state = task_state::queued,
+                              int progress = -1) {
     task t = luma_task();
     t.id = "t-1";
     t.revision = revision;
@@ -67,7 +71,8 @@ class watch_test : public parts {
     waiter_.emplace(watch_, "t-1");
     const auto ended = [](const task& t) { return is_terminal(t.state); };
     auto wait = waiter_->until(ended, steady_clock::now() + at_most, how);
-    asio::co_spawn(loop_.get_executor(), std::move(wait), [this](std::exception_ptr, task_ptr t) { got_ = t; });
+    asio::co_spawn(loop_.get_executor(), std::move(wait),
+                   [this](std::exception_ptr, task_ptr t) { got_ = t; });
     turn();
   }
   watch watch_{loop_};
@@ -275,7 +280,8 @@ class wake_timer_test : public parts {
   // True if a sleep until `at` has ended within what is ready now.
   bool sleeps(timestamp at) {
     bool ended = false;
-    asio::co_spawn(loop_.get_executor(), timer_.wait(t0_, at), [&ended](std::exception_ptr) { ended = true; });
+    asio::co_spawn(loop_.get_executor(), timer_.wait(t0_, at),
+                   [&ended](std::exception_ptr) { ended = true; });
     turn();
     if (!ended) {
       timer_.notify();
@@ -372,13 +378,16 @@ TEST_F(with_store, tokens_by_command) {
   const json::object made = admin({{"command", "token-create"}, {"name", "bob"}});
   ASSERT_TRUE(made.at("ok").as_bool()) << made;
   EXPECT_TRUE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token")))) << "at once";
-  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "bob"}})).find("already"), std::string::npos);
-  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "no spaces"}})).find("1 to 64"), std::string::npos);
+  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "bob"}})).find("already"),
+            std::string::npos);
+  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "no spaces"}})).find("1 to 64"),
+            std::string::npos);
   const json::object list = admin({{"command", "token-list"}});
   EXPECT_EQ(list.at("tokens").as_array().size(), 2u);
   EXPECT_EQ(json::serialize(list).find(text_of(made, "token")), std::string::npos) << "never its text";
   const auto secret_of = [&](bool rotate) {
-    return std::string(text_of(admin({{"command", "webhook-secret"}, {"name", "bob"}, {"rotate", rotate}}), "secret"));
+    return std::string(
+        text_of(admin({{"command", "webhook-secret"}, {"name", "bob"}, {"rotate", rotate}}), "secret"));
   };
   const std::string first = secret_of(false);
   EXPECT_TRUE(first.starts_with("whsec_"));
@@ -386,12 +395,15 @@ TEST_F(with_store, tokens_by_command) {
   EXPECT_NE(secret_of(true), first);
   EXPECT_TRUE(admin({{"command", "token-revoke"}, {"name", "bob"}}).at("ok").as_bool());
   EXPECT_FALSE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token"))));
-  EXPECT_NE(message(admin({{"command", "token-revoke"}, {"name", "bob"}})).find("token list"), std::string::npos);
-  EXPECT_NE(message(admin({{"command", "webhook-secret"}, {"name", "bob"}})).find("no token named"), std::string::npos);
+  EXPECT_NE(message(admin({{"command", "token-revoke"}, {"name", "bob"}})).find("token list"),
+            std::string::npos);
+  EXPECT_NE(message(admin({{"command", "webhook-secret"}, {"name", "bob"}})).find("no token named"),
+            std::string::npos);
 }
 
 TEST_F(with_store, tasks_by_command) {
-  const std::string pending = "01936e4f-a1b2-7000-8000-000000000001", done = "01936e4f-a1b2-7000-8000-000000000002";
+  const std::string pending = "01936e4f-a1b2-7000-8000-000000000001",
+                    done = "01936e4f-a1b2-7000-8000-000000000002";
   add(pending, task_state::pending);
   add(done, task_state::completed, now());
   EXPECT_EQ(admin({{"command", "task-list"}}).at("tasks").as_array().size(), 2u);
@@ -399,25 +411,31 @@ TEST_F(with_store, tasks_by_command) {
   ASSERT_EQ(one.at("tasks").as_array().size(), 1u);
   EXPECT_EQ(text_of(one.at("tasks").at(0).as_object(), "id"), pending);
   EXPECT_EQ(text_of(one.at("tasks").at(0).as_object(), "token"), "alice");
-  EXPECT_NE(message(admin({{"command", "task-list"}, {"state", "dancing"}})).find("--state must be"), std::string::npos);
-  EXPECT_NE(message(admin({{"command", "task-list"}, {"token", "nobody"}})).find("no token named"), std::string::npos);
+  EXPECT_NE(message(admin({{"command", "task-list"}, {"state", "dancing"}})).find("--state must be"),
+            std::string::npos);
+  EXPECT_NE(message(admin({{"command", "task-list"}, {"token", "nobody"}})).find("no token named"),
+            std::string::npos);
 
   const json::object shown = admin({{"command", "task-show"}, {"id", json::string(done)}});
   EXPECT_EQ(text_of(shown.at("task").as_object(), "action"), "generations");
   EXPECT_EQ(shown.at("task").at("request").at("prompt"), "abc");
-  EXPECT_NE(message(admin({{"command", "task-show"}, {"id", "x"}})).find("there is no task x"), std::string::npos);
-
-  EXPECT_NE(message(admin({{"command", "task-cancel-pending"}, {"id", json::string(done)}})).find("is completed"),
+  EXPECT_NE(message(admin({{"command", "task-show"}, {"id", "x"}})).find("there is no task x"),
             std::string::npos);
+
+  EXPECT_NE(
+      message(admin({{"command", "task-cancel-pending"}, {"id", json::string(done)}})).find("is completed"),
+      std::string::npos);
   EXPECT_TRUE(admin({{"command", "task-cancel-pending"}, {"id", json::string(pending)}}).at("ok").as_bool());
   EXPECT_EQ(load(pending)->state, task_state::failed);
 
   EXPECT_TRUE(admin({{"command", "task-retry-callback"}, {"id", json::string(done)}}).at("ok").as_bool());
   EXPECT_EQ(load(done)->pending_callbacks, "c");
-  EXPECT_NE(message(admin({{"command", "task-retry-callback"}, {"id", json::string(pending)}})).find("no callback to send"),
+  EXPECT_NE(message(admin({{"command", "task-retry-callback"}, {"id", json::string(pending)}}))
+                .find("no callback to send"),
             std::string::npos);
 
-  for (int i = 3; i < 9; ++i) add("01936e4f-a1b2-7000-8000-00000000000" + std::to_string(i), task_state::pending);
+  for (int i = 3; i < 9; ++i)
+    add("01936e4f-a1b2-7000-8000-00000000000" + std::to_string(i), task_state::pending);
   EXPECT_EQ(admin({{"command", "task-cancel-all-pending"}}).at("cancelled"), 6);
   EXPECT_NE(message(admin({{"command", "sing"}})).find("does not know"), std::string::npos);
 }
