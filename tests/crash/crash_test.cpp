@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <random>
@@ -79,6 +81,14 @@ class task_rows {
   sqlite::statement all_, unfinished_;
 };
 
+std::size_t task_count(const std::string& database) {
+  auto d = sqlite::db::open(database, sqlite::role::reader);
+  EXPECT_TRUE(d);
+  auto s = d->prepare("SELECT count(*) FROM task");
+  EXPECT_TRUE(s.step().value_or(false));
+  return static_cast<std::size_t>(s.integer(0));
+}
+
 // Until every task has ended and no callback is pending: looks again when the relay has written something.
 std::vector<row> settle(child_relay& relay, std::chrono::seconds at_most) {
   const auto give_up = std::chrono::steady_clock::now() + at_most;
@@ -122,7 +132,10 @@ TEST(crash, loop) {
   std::mutex mutex;
   std::set<std::string> acknowledged;                   // guarded by mutex: ids in answers
   std::map<std::string, std::set<std::string>> by_key;  // guarded by mutex: ids that a key was answered with
-  std::atomic<int> answered = 0, refused = 0;
+  std::condition_variable came;                         // an answer; with mutex
+  int answered = 0;                                     // guarded by mutex
+  std::atomic<int> refused = 0;
+  std::atomic<bool> up = false;  // the relay listens, as far as the harness knows
   const auto load = [&](int worker) {
     std::minstd_rand random(static_cast<unsigned>(worker) + 1);
     for (int n = 0; !over; ++n) {
@@ -141,29 +154,38 @@ TEST(crash, loop) {
             ++refused;
             continue;
           }
-          ++answered;
           const std::string id(text_of(r.json().as_object(), "id"));
           const std::lock_guard lock(mutex);
+          ++answered;
+          came.notify_one();
           acknowledged.insert(id);
           if (with_key) by_key[key].insert(id);
           break;
-        } catch (const std::exception&) {  // killed meanwhile: a client with a key asks again
-          std::this_thread::yield();
+        } catch (const std::exception&) {  // killed meanwhile: a client with a key sends it again
+          up.wait(false);
         }
       }
     }
   };
   ASSERT_TRUE(relay.start());
+  up = true;
   std::vector<std::jthread> workers;
   for (int i = 0; i < 3; ++i) workers.emplace_back(load, i);
   std::minstd_rand random(4711);
   for (int i = 0; i < kills; ++i) {
     // A kill comes after some answers, not after some time.
-    const int until = answered + static_cast<int>(random() % 40);
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (answered < until && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+    {
+      std::unique_lock lock(mutex);
+      const int until = answered + static_cast<int>(random() % 40);
+      came.wait_for(lock, std::chrono::seconds(30), [&] { return answered >= until; });
+    }
+    up = false;
     relay.kill();
-    ASSERT_TRUE(relay.start()) << relay.log_tail();
+    const bool started = relay.start();
+    if (!started) over = true;
+    up = true;
+    up.notify_all();
+    ASSERT_TRUE(started) << relay.log_tail();
   }
   over = true;
   workers.clear();
@@ -245,82 +267,86 @@ const upstream_way ways[] = {
 
 class at_every_place : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(at_every_place, nothing_is_bought_twice_and_everything_ends) {
-  for (const upstream_way& way : ways) {
-    const std::string where = std::string(GetParam()) + ", " + way.prompt;
-    temp_dir dir;
-    sim::options o;
-    o.queued_for = milliseconds(30);
-    o.dreams_for = milliseconds(60);
-    running_simulator sim(o);
-    receiver hook;
-    child_relay relay(dir, free_port(), sim.url());
-    const std::string token = relay.command("token create --name one");
-    // A job from before: by it the upstream's list shows that it echoes markers, so absence can be proven.
-    ASSERT_TRUE(relay.start()) << where << relay.log_tail();
-    const std::string before(text_of(
-        client(relay.port(), token).post(generations, R"({"prompt":"a job from before"})").json().as_object(),
-        "id"));
-    settle(relay, std::chrono::seconds(20));
-    relay.kill();
-    // Whatever the relay has written before is not the job: its first own commit is the clean-up at the
-    // start.
-    const std::string number = std::string(GetParam()) == "committed, not answered" ? "3 " : "1 ";
-    ASSERT_TRUE(relay.start(number + GetParam())) << where << relay.log_tail();
-    std::string acknowledged;
-    try {
-      const response r = client(relay.port(), token)
-                             .post(generations, R"({"prompt":")" + std::string(way.prompt) +
-                                                    R"(","callback_url":")" + hook.url() + R"("})");
-      if (r.status == 201) acknowledged = text_of(r.json().as_object(), "id");
-    } catch (const std::exception&) {
-    }
-    const bool at_the_stop =
-        std::string(GetParam()) == "in the drain" || std::string(GetParam()) == "before a checkpoint";
-    if (at_the_stop) relay.ask_to_stop();
-    // It may be killed now or a little later; a job that is not killed comes to its end.
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (relay.running() && std::chrono::steady_clock::now() < give_up) {
-      const auto all = task_rows(relay.database()).all();
-      if (!at_the_stop && all.size() > 1 && std::ranges::all_of(all, [](const row& r) {
-            return (r.state == "completed" || r.state == "failed") && r.callbacks.empty();
-          })) {
-        break;
-      }
-    }
-    relay.kill();
-    ASSERT_TRUE(relay.start()) << where << relay.log_tail();
-    const auto all = settle(relay, std::chrono::seconds(20));
-    bool found = acknowledged.empty();
-    for (const row& r : all) {
-      EXPECT_TRUE(r.state == "completed" || r.state == "failed")
-          << where << ": " << r.state << relay.log_tail();
-      EXPECT_EQ(r.callbacks, "") << where;
-      found = found || r.id == acknowledged;
-    }
-    EXPECT_TRUE(found) << where << ": acknowledged and lost";
-    int jobs = 0;
-    for (const auto& [id, b] : purchases(sim.log())) {
-      if (id == before) continue;
-      EXPECT_LE(b.jobs, 1) << where << ": bought twice";
-      jobs += b.jobs;
-      if (way.created > 0) {
-        EXPECT_LE(b.posts, 1) << where;
-      }
-    }
-    EXPECT_LE(jobs, 1) << where;
-    const auto received = hook.received();
-    for (const row& r : all) {
-      if (r.id == before) continue;
-      EXPECT_TRUE(std::ranges::any_of(received,
-                                      [&](const receiver::message& m) {
-                                        return text_of(m.json(), "id") == r.id && m.state() == r.state;
-                                      }))
-          << where << ": its client was not told of the end";
-      EXPECT_EQ(r.state, way.created > 0 ? "completed" : "failed") << where << relay.log_tail();
-      EXPECT_EQ(jobs, way.created) << where << relay.log_tail();
+void kill_at(const std::string& place, const upstream_way& way) {
+  const std::string where = place + ", " + way.prompt;
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(30);
+  o.dreams_for = milliseconds(60);
+  running_simulator sim(o);
+  receiver hook;
+  child_relay relay(dir, free_port(), sim.url());
+  const std::string token = relay.command("token create --name one");
+  // A job from before: by it the upstream's list shows that it echoes markers, so absence can be proven.
+  ASSERT_TRUE(relay.start()) << where << relay.log_tail();
+  const std::string before(text_of(
+      client(relay.port(), token).post(generations, R"({"prompt":"a job from before"})").json().as_object(),
+      "id"));
+  settle(relay, std::chrono::seconds(20));
+  relay.kill();
+  // Whatever the relay has written before is not the job: its first own commit is the clean-up at the
+  // start.
+  const std::string number = place == "committed, not answered" ? "3 " : "1 ";
+  ASSERT_TRUE(relay.start(number + place)) << where << relay.log_tail();
+  std::string acknowledged;
+  try {
+    const response r = client(relay.port(), token)
+                           .post(generations, R"({"prompt":")" + std::string(way.prompt) +
+                                                  R"(","callback_url":")" + hook.url() + R"("})");
+    if (r.status == 201) acknowledged = text_of(r.json().as_object(), "id");
+  } catch (const std::exception&) {
+  }
+  const bool at_the_stop = place == "in the drain" || place == "before a checkpoint";
+  if (at_the_stop) relay.ask_to_stop();
+  // It may be killed now or a little later; a job that is not killed comes to its end.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  file_changes changes(dir.file(""));
+  task_rows rows(relay.database());
+  while (relay.running()) {
+    if (!at_the_stop && rows.all().size() > 1 && !rows.unfinished()) break;
+    if (!changes.wait_until(give_up, relay.end())) break;
+  }
+  relay.kill();
+  ASSERT_TRUE(relay.start()) << where << relay.log_tail();
+  const auto all = settle(relay, std::chrono::seconds(20));
+  bool found = acknowledged.empty();
+  for (const row& r : all) {
+    EXPECT_TRUE(r.state == "completed" || r.state == "failed")
+        << where << ": " << r.state << relay.log_tail();
+    EXPECT_EQ(r.callbacks, "") << where;
+    found = found || r.id == acknowledged;
+  }
+  EXPECT_TRUE(found) << where << ": acknowledged and lost";
+  int jobs = 0;
+  for (const auto& [id, b] : purchases(sim.log())) {
+    if (id == before) continue;
+    EXPECT_LE(b.jobs, 1) << where << ": bought twice";
+    jobs += b.jobs;
+    if (way.created > 0) {
+      EXPECT_LE(b.posts, 1) << where;
     }
   }
+  EXPECT_LE(jobs, 1) << where;
+  const auto received = hook.received();
+  for (const row& r : all) {
+    if (r.id == before) continue;
+    EXPECT_TRUE(std::ranges::any_of(
+        received,
+        [&](const receiver::message& m) { return text_of(m.json(), "id") == r.id && m.state() == r.state; }))
+        << where << ": its client was not told of the end";
+    EXPECT_EQ(r.state, way.created > 0 ? "completed" : "failed") << where << relay.log_tail();
+    EXPECT_EQ(jobs, way.created) << where << relay.log_tail();
+  }
+}
+
+// Each way has a relay, an upstream and a client's host of its own: they wait beside each other.
+TEST_P(at_every_place, nothing_is_billed_twice_and_everything_ends) {
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < std::size(ways); i = next++) kill_at(GetParam(), ways[i]);
+  };
+  std::vector<std::jthread> workers;
+  for (int i = 0; i < 4; ++i) workers.emplace_back(work);
 }
 
 INSTANTIATE_TEST_SUITE_P(crash, at_every_place, ::testing::ValuesIn(places), [](const auto& info) {
@@ -329,24 +355,52 @@ INSTANTIATE_TEST_SUITE_P(crash, at_every_place, ::testing::ValuesIn(places), [](
   return name;
 });
 
+// A database of an earlier release, and the relay killed before and in the middle of each step that brings it
+// up to date: what was there is there, and goes on.
 TEST(crash, in_a_migration) {
-  temp_dir dir;
-  running_simulator sim;
-  child_relay relay(dir, free_port(), sim.url());
-  {
-    auto d = sqlite::db::open(relay.database(), sqlite::role::writer);
-    ASSERT_TRUE(d);
-    ASSERT_TRUE(d->run(migrations().front().sql));
-    ASSERT_TRUE(
-        d->run("PRAGMA user_version=1;"
-               "INSERT INTO token(name,digest,hint,created_at) VALUES('a',zeroblob(32),'h',1);"));
+  for (int release = 1; release <= 2; ++release) {
+    temp_dir dir;
+    running_simulator sim;
+    child_relay relay(dir, free_port(), sim.url());
+    const std::string sql_file = std::string(SCHEMA_DIR) + "/schema_" + std::to_string(release) + ".sql";
+    std::ifstream in(sql_file);
+    const std::string sql{std::istreambuf_iterator<char>(in), {}};
+    {
+      auto d = sqlite::db::open(relay.database(), sqlite::role::writer);
+      ASSERT_TRUE(d);
+      ASSERT_TRUE(d->run(sql.c_str()));
+    }
+    const std::size_t rows = task_count(relay.database());
+    ASSERT_GT(rows, 0u);
+    for (std::size_t i = static_cast<std::size_t>(release); i < migrations().size(); ++i) {
+      EXPECT_FALSE(relay.start("1 before a migration")) << release;
+      EXPECT_FALSE(relay.start("1 in a migration")) << release;
+      EXPECT_EQ(task_count(relay.database()), rows) << release;
+      // One step further, and no more: the next is cut off in its turn.
+      if (i + 1 < migrations().size()) EXPECT_FALSE(relay.start("2 before a migration")) << release;
+    }
+    // The copy that the first of these starts has kept is whole, and of the schema it was.
+    auto copy =
+        sqlite::db::open(relay.database() + ".schema-" + std::to_string(release), sqlite::role::reader);
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(sqlite::schema_version(*copy).value(), release);
+    EXPECT_EQ(task_count(relay.database() + ".schema-" + std::to_string(release)), rows);
+    ASSERT_TRUE(relay.start()) << relay.log_tail();
+    EXPECT_NE(relay.command("token list").find("a "), std::string::npos);
+    const std::string list = relay.command("task list");
+    EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(list, '\n')), rows) << list;
+    if (release == 2) {
+      // The pending one goes out; the submission that was under way when its process ended is looked up, not
+      // sent again.
+      file_changes changes(dir.file(""));
+      task_rows now(relay.database());
+      const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      while (now.all().at(0).state == "pending" && changes.wait_until(give_up)) {
+      }
+      EXPECT_EQ(sim.log().at("creates").as_array().size(), 1u);
+      EXPECT_NE(relay.command("task list --state ambiguous").find("000000000003"), std::string::npos);
+    }
   }
-  for (std::size_t i = 1; i < migrations().size(); ++i) {
-    EXPECT_FALSE(relay.start("1 before a migration"));
-    EXPECT_FALSE(relay.start("1 in a migration"));
-  }
-  ASSERT_TRUE(relay.start()) << relay.log_tail();
-  EXPECT_NE(relay.command("token list").find("a "), std::string::npos);
 }
 
 }  // namespace

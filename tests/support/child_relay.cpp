@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,8 +14,9 @@
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
-#include <thread>
 #include <vector>
+
+#include "tests/support/file_changes.hpp"
 
 extern char** environ;
 
@@ -56,6 +58,7 @@ child_relay::~child_relay() {
 }
 
 bool child_relay::start(const std::string& fault) {
+  file_changes changes(std::filesystem::path(database_).parent_path().string());
   std::vector<std::string> variables;
   for (char** v = environ; *v != nullptr; ++v) variables.emplace_back(*v);
   if (!fault.empty()) variables.push_back("RELAY_FAULT=" + fault);
@@ -71,24 +74,24 @@ bool child_relay::start(const std::string& fault) {
   const int failed = ::posix_spawn(&pid_, name.c_str(), &actions, nullptr, argv, env.data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) throw std::runtime_error("cannot start " + name);
-  // Until a connection is taken, or the process has ended.
+  end_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+  // Until a connection is accepted, or the process has ended: looked at again when it has written something.
   boost::asio::io_context loop;
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (std::chrono::steady_clock::now() < give_up) {
+  do {
     if (!running()) return false;
     boost::asio::ip::tcp::socket s(loop);
     boost::system::error_code ec;
     s.connect({boost::asio::ip::make_address("127.0.0.1"), port_}, ec);
     if (!ec) return true;
-    std::this_thread::yield();
-  }
+  } while (changes.wait_until(give_up, end_));
   throw std::runtime_error("the relay does not listen: " + log_tail());
 }
 
 bool child_relay::running() {
   if (pid_ < 0) return false;
   if (::waitpid(pid_, nullptr, WNOHANG) == 0) return true;
-  pid_ = -1;
+  forget();
   return false;
 }
 
@@ -105,8 +108,14 @@ void child_relay::ask_to_stop() {
 int child_relay::wait() {
   int status = 0;
   if (pid_ > 0) ::waitpid(pid_, &status, 0);
-  pid_ = -1;
+  forget();
   return status;
+}
+
+void child_relay::forget() {
+  pid_ = -1;
+  if (end_ >= 0) ::close(end_);
+  end_ = -1;
 }
 
 std::string child_relay::command(const std::string& arguments) const {

@@ -35,6 +35,8 @@ class child_relay {
   /// Until it has ended; the status as of waitpid.
   int wait();
   bool running();
+  /// Can be read when the process has ended (pidfd); -1: there is none.
+  int end() const { return end_; }
 
   std::uint16_t port() const { return port_; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
@@ -50,7 +52,10 @@ class child_relay {
   const std::string config_;
   const std::string database_;
   const std::string log_;
+  void forget();
+
   pid_t pid_ = -1;
+  int end_ = -1;
 };
 
 }  // namespace relay::test

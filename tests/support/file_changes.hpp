@@ -1,6 +1,8 @@
 #pragma once
 
-// Waits until something in a folder is written to (inotify), so that nobody looks again and again.
+// Waits until something in a folder is written to (inotify), instead of looking again and again. A commit is
+// visible a moment after its last write, and the moment makes no event: so each wait is short, and what it is
+// for is looked at once more.
 
 #include <poll.h>
 #include <sys/inotify.h>
@@ -23,13 +25,15 @@ class file_changes {
   file_changes(const file_changes&) = delete;
   file_changes& operator=(const file_changes&) = delete;
 
-  /// Returns after a change since the last call, or at `end`. False: it is over.
-  bool wait_until(std::chrono::steady_clock::time_point end) {
+  /// Returns after a change since the last call, when `other` (a file descriptor) can be read, after 50 ms,
+  /// or at `end`. False: the time is over.
+  bool wait_until(std::chrono::steady_clock::time_point end, int other = -1) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) return false;
-    pollfd p{fd_, POLLIN, 0};
-    ::poll(&p, 1, static_cast<int>(std::min<long long>(left.count(), 1'000'000)));
+    pollfd both[] = {{fd_, POLLIN, 0}, {other, POLLIN, 0}};  // a negative one is ignored
+    constexpr long long longest = 50;                        // ms
+    ::poll(both, 2, static_cast<int>(std::min<long long>(left.count(), longest)));
     char events[4096];
     while (::read(fd_, events, sizeof events) > 0) {
     }
