@@ -223,7 +223,7 @@ awaitable<result<void>> app::recover() {
   for (const token& t : *tokens) tokens_.add(t);
   if (tokens_.size() == 0) log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
 
-  const schedule_limits limits = limits_of(changes_->limits());
+  const schedule_limits limits = limits_of(changes_->limits(), parts_.names.longest_job_deadline());
   const auto rebased = co_await from_store(*store_, &store::rebase, now(), limits);
   if (!rebased) co_return std::unexpected(rebased.error());
   if (*rebased > 0)

@@ -29,9 +29,10 @@ http::reply request_handler::refuse(const error& e, std::string_view target) con
 
 awaitable<http::reply> request_handler::handle(http::request& r) {
   http::reply out;
+  std::string changed;  // the path may point into it to the end
   std::string thrown;
   try {
-    out = co_await route_and_handle(r);
+    out = co_await route_and_handle(r, changed);
   } catch (const std::exception& e) {
     thrown = e.what();
   }
@@ -47,9 +48,8 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
   co_return out;
 }
 
-awaitable<http::reply> request_handler::route_and_handle(http::request& r) {
+awaitable<http::reply> request_handler::route_and_handle(http::request& r, std::string& changed) {
   // 1. The route.
-  std::string changed;
   r.path = table_.canonical(r.path, changed);
   const http::route_match found = http::find_route(patterns_, r.method, r.path);
   if (found.what != http::route_match::kind::found || r.method == http::verb::options)

@@ -20,7 +20,7 @@ class request_handler {
   http::reply refuse(const error& e, std::string_view target) const;
 
  private:
-  awaitable<http::reply> route_and_handle(http::request& r);
+  awaitable<http::reply> route_and_handle(http::request& r, std::string& changed);
   http::reply not_routed(const http::route_match& found, http::request& r) const;
   void add_cors(const http::request& r, http::reply& out) const;
 

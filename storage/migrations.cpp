@@ -96,6 +96,10 @@ ALTER TABLE task ADD COLUMN attempt_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE task ADD COLUMN submitter  TEXT NOT NULL DEFAULT '';
 UPDATE task SET status = 'running' WHERE status = 'dreaming';
 UPDATE task SET pending_callbacks = replace(pending_callbacks, 'd', 'r') WHERE next_callback_at > 0;
+DROP INDEX task_submit;
+CREATE INDEX task_submit ON task(next_submit_at, task_id) WHERE next_submit_at > 0;
+DROP INDEX task_reconcile;
+CREATE INDEX task_reconcile ON task(next_reconcile_at, task_id) WHERE next_reconcile_at > 0;
 DROP INDEX task_callback;
 CREATE INDEX task_callback ON task(next_callback_at, task_id) WHERE next_callback_at > 0;
 

@@ -24,9 +24,10 @@
 namespace relay {
 
 /// What a call ends with. Dropped, uncalled, when the store is closed first.
-/// Errors of all reads: storage_unavailable; overloaded (too many reads wait).
-/// Errors of all writes: conflict (another revision is on disk, or the name is taken), overloaded (the queue
-/// is full), storage_unavailable, disk_full (nothing of this write is there).
+/// Errors of all reads: storage_unavailable; overloaded (too many reads wait); internal (a row was written by
+/// another version of the program, and this one cannot read it). Errors of all writes: conflict (another
+/// revision is on disk, or the name is taken), overloaded (the queue is full), storage_unavailable, disk_full
+/// (nothing of this write is there).
 template <class T>
 using completion = std::move_only_function<void(result<T>)>;
 
@@ -67,16 +68,22 @@ struct task_page {
 /// Schedules that are one queue over all upstreams; polls have one for each.
 enum class schedule : std::uint8_t { submit, reconcile };
 
-/// A place in the queue of callbacks, to read on from.
-struct callback_cursor {
+/// A place in a schedule, to read on from.
+struct schedule_cursor {
   timestamp at;
   std::string task_id;
+};
+/// Tasks that are due, in the order of time.
+struct due_page {
+  std::vector<task_ptr> tasks;  // those that can be read
+  std::int64_t rows = 0;        // all of them
+  schedule_cursor last;         // of the last row
 };
 struct due_callback {
   std::string task_id;
   std::string url;
   std::int64_t owner = 0;
-  callback_cursor place;
+  schedule_cursor place;
 };
 
 /// What an operator searches for.
@@ -118,13 +125,13 @@ class store {
 
   /// Null when there is none.
   virtual void load(const std::string& id, completion<task_ptr> done) = 0;
-  /// In the order of `ids`; unknown ones are left out.
+  /// In the order of `ids`; unknown ones, and those that this program cannot read, are left out.
   virtual void load_many(std::vector<std::string> ids, completion<std::vector<task_ptr>> done) = 0;
   /// Newest first, for the operator.
   virtual void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) = 0;
-  /// Tasks whose time has come, the most overdue first, after skipping `offset` of them.
-  virtual void due(schedule s, timestamp now, std::int64_t limit, std::int64_t offset,
-                   completion<std::vector<task_ptr>> done) = 0;
+  /// Tasks whose time has come, the most overdue first, those after `after`.
+  virtual void due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit,
+                   completion<due_page> done) = 0;
   /// The earliest time in a schedule; `never` when it is empty.
   virtual void next_due(schedule s, completion<timestamp> done) = 0;
   /// Ids of tasks to poll at one upstream, the most overdue first.
@@ -137,7 +144,7 @@ class store {
   /// Tasks that should have been polled before `before`.
   virtual void count_overdue(timestamp before, completion<std::int64_t> done) = 0;
   /// Callbacks whose time has come, in the order of time, those after `after`.
-  virtual void due_callbacks(timestamp now, const callback_cursor& after, std::int64_t limit,
+  virtual void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
                              completion<std::vector<due_callback>> done) = 0;
   virtual void next_callback(timestamp after, completion<timestamp> done) = 0;
   /// All tasks in a state, in no order.

@@ -1,5 +1,7 @@
 #include "common/engine/family.hpp"
 
+#include <algorithm>
+
 namespace relay {
 
 const action* catalogue::find_action(std::string_view platform, std::string_view name) const {
@@ -36,6 +38,14 @@ std::vector<std::string_view> catalogue::protocol_names() const {
     for (const protocol* p : f->protocols) names.push_back(p->name);
   }
   return names;
+}
+
+milliseconds catalogue::longest_job_deadline() const {
+  milliseconds longest{0};
+  for (const family* f : families_) {
+    for (const action* a : f->actions) longest = std::max(longest, a->job_deadline);
+  }
+  return longest;
 }
 
 }  // namespace relay

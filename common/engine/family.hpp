@@ -28,6 +28,8 @@ class catalogue {
   const dialect* find_dialect(std::string_view name) const;
   const protocol* find_protocol(std::string_view name) const;
   std::vector<std::string_view> protocol_names() const;
+  /// The longest deadline that any action has of its own.
+  milliseconds longest_job_deadline() const;
 
  private:
   std::vector<const family*> families_;

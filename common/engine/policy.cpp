@@ -9,11 +9,9 @@ milliseconds job_deadline(const policy& p, const action* a) {
   return a != nullptr ? a->job_deadline : action{}.job_deadline;
 }
 
-schedule_limits limits_of(const policy& p) {
+schedule_limits limits_of(const policy& p, milliseconds longest_job) {
   // Upstreams' own Retry-After is honoured up to this.
   constexpr milliseconds longest_retry_after{300'000};
-  // No action of any family has a longer deadline of its own.
-  constexpr milliseconds longest_job{86'400'000};
   schedule_limits l{};
   l.submit = std::max(p.submit_retry_max, longest_retry_after);
   l.poll = std::max({p.poll_retry_max, p.poll_interval, p.late_interval, longest_retry_after});

@@ -50,6 +50,7 @@ milliseconds job_deadline(const policy& p, const action* a);
 struct schedule_limits {
   milliseconds submit, poll, reconcile, callback, submit_deadline, job_deadline, late_for;
 };
-schedule_limits limits_of(const policy& p);
+/// `longest_job`: the longest deadline that any action has of its own.
+schedule_limits limits_of(const policy& p, milliseconds longest_job);
 
 }  // namespace relay

@@ -58,10 +58,16 @@ void submit_slots::close_job(const std::string& task_id) {
   if (l.has_waiters) on_free_();
 }
 
-void submit_slots::set_waiters(const std::vector<task_ptr>& waiting) {
+void submit_slots::set_waiters(const std::vector<task_ptr>& waiting, bool all_seen) {
   for (submit_lane& l : lanes_) {
-    l.has_waiters = std::ranges::any_of(waiting, [&l](const task_ptr& t) { return serves(l, *t); });
+    l.has_waiters =
+        !all_seen || std::ranges::any_of(waiting, [&l](const task_ptr& t) { return serves(l, *t); });
   }
+}
+
+bool submit_slots::any_free_for_waiters(timestamp now) const {
+  return std::ranges::any_of(lanes_,
+                             [now](const submit_lane& l) { return l.has_waiters && l.can_take(now); });
 }
 
 bool submit_slots::any_free(timestamp now) const {

@@ -61,8 +61,10 @@ class submit_slots : public std::enable_shared_from_this<submit_slots> {
 
   submit_lane& operator[](std::size_t lane) { return lanes_[lane]; }
   const std::vector<submit_lane>& lanes() const { return lanes_; }
-  /// The upstreams that tasks which are due wait for.
-  void set_waiters(const std::vector<task_ptr>& waiting);
+  /// The upstreams that tasks which are due wait for. `all_seen` false: there are more such tasks than these.
+  void set_waiters(const std::vector<task_ptr>& waiting, bool all_seen = true);
+  /// True when an upstream that some task waits for can take it now.
+  bool any_free_for_waiters(timestamp now) const;
   bool any_free(timestamp now) const;
   /// True when an upstream of the configuration could take the task at some time.
   bool any_serves(const task& t) const;

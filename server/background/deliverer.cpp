@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::int64_t batch = 256;
 constexpr std::int64_t max_per_turn = 1'024;  // callbacks looked at; the next turn goes on from there
+constexpr std::size_t max_unreadable = 10'000;
 constexpr milliseconds between_turns{10};
 constexpr milliseconds after_untried{100};
 
@@ -63,6 +64,7 @@ awaitable<bool> deliverer::deliver_due(timestamp time) {
       log_.error("cannot read the callbacks that are due, will try again: {}", due.error().log.text);
       co_return false;
     }
+    if (stopped_) co_return false;
     for (const due_callback& c : *due) {
       if (!begin(c, time)) co_return false;
       ++looked_at;
@@ -79,7 +81,7 @@ awaitable<bool> deliverer::deliver_due(timestamp time) {
 bool deliverer::begin(const due_callback& c, timestamp time) {
   if (slots_.full()) return false;
   cursor_ = c.place;
-  if (delivering_.contains(c.task_id)) return true;
+  if (delivering_.contains(c.task_id) || unreadable_.contains(c.task_id)) return true;
   delivery d{c.task_id, c.owner, host_of(c.url), false};
   switch (slots_.acquire(d.owner, d.host, time)) {
     case delivery_slots::verdict::full:
@@ -119,6 +121,11 @@ awaitable<> deliverer::deliver(delivery d) {
 
 awaitable<> deliverer::deliver_and_save(const delivery& d) {
   const auto loaded = co_await load_task(store_, d.task_id);
+  if (!loaded && loaded.error().code == errc::internal) {
+    log_.error("task {}: its callback is not sent: {}", d.task_id, loaded.error().log.text);
+    if (unreadable_.size() < max_unreadable) unreadable_.insert(d.task_id);
+    co_return;
+  }
   if (!loaded) throw std::runtime_error(loaded.error().log.text);
   const task_ptr& t = *loaded;
   // It may have been delivered, or put off, since it was read.

@@ -57,9 +57,11 @@ class deliverer {
   callback_sender sender_;
   delivery_slots slots_;
   std::unordered_set<std::string> delivering_;  // ids of tasks
-  callback_cursor cursor_;                      // where the next reading goes on
+  schedule_cursor cursor_;                      // where the next reading goes on
   bool started_in_round_ = false;               // of readings, from the first due to the last
   wake_timer wake_;
+  std::unordered_set<std::string>
+      unreadable_;  // ids of tasks that another version of the program has written
   bool stopped_ = false;
 };
 

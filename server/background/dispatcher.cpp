@@ -56,10 +56,10 @@ dispatcher::~dispatcher() {
 
 awaitable<result<void>> dispatcher::recover() {
   // What this process submits itself is never touched here.
-  for (std::int64_t found = max_interrupted; found == max_interrupted;) {
+  for (;;) {
     auto left = co_await from_store(store_, &store::interrupted, who_.instance, max_interrupted);
     if (!left) co_return std::unexpected(std::move(left.error()));
-    found = std::ssize(*left);
+    if (left->empty()) break;
     for (const task_ptr& t : *left) {
       log_.error(
           "task {}: a relay stopped while it was submitting it to {}; it may exist there: it is looked up in "
@@ -121,7 +121,9 @@ awaitable<> dispatcher::run() {
 awaitable<timestamp> dispatcher::submit_due(timestamp time) {
   const turn done = co_await one_turn(time);
   if (!done.readable) co_return never;
-  slots_->set_waiters(done.waiting);
+  slots_->set_waiters(done.waiting, done.all_seen);
+  // A slot that became free during the turn has notified nothing: nothing waited for it yet.
+  if (slots_->any_free_for_waiters(now())) co_return time;
   const auto next = co_await from_store(store_, &store::next_due, schedule::submit);
   if (!next) co_return never;
   if (!is_set(*next) || *next > time) co_return *next;
@@ -132,19 +134,25 @@ awaitable<timestamp> dispatcher::submit_due(timestamp time) {
 // Looks past tasks that no upstream can take now: they must not hold up those that one can.
 awaitable<dispatcher::turn> dispatcher::one_turn(timestamp time) {
   turn out;
-  for (std::int64_t offset = 0; offset < max_per_turn && !stopped_; offset += batch) {
-    const auto due = co_await from_store(store_, &store::due, schedule::submit, time, batch, offset);
+  schedule_cursor after;
+  for (std::int64_t seen = 0; seen < max_per_turn;) {
+    const auto due = co_await from_store(store_, &store::due, schedule::submit, time, after, batch);
     if (!due) {
       log_.error("cannot read pending tasks, will try again: {}", due.error().log.text);
       out.readable = false;
       break;
     }
-    for (const task_ptr& t : *due) {
+    if (stopped_) break;
+    for (const task_ptr& t : due->tasks) {
       // It may have changed since it was read.
       const bool is_due = t->state == task_state::pending && t->next_submit_at <= time;
       if (is_due && !sending_.contains(t->id) && !begin(t, time)) out.waiting.push_back(t);
     }
-    if (std::ssize(*due) < batch || !slots_->any_free(time)) break;
+    if (due->rows < batch) break;
+    seen += due->rows;
+    after = due->last;
+    out.all_seen = slots_->any_free(time);
+    if (!out.all_seen) break;
   }
   co_return out;
 }
@@ -205,7 +213,7 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
     log_.error("task {}: the submission ended by an exception; it is looked up in the list of {}: {}", t->id,
                t->upstream, thrown);
     task_event e = event::outcome_unknown{t->attempt_id};
-    co_await changes_.apply_surely(t->id, std::move(e));
+    co_await save_outcome(*t, std::move(e), "unknown");
   }
   sending_.erase(t->id);
 }
@@ -219,7 +227,7 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
     task_event e = event::rejected{what.error().http_status(), what.error().message.text, t.attempt_id};
     if (what.error().http_status() >= 500)
       e = event::unavailable{{}, false, t.attempt_id};  // ours, and nothing was sent
-    co_await changes_.apply_surely(t.id, std::move(e));
+    co_await save_outcome(t, std::move(e), "nothing was sent");
     co_return;
   }
 
@@ -241,7 +249,19 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   log_outcome(t, outcome, to.name(), pause);
   // The outcome of a submission must not be lost: it is kept in memory until the disk takes it.
   task_event e = for_attempt(std::move(outcome.event), t.attempt_id);
-  co_await changes_.apply_surely(t.id, std::move(e));
+  std::string note = std::string(name_of(outcome.what)) + " " + outcome.note;
+  co_await save_outcome(t, std::move(e), std::move(note));
+}
+
+awaitable<> dispatcher::save_outcome(const task& t, task_event e, std::string note) {
+  const auto saved = co_await changes_.apply_surely(t.id, std::move(e));
+  if (!saved) {
+    log_.critical("task {}: the end of its submission to {} is not recorded ({}): {}", t.id, t.upstream, note,
+                  saved.error().log.text);
+  } else if (!saved->changed()) {
+    log_.error("task {}: the end of its submission to {} ({}) came after another change, and changes nothing",
+               t.id, t.upstream, note);
+  }
 }
 
 void dispatcher::log_outcome(const task& t, const submit_outcome& o, const std::string& upstream_name,

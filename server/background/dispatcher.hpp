@@ -64,6 +64,7 @@ class dispatcher {
   struct turn {
     std::vector<task_ptr> waiting;  // due, and no upstream can take them now
     bool readable = true;           // the tasks could be read
+    bool all_seen = true;           // no upstream was free any more before the last of them
   };
 
   awaitable<timestamp> submit_due(timestamp time);
@@ -73,6 +74,7 @@ class dispatcher {
   awaitable<task_ptr> record_start(const task& t, const std::optional<submit_slots::lease>& slot);
   awaitable<> send(task_ptr t, submit_slots::lease slot);
   awaitable<> exchange_and_save(const task& t, std::size_t lane);
+  awaitable<> save_outcome(const task& t, task_event e, std::string note);
   void log_outcome(const task& t, const submit_outcome& o, const std::string& upstream_name,
                    milliseconds pause);
   event::submit_started start_on(const submit_slots::lease& slot, const task& t) const;

@@ -120,9 +120,16 @@ awaitable<timestamp> poller::poll_due(poll_lane& l, timestamp time) {
       if (!readable) co_return time + std::chrono::seconds(1);
       if (l.ready.empty()) break;
     }
-    task_ptr t = l.ready.front();
-    if (task_ptr newer = store_.in_memory(t->id))
-      t = std::move(newer);  // it may have changed since it was read
+    // It may have changed since it was read.
+    const std::string id = l.ready.front()->id;
+    const auto newest = co_await load_task(store_, id);
+    if (stopped_ || l.ready.front()->id != id) continue;  // a hint came meanwhile
+    if (!newest || !*newest) {
+      hinted_.erase(id);
+      l.ready.pop_front();
+      continue;
+    }
+    task_ptr t = *newest;
     const bool poll_it = should_poll(*t, time);
     if (poll_it && !l.limit.take(time)) co_return l.limit.next();
     hinted_.erase(t->id);

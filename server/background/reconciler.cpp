@@ -47,19 +47,21 @@ awaitable<> reconciler::run() {
     const timestamp time = now();
     co_await look_up_due(time);
     const auto next = co_await from_store(store_, &store::next_due, schedule::reconcile);
-    co_await wake_.wait(now(), next && *next > time ? *next : never);
+    const timestamp at = next && *next > time ? *next : never;
+    co_await wake_.wait(now(), at);
   }
 }
 
 // Starts one lookup for each upstream at which some task is due, unless one is under way there.
 awaitable<> reconciler::look_up_due(timestamp time) {
-  auto due = co_await from_store(store_, &store::due, schedule::reconcile, time, batch, std::int64_t{0});
+  const schedule_cursor start;
+  auto due = co_await from_store(store_, &store::due, schedule::reconcile, time, start, batch);
   if (!due) {
     log_.error("cannot read the tasks to look up, will try again: {}", due.error().log.text);
     co_return;
   }
   std::map<std::string, tasks> by_upstream;
-  for (task_ptr& t : *due) {
+  for (task_ptr& t : due->tasks) {
     hinted_.erase(t->id);
     if (!is_ambiguous(*t)) continue;  // it has changed since it was read
     const std::string name = t->upstream;
@@ -100,7 +102,8 @@ awaitable<> reconciler::look_up(std::string upstream_name, tasks due) {
 awaitable<> reconciler::look_up_at(upstream* at, tasks due) {
   if (at == nullptr || at->speaks().build_list == nullptr) {
     const event::lookup_failed e{at != nullptr, {}};
-    co_await fail_lookups(due, e, at == nullptr ? "an upstream that is not configured" : at->name());
+    const std::string name = at == nullptr ? "an upstream that is not configured" : at->name();
+    co_await fail_lookups(due, e, name);
     co_return;
   }
   auto seen = co_await read_list(*at, due);

@@ -1,6 +1,7 @@
 #include "storage/sqlite/columns.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace relay::sqlite {
 namespace {
@@ -163,6 +164,12 @@ std::string select_tasks(std::string_view rest) {
   return sql.append(" FROM task ").append(rest);
 }
 
+int column_index(std::string_view name) {
+  const auto at = std::ranges::find(columns, name, &column::name);
+  if (at == std::end(columns)) throw std::logic_error("the task table has no column " + std::string(name));
+  return static_cast<int>(at - std::begin(columns)) + 1;  // after the row's number
+}
+
 std::string insert_task_sql() {
   std::string names = "INSERT INTO task(id";
   std::string values = ") VALUES(NULL";
@@ -201,7 +208,7 @@ result<task> read_task(const statement& s, const catalogue& names) {
   }
   if (r.unknown.empty()) return t;
   error e;
-  e.code = errc::storage_unavailable;
+  e.code = errc::internal;
   e.message.text =
       "This generation was recorded by another version of the relay, and this one cannot read it";
   e.log.text = "task " + t.id + " has the " + r.unknown +

@@ -24,7 +24,11 @@ std::string update_task_sql();
 /// For insert_task_sql() and update_task_sql(). The task must outlive the step.
 void bind_task(statement& s, const task& t);
 
-/// A row of select_tasks(). Errors: storage_unavailable when it holds a name that this program does not know,
+/// Where a column of select_tasks() stands in its rows. Throws std::logic_error when there is none of that
+/// name.
+int column_index(std::string_view name);
+
+/// A row of select_tasks(). Errors: internal when it holds a name that this program does not know,
 /// which the log text names: such a row was written by another version.
 result<task> read_task(const statement& s, const catalogue& names);
 

@@ -59,10 +59,12 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
                            "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
   ambiguous_ = prepare(
       select_tasks("WHERE next_reconcile_at>0 AND (?1=0 OR owner=?1) ORDER BY next_reconcile_at LIMIT ?2"));
-  due_submit_ = prepare(select_tasks(
-      "WHERE next_submit_at>0 AND next_submit_at<=?1 ORDER BY next_submit_at LIMIT ?2 OFFSET ?3"));
+  due_submit_ = prepare(
+      select_tasks("WHERE next_submit_at>0 AND next_submit_at<=?1 AND (next_submit_at,task_id)>(?2,?3) "
+                   "ORDER BY next_submit_at,task_id LIMIT ?4"));
   due_reconcile_ = prepare(select_tasks(
-      "WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 ORDER BY next_reconcile_at LIMIT ?2 OFFSET ?3"));
+      "WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 AND (next_reconcile_at,task_id)>(?2,?3) "
+      "ORDER BY next_reconcile_at,task_id LIMIT ?4"));
   next_submit_ = prepare("SELECT min(next_submit_at) FROM task WHERE next_submit_at>0");
   next_reconcile_ = prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0");
   due_polls_ = prepare(
@@ -96,15 +98,19 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
 }
 
+// Null, with a warning, once for each row, when it cannot be read.
+task_ptr reads::readable_task(const statement& row) {
+  auto t = read_task(row, names_);
+  if (t) return std::make_shared<const task>(std::move(*t));
+  if (warned_of_.size() < max_warned_of && warned_of_.insert(row.integer(0)).second)
+    warn_({t.error().log.text + "; it is left alone"});
+  return nullptr;
+}
+
 result<std::vector<task_ptr>> reads::readable_tasks(statement& s) {
   std::vector<task_ptr> out;
   auto read = each_row(s, [&](const statement& row) {
-    auto t = read_task(row, names_);
-    if (t) {
-      out.push_back(std::make_shared<const task>(std::move(*t)));
-    } else if (warned_of_.size() < max_warned_of && warned_of_.insert(row.integer(0)).second) {
-      warn_({t.error().log.text + "; it is left alone"});
-    }
+    if (task_ptr t = readable_task(row)) out.push_back(std::move(t));
   });
   if (!read) return std::unexpected(std::move(read.error()));
   return out;
@@ -141,6 +147,18 @@ result<task_ptr> reads::load(const std::string& id) {
   const use guard(load_);
   load_.bind(1, id);
   return one_task(load_);
+}
+
+result<std::vector<task_ptr>> reads::load_many(const std::vector<std::string>& ids) {
+  std::vector<task_ptr> out;
+  for (const std::string& id : ids) {
+    const use guard(load_);
+    load_.bind(1, id);
+    auto found = readable_tasks(load_);
+    if (!found) return found;
+    out.push_back(found->empty() ? nullptr : std::move(found->front()));
+  }
+  return out;
 }
 
 result<task_page> reads::list(std::int64_t owner, page_request page) {
@@ -184,12 +202,22 @@ result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
   return readable_tasks(browse_);
 }
 
-result<std::vector<task_ptr>> reads::due(schedule which, timestamp now, std::int64_t limit,
-                                         std::int64_t offset) {
+result<due_page> reads::due(schedule which, timestamp now, const schedule_cursor& after, std::int64_t limit) {
+  static const int id = column_index("task_id");
+  static const int submit_at = column_index("next_submit_at");
+  static const int reconcile_at = column_index("next_reconcile_at");
   statement& s = which == schedule::submit ? due_submit_ : due_reconcile_;
+  const int at = which == schedule::submit ? submit_at : reconcile_at;
   const use guard(s);
-  s.bind(1, to_column(now)).bind(2, limit).bind(3, offset);
-  return readable_tasks(s);
+  s.bind(1, to_column(now)).bind(2, to_column(after.at)).bind(3, after.task_id).bind(4, limit);
+  due_page out;
+  auto read = each_row(s, [&](const statement& row) {
+    ++out.rows;
+    out.last = {from_column(row.integer(at)), std::string(row.text(id))};
+    if (task_ptr t = readable_task(row)) out.tasks.push_back(std::move(t));
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
 }
 
 result<timestamp> reads::next_due(schedule which) {
@@ -230,7 +258,7 @@ result<std::int64_t> reads::count_overdue(timestamp before) {
   return sum;
 }
 
-result<std::vector<due_callback>> reads::due_callbacks(timestamp now, const callback_cursor& after,
+result<std::vector<due_callback>> reads::due_callbacks(timestamp now, const schedule_cursor& after,
                                                        std::int64_t limit) {
   const use guard(due_callbacks_);
   due_callbacks_.bind(1, to_column(now)).bind(2, to_column(after.at)).bind(3, after.task_id).bind(4, limit);

@@ -16,17 +16,19 @@ class reads {
 
   result<task_ptr> find(std::int64_t owner, const std::string& id);
   result<task_ptr> load(const std::string& id);
+  /// In the same order; null for one that is unknown or cannot be read.
+  result<std::vector<task_ptr>> load_many(const std::vector<std::string>& ids);
   result<task_page> list(std::int64_t owner, page_request page);
   result<std::optional<written_change>> find_repeated(std::int64_t owner, const idempotency_record& r);
 
   result<std::vector<task_ptr>> browse(const task_filter& filter);
-  result<std::vector<task_ptr>> due(schedule s, timestamp now, std::int64_t limit, std::int64_t offset);
+  result<due_page> due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit);
   result<timestamp> next_due(schedule s);
   result<std::vector<std::string>> due_polls(const std::string& upstream, timestamp now, std::int64_t limit);
   result<timestamp> next_poll(const std::string& upstream, timestamp after);
   result<std::vector<std::string>> polled_upstreams();
   result<std::int64_t> count_overdue(timestamp before);
-  result<std::vector<due_callback>> due_callbacks(timestamp now, const callback_cursor& after,
+  result<std::vector<due_callback>> due_callbacks(timestamp now, const schedule_cursor& after,
                                                   std::int64_t limit);
   result<timestamp> next_callback(timestamp after);
   result<std::vector<task_ptr>> in_state(task_state s, std::int64_t limit);
@@ -44,6 +46,7 @@ class reads {
   // A row that cannot be read is an error to the client that asks for it, and left out, with a warning, where
   // others would have to wait for it.
   result<std::vector<task_ptr>> readable_tasks(statement& s);
+  task_ptr readable_task(const statement& row);
   result<std::vector<task_ptr>> all_tasks(statement& s);
   result<task_ptr> one_task(statement& s);
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "common/base/lru.hpp"
@@ -90,10 +91,13 @@ class sqlite_store final : public store {
   void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) override {
     searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.browse(filter); }, newest(std::move(done)));
   }
-  void due(schedule s, timestamp now, std::int64_t limit, std::int64_t offset,
-           completion<std::vector<task_ptr>> done) override {
-    lists_.run<std::vector<task_ptr>>([=](reads& r) { return r.due(s, now, limit, offset); },
-                                      newest(std::move(done)));
+  void due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit,
+           completion<due_page> done) override {
+    auto newest = [this, done = std::move(done)](result<due_page> r) mutable {
+      if (r) bring_up_to_date(r->tasks);
+      done(std::move(r));
+    };
+    lists_.run<due_page>([=](reads& r) { return r.due(s, now, after, limit); }, std::move(newest));
   }
   void next_due(schedule s, completion<timestamp> done) override {
     lists_.run<timestamp>([=](reads& r) { return r.next_due(s); }, std::move(done));
@@ -112,7 +116,7 @@ class sqlite_store final : public store {
   void count_overdue(timestamp before, completion<std::int64_t> done) override {
     searches_.run<std::int64_t>([=](reads& r) { return r.count_overdue(before); }, std::move(done));
   }
-  void due_callbacks(timestamp now, const callback_cursor& after, std::int64_t limit,
+  void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
                      completion<std::vector<due_callback>> done) override {
     lists_.run<std::vector<due_callback>>([=](reads& r) { return r.due_callbacks(now, after, limit); },
                                           std::move(done));
@@ -197,25 +201,40 @@ class sqlite_store final : public store {
     }
     auto finish = [this, owner, found = std::move(found),
                    done = std::move(done)](result<std::vector<task_ptr>> read) mutable {
-      if (!read) return done(std::move(read));
-      auto next = read->begin();
-      for (task_ptr& t : found) {
-        if (!t) t = keep(std::move(*next++));
+      if (read) {
+        auto next = read->begin();
+        for (task_ptr& t : found) {
+          if (!t) t = keep_unless_changed(std::move(*next++));
+        }
+        std::erase_if(found, [&](const task_ptr& t) { return !t || (owner && t->owner != *owner); });
       }
-      std::erase_if(found, [&](const task_ptr& t) { return !t || (owner && t->owner != *owner); });
-      done(std::move(found));
+      if (--reading_many_ == 0) changed_.clear();
+      if (read) *read = std::move(found);
+      done(std::move(read));
     };
+    ++reading_many_;
     if (missing.empty()) return answer<std::vector<task_ptr>>(std::move(finish), {});
     auto read = [missing = std::move(missing), owner](reads& r) -> result<std::vector<task_ptr>> {
+      if (!owner) return r.load_many(missing);
       std::vector<task_ptr> out;
       for (const std::string& id : missing) {
-        auto t = owner ? r.find(*owner, id) : r.load(id);
+        auto t = r.find(*owner, id);
         if (!t) return std::unexpected(std::move(t.error()));
         out.push_back(std::move(*t));
       }
       return out;
     };
     lists_.run<std::vector<task_ptr>>(std::move(read), std::move(finish));
+  }
+
+  // What was changed or deleted while it was read on another thread must not come back into memory as it was.
+  task_ptr keep_unless_changed(task_ptr t) {
+    if (!t || !changed_.contains(t->id)) return keep(std::move(t));
+    const task_ptr* kept = cache_.find(t->id);
+    return kept != nullptr ? *kept : t;
+  }
+  void note_change(const std::string& id) {
+    if (reading_many_ > 0) changed_.insert(id);
   }
 
   // What was read on another thread may be older by now than what is in memory.
@@ -247,6 +266,7 @@ class sqlite_store final : public store {
 
   // Into memory before the hook, so that what it wakes reads the new revision.
   void on_saved(const task_ptr& before, const task_ptr& after) {
+    note_change(after->id);
     if (before) counts_.remove(*before);
     counts_.add(*after);
     hooks_.saved(keep(after));
@@ -258,6 +278,7 @@ class sqlite_store final : public store {
   }
   void on_purged(const std::vector<std::pair<std::string, task_state>>& tasks) {
     for (const auto& [id, state] : tasks) {
+      note_change(id);
       cache_.erase(id);
       --counts_[state];
     }
@@ -269,6 +290,9 @@ class sqlite_store final : public store {
   write_statements write_;  // store thread
   task_counts counts_;      // loop thread
   lru<task_ptr> cache_;     // loop thread; never older than what a client was answered
+  int reading_many_ = 0;    // loop thread: reads by many() that have not ended
+  std::unordered_set<std::string>
+      changed_;  // loop thread: tasks changed or deleted since the first of them began
   const task_listener listener_;
   const purged_function purged_;
   reads point_;           // loop thread

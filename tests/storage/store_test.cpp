@@ -267,8 +267,8 @@ TEST_P(store_test, lost_submissions_and_callbacks_have_schedules) {
   lost.next_reconcile_at = at(60);
   ASSERT_TRUE(save(lost));
   EXPECT_EQ(get(&store::next_due, schedule::reconcile).value(), at(60));
-  EXPECT_TRUE(get(&store::due, schedule::reconcile, at(59), 10, 0)->empty());
-  EXPECT_EQ(get(&store::due, schedule::reconcile, at(60), 10, 0)->at(0)->id, lost.id);
+  EXPECT_TRUE(get(&store::due, schedule::reconcile, at(59), schedule_cursor{}, 10)->tasks.empty());
+  EXPECT_EQ(get(&store::due, schedule::reconcile, at(60), schedule_cursor{}, 10)->tasks.at(0)->id, lost.id);
   EXPECT_EQ(store_->counts().ambiguous, 1);
   task_filter filter;
   filter.ambiguous = true;
@@ -288,9 +288,9 @@ TEST_P(store_test, lost_submissions_and_callbacks_have_schedules) {
     ASSERT_TRUE(save(t));
     undelivered.push_back(t.id);
   }
-  EXPECT_TRUE(get(&store::due_callbacks, at(69), callback_cursor{}, 10)->empty());
+  EXPECT_TRUE(get(&store::due_callbacks, at(69), schedule_cursor{}, 10)->empty());
   std::vector<std::string> seen;
-  callback_cursor place;
+  schedule_cursor place;
   for (;;) {
     const auto page = get(&store::due_callbacks, at(70), place, 2).value();
     for (const due_callback& c : page) seen.push_back(c.task_id);
@@ -459,10 +459,15 @@ TEST_P(store_test, schedules) {
   task b = insert(fresh(owner.id)).value();
   EXPECT_EQ(get(&store::next_due, schedule::submit).value(), a.next_submit_at);
   EXPECT_EQ(get(&store::next_poll, "up", never).value(), never);
-  EXPECT_EQ(get(&store::due, schedule::submit, a.next_submit_at, 10, 0)->size(), 1u);
-  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, 10, 0)->size(), 2u);
-  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, 1, 0)->at(0)->id, a.id);
-  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, 1, 1)->at(0)->id, b.id);
+  EXPECT_EQ(get(&store::due, schedule::submit, a.next_submit_at, schedule_cursor{}, 10)->tasks.size(), 1u);
+  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, schedule_cursor{}, 10)->tasks.size(), 2u);
+  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, schedule_cursor{}, 1)->tasks.at(0)->id,
+            a.id);
+  const auto first = get(&store::due, schedule::submit, b.next_submit_at, schedule_cursor{}, 1).value();
+  EXPECT_EQ(first.rows, 1);
+  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, first.last, 1)->tasks.at(0)->id, b.id);
+  const schedule_cursor end = get(&store::due, schedule::submit, b.next_submit_at, first.last, 1)->last;
+  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, end, 1)->rows, 0);
   a.state = task_state::queued;
   a.upstream = "up";
   a.next_submit_at = never;
@@ -749,12 +754,18 @@ TEST(unknown_names, are_errors_that_say_so) {
           << found.error().log.text;
       EXPECT_NE(found.error().log.text.find(odd), std::string::npos);
       EXPECT_FALSE(s.get(&store::list, 1, page_request{10, 0})) << "a page without it would be a lie";
-      const auto due = s.get(&store::due, schedule::submit, timestamp(std::chrono::seconds(9)), 10, 0);
+      const auto due =
+          s.get(&store::due, schedule::submit, timestamp(std::chrono::seconds(9)), schedule_cursor{}, 10);
       ASSERT_TRUE(due);
-      ASSERT_EQ(due->size(), 1u) << "the others go on";
-      EXPECT_EQ(due->at(0)->id, good);
+      EXPECT_EQ(due->rows, 2);
+      ASSERT_EQ(due->tasks.size(), 1u) << "the others go on";
+      EXPECT_EQ(due->tasks.at(0)->id, good);
+      const std::vector<std::string> both{good, odd};
+      EXPECT_EQ(s.get(&store::load_many, both)->size(), 1u);
+      EXPECT_FALSE(s.get(&store::find_many, 1, both));
       ASSERT_EQ(s.warned.size(), 1u) << "and the operator hears of it, once";
-      EXPECT_TRUE(s.get(&store::due, schedule::submit, timestamp(std::chrono::seconds(9)), 10, 0));
+      EXPECT_TRUE(
+          s.get(&store::due, schedule::submit, timestamp(std::chrono::seconds(9)), schedule_cursor{}, 10));
       EXPECT_EQ(s.warned.size(), 1u);
     }
     auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
@@ -833,10 +844,10 @@ TEST(migrations, a_database_of_the_second_release_goes_on_in_every_state) {
   EXPECT_EQ(s.kept->counts().callbacks_pending, 3);
   // The schedules are what they were.
   const timestamp later(std::chrono::hours(1'000'000));
-  EXPECT_EQ(s.get(&store::due, schedule::submit, later, 10, 0)->size(), 1u);
-  EXPECT_EQ(s.get(&store::due, schedule::reconcile, later, 10, 0)->size(), 1u);
+  EXPECT_EQ(s.get(&store::due, schedule::submit, later, schedule_cursor{}, 10)->tasks.size(), 1u);
+  EXPECT_EQ(s.get(&store::due, schedule::reconcile, later, schedule_cursor{}, 10)->tasks.size(), 1u);
   EXPECT_EQ(s.get(&store::due_polls, std::string("up"), later, 10)->size(), 3u);
-  EXPECT_EQ(s.get(&store::due_callbacks, later, callback_cursor{}, 10)->size(), 3u);
+  EXPECT_EQ(s.get(&store::due_callbacks, later, schedule_cursor{}, 10)->size(), 3u);
   const auto left = s.get(&store::interrupted, std::string("this process"), 10);
   ASSERT_EQ(left->size(), 1u) << "its process has ended";
   EXPECT_EQ(left->at(0)->id, load(2)->id);

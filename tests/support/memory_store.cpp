@@ -89,13 +89,18 @@ class memory_store final : public store {
     if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
     answer(std::move(done), std::move(out));
   }
-  void due(schedule s, timestamp now, std::int64_t limit, std::int64_t offset,
-           completion<std::vector<task_ptr>> done) override {
+  void due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit,
+           completion<due_page> done) override {
     const auto when = s == schedule::submit ? &task::next_submit_at : &task::next_reconcile_at;
-    std::vector<task_ptr> all = overdue(when, now);
-    std::vector<task_ptr> out;
-    for (std::int64_t i = offset; i < std::ssize(all) && i < offset + limit; ++i)
-      out.push_back(all[static_cast<std::size_t>(i)]);
+    due_page out;
+    for (const task_ptr& t : overdue(when, now)) {
+      const schedule_cursor place{(*t).*when, t->id};
+      if (std::tie(place.at, place.task_id) <= std::tie(after.at, after.task_id) || out.rows == limit)
+        continue;
+      ++out.rows;
+      out.tasks.push_back(t);
+      out.last = place;
+    }
     answer(std::move(done), std::move(out));
   }
   void next_due(schedule s, completion<timestamp> done) override {
@@ -133,7 +138,7 @@ class memory_store final : public store {
              return is_set(t.next_poll_at) && t.next_poll_at < before;
            })));
   }
-  void due_callbacks(timestamp now, const callback_cursor& after, std::int64_t limit,
+  void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
                      completion<std::vector<due_callback>> done) override {
     std::vector<due_callback> out;
     for (const task_ptr& t : overdue(&task::next_callback_at, now)) {
