@@ -16,6 +16,9 @@
 
 namespace relay {
 
+/// The address of Luma's own API, as an example for operators.
+inline constexpr std::string_view official_url = "https://api.lumalabs.ai";
+
 /// Where to listen. Port 0 lets the system choose (tests).
 struct listen_address {
   std::string host;

@@ -297,7 +297,7 @@ void loader::check_upstream(upstream_config& u, std::size_t number) {
     u.base = std::move(*base);
   } else {
     problem(nullptr, prefix + "url",
-            u.url.empty() ? "is missing; the official one is https://api.lumalabs.ai"
+            u.url.empty() ? "is missing; the official one is " + std::string(official_url)
                           : base.error().message.text);
   }
 

@@ -78,7 +78,9 @@ std::string example_config() {
   out +=
       "[[upstream]]\n"
       "name = \"luma\"\n"
-      "url = \"https://api.lumalabs.ai\"\n"
+      "url = \"" +
+      std::string(official_url) +
+      "\"\n"
       "key_env = \"LUMAAI_API_KEY\"\n";
   for (const upstream_field& f : upstream_fields()) {
     out += "# " + std::string(f.help) + "\n# " + std::string(f.key) + " = " + to_toml(f.at(upstream)) + "\n";

@@ -67,15 +67,19 @@ void app::spawn(awaitable<> work) {
 // ---- start
 
 result<void> app::start() {
+  // The file system first: an almost full one releases its ballast before the database needs space.
   disk_ = std::make_unique<disk>(config_.storage.path, config_.storage.min_free_bytes,
                                  config_.storage.ballast_bytes, *log_);
+  // The database: from here on this process holds its lock file.
   if (auto opened = open_store(); !opened) return opened;
+  // What can be wrong in the settings shows here, before anything runs.
   try {
     make_loops(policy_of(config_));
     make_listeners();
   } catch (const boost::system::system_error& e) {
     return fail(errc::internal, e.what());
   }
+  // The rest needs the loop: it begins with run().
   spawn(deadlines_.run());
   spawn(begin());
   announce();
@@ -109,6 +113,7 @@ result<void> app::open_store() {
 // The loops that move tasks. Throws boost::system::system_error when a CA file cannot be used.
 void app::make_loops(const policy& p) {
   changes_ = std::make_unique<task_changes>(loop_, *store_, p, *log_);
+  // One object for each upstream: its connections, its limits, the protocol that it speaks.
   for (const upstream_config& u : config_.upstreams) {
     const protocol* speaks = parts_.names.find_protocol(u.protocol);
     if (speaks == nullptr)
@@ -116,6 +121,7 @@ void app::make_loops(const policy& p) {
                                         "upstream " + u.name + ": protocol " + u.protocol);
     upstreams_.push_back(std::make_unique<upstream>(loop_, deadlines_, u, *speaks));
   }
+  // The instance id stands in each attempt: recovery tells by it what an earlier process left behind.
   const dispatcher::identity who{make_id(now(), random_for_id()), config_.server.public_url};
   dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, *changes_, upstreams_, who, metrics_, *log_);
   reconciler_ =
@@ -129,6 +135,7 @@ void app::make_loops(const policy& p) {
 
 // Throws boost::system::system_error when an address cannot be listened on.
 void app::make_listeners() {
+  // A callback of an upstream changes no task: it is a hint to ask the upstream now.
   const auto upstream_called = [this](const task_ptr& t) {
     if (is_ambiguous(*t)) {
       reconciler_->hint(*t);
@@ -152,6 +159,7 @@ void app::make_listeners() {
   admin_requests_ = std::make_unique<request_handler>(context, admin_routes());
   shared_.emplace(deadlines_);
 
+  // Clients, metrics and the command line each have a listener of their own, with limits of their own.
   const http::session_limits limits = limits_of(config_.server);
   http::listener_limits caps;
   caps.connections = static_cast<std::size_t>(config_.server.max_connections);
@@ -198,6 +206,7 @@ void app::announce() {
 
 // Requests are accepted only when what an earlier process left behind is known.
 awaitable<> app::begin() {
+  // 1. What an earlier process left behind.
   const auto recovered = co_await recover();
   if (!recovered) {
     log_->critical("cannot read the database at start: {}", recovered.error().log.text);
@@ -205,11 +214,13 @@ awaitable<> app::begin() {
     stop();
   }
   if (stopping_) co_return;
+  // 2. The loops that move tasks.
   spawn(dispatcher_->run());
   spawn(reconciler_->run());
   spawn(poller_->run());
   spawn(deliverer_->run());
   spawn(janitor_->run());
+  // 3. The listeners.
   spawn(public_->run());
   if (admin_) spawn(admin_->run());
   spawn(socket_->run());
@@ -218,11 +229,13 @@ awaitable<> app::begin() {
 }
 
 awaitable<result<void>> app::recover() {
+  // Who may call.
   const auto tokens = co_await from_store(*store_, &store::tokens);
   if (!tokens) co_return std::unexpected(tokens.error());
   for (const token& t : *tokens) tokens_.add(t);
   if (tokens_.size() == 0) log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
 
+  // Times that lie further ahead than any schedule sets them come from a clock that was wrong.
   const schedule_limits limits = limits_of(changes_->limits(), parts_.names.longest_job_deadline());
   const auto rebased = co_await from_store(*store_, &store::rebase, now(), limits);
   if (!rebased) co_return std::unexpected(rebased.error());
@@ -230,6 +243,7 @@ awaitable<result<void>> app::recover() {
     log_->warn("the clock was set back since the last run: {} times in the schedule were too far ahead",
                *rebased);
 
+  // For the operator: what is on disk.
   const task_counts& counts = store_->counts();
   std::string found;
   for (const task_state s : all_states) {
@@ -237,6 +251,7 @@ awaitable<result<void>> app::recover() {
   }
   if (!found.empty())
     log_->info("jobs on disk:{}; callbacks pending for {}", found, counts.callbacks_pending);
+  // Submissions that an earlier process did not see the end of.
   co_return co_await dispatcher_->recover();
 }
 
@@ -288,6 +303,7 @@ void app::stop() {
 awaitable<> app::drain() {
   log_->info("stopping: no new connections; requests in flight have {} s",
              config_.server.shutdown_grace.count() / 1000);
+  // 1. Nothing new begins.
   public_->drain();
   if (admin_) admin_->drain();
   socket_->stop();
@@ -298,6 +314,7 @@ awaitable<> app::drain() {
   janitor_->stop();
   watch_.drain();
   fault_point("in the drain");
+  // 2. What is under way may end, within the grace.
   const auto started = steady_clock::now();
   const auto until = started + config_.server.shutdown_grace;
   steady_timer pause(loop_.get_executor());
@@ -314,12 +331,12 @@ awaitable<> app::drain() {
          (clients() || (others() && steady_clock::now() < started + repeatable_grace))) {
     co_await moment();
   }
-  // Clients that still wait are answered with what is known, and have a moment to read it.
+  // 3. Clients that still wait are answered with what is known, and have a moment to read it.
   watch_.close();
   const auto answered_by = steady_clock::now() + last_replies;
   while (!ended_ && public_->connections() > 0 && steady_clock::now() < answered_by) co_await moment();
+  // 4. The rest is cut off. Whatever still begins to wait for a peer gives up at the next sweep.
   end_now();
-  // Whatever still begins to wait for a peer gives up at the next sweep.
   while (clients() || others()) co_await moment();
   deadlines_.stop();
   loop_.stop();  // a name service that does not answer is not waited for

@@ -28,27 +28,35 @@ http::reply request_handler::refuse(const error& e, std::string_view target) con
 }
 
 awaitable<http::reply> request_handler::handle(http::request& r) {
-  http::reply out;
   std::string changed;  // the path may point into it to the end
+  outcome done;
   std::string thrown;
   try {
-    out = co_await route_and_handle(r, changed);
+    done = co_await route_and_handle(r, changed);
   } catch (const std::exception& e) {
     thrown = e.what();
   }
+  // A defect of ours. A POST may have done its work: a client is not to repeat it.
   if (!thrown.empty()) {
     in_.log.error("request {}: {} {} ended by an exception: {}", r.id, r.method_name, r.route, thrown);
     error e;
     e.code = errc::internal;
     e.may_retry = r.method != http::verb::post;
     e.message.text = "The relay failed to answer; its log knows more under request id " + std::string(r.id);
-    out = error_reply(e, table_.spoken_at(r.path));
+    done = {std::unexpected(std::move(e))};
   }
-  add_cors(r, out);
-  co_return out;
+  // An error becomes a reply here and nowhere else, in the words of the route.
+  if (!done.ended) {
+    const dialect& spoken = done.spoken != nullptr ? *done.spoken : table_.spoken_at(r.path);
+    done.ended = error_reply(done.ended.error(), spoken);
+  }
+  for (const auto& [name, value] : done.headers) done.ended->add_header(name, value);
+  add_cors(r, *done.ended);
+  co_return std::move(*done.ended);
 }
 
-awaitable<http::reply> request_handler::route_and_handle(http::request& r, std::string& changed) {
+awaitable<request_handler::outcome> request_handler::route_and_handle(http::request& r,
+                                                                      std::string& changed) {
   // 1. The route.
   r.path = table_.canonical(r.path, changed);
   const http::route_match found = http::find_route(patterns_, r.method, r.path);
@@ -61,41 +69,43 @@ awaitable<http::reply> request_handler::route_and_handle(http::request& r, std::
   call c{in_, r, on, std::string(found.id), std::string(found.key), {}, {}};
   if (on.needs == access::token) {
     auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization));
-    if (!who) co_return error_reply(who.error(), *on.speaks);
+    if (!who) co_return outcome{std::unexpected(std::move(who.error())), on.speaks};
     c.who = **who;
     r.token_name = c.who.name;
   }
 
-  // 3. The handler; an error becomes a reply here and nowhere else.
+  // 3. The handler.
   handled ended = co_await on.handle(c);
-  if (!ended) ended = error_reply(ended.error(), *on.speaks);
-  for (const auto& [name, value] : c.headers) ended->add_header(name, value);
-  co_return std::move(*ended);
+  co_return outcome{std::move(ended), on.speaks, std::move(c.headers)};
 }
 
 // No such path, OPTIONS, or a method that the path does not have.
-http::reply request_handler::not_routed(const http::route_match& found, http::request& r) const {
+request_handler::outcome request_handler::not_routed(const http::route_match& found, http::request& r) const {
+  outcome out;
   error e;
   if (found.what == http::route_match::kind::no_path) {
     e.code = errc::not_found;
     e.message.text = "There is no " + std::string(cut(r.path, 200)) + " here; " + std::string(table_.hint);
-    return error_reply(e, table_.spoken_at(r.path));
+    out.ended = std::unexpected(std::move(e));
+    return out;
   }
-  http::reply out;
+  out.headers.emplace_back("Allow", found.allow);
   if (r.method == http::verb::options) {
-    out.status = 204;
+    http::reply allowed;
+    allowed.status = 204;
+    out.ended = std::move(allowed);
     r.route = "options";
   } else {
     e.code = errc::method_not_allowed;
     e.message.text =
         "The method " + std::string(cut(r.method_name, 40)) + " is not allowed here; allowed: " + found.allow;
-    out = error_reply(e, table_.spoken_at(r.path));
+    out.ended = std::unexpected(std::move(e));
   }
-  out.add_header("Allow", found.allow);
   return out;
 }
 
 void request_handler::add_cors(const http::request& r, http::reply& out) const {
+  // Fetch standard §3.2: only what a browser sent has an origin.
   const std::string_view origin = r.header(boost::beast::http::field::origin);
   if (origin.empty()) return;
   const auto& allowed = in_.settings.server.cors_origins;
@@ -109,6 +119,7 @@ void request_handler::add_cors(const http::request& r, http::reply& out) const {
   }
   out.add_header("Access-Control-Expose-Headers",
                  "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied");
+  // The rest answers a preflight.
   if (r.method != http::verb::options) return;
   const std::string_view requested = r.header(boost::beast::http::field::access_control_request_headers);
   out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");

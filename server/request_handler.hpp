@@ -20,8 +20,14 @@ class request_handler {
   http::reply refuse(const error& e, std::string_view target) const;
 
  private:
-  awaitable<http::reply> route_and_handle(http::request& r, std::string& changed);
-  http::reply not_routed(const http::route_match& found, http::request& r) const;
+  struct outcome {
+    handled ended;
+    const dialect* spoken = nullptr;  // of the route; null: there is none
+    std::vector<std::pair<std::string_view, std::string>> headers{};
+  };
+
+  awaitable<outcome> route_and_handle(http::request& r, std::string& changed);
+  outcome not_routed(const http::route_match& found, http::request& r) const;
   void add_cors(const http::request& r, http::reply& out) const;
 
   handler_context in_;

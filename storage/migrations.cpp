@@ -117,7 +117,7 @@ INSERT INTO idempotency SELECT id, owner, CASE kind WHEN 'key' THEN 'key' ELSE '
   created_at FROM claim;
 DROP TABLE claim;
 CREATE UNIQUE INDEX idempotency_key ON idempotency(owner, digest) WHERE kind = 'key';
-CREATE INDEX idempotency_retry ON idempotency(owner, digest, retries) WHERE kind = 'retry';
+CREATE INDEX idempotency_retry ON idempotency(owner, digest, created_at) WHERE kind = 'retry';
 CREATE INDEX idempotency_age ON idempotency(created_at);
 )sql"}};
 

@@ -57,7 +57,7 @@ created=$(call "$base/dream-machine/v1/generations" -d '{"prompt":"A tiger walki
 jq -c . <<<"$created"
 id=$(jq -r .id <<<"$created")
 
-bold "2. It moves to completion, asked in each dialect"
+bold "2. It moves to completion, in the words of each dialect"
 official=- web=- envelope=-
 for second in $(seq 0 60); do
   official=$(call "$base/dream-machine/v1/generations/$id" | jq -r .state)

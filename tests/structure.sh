@@ -33,7 +33,7 @@ forbid "storage includes what stands beside or above it" '#include "(common/(lum
 mapfile -t neutral < <(files common/base common/engine config storage server | grep -vE \
   '^(server/routes.cpp|config/(config|fields).(cpp|hpp)|storage/migrations.cpp)$')
 forbid "a word of Luma's outside of its folder" \
-  'dream.machine|dreaming|keyframes|user_prompt|image_end_url|notify_hook|generation_type|ray-[0-9]|photon|upscale|LUMA_(VIDEO|IMAGE)|/luma/|common/luma' \
+  'lumalabs|dream.machine|dreaming|keyframes|user_prompt|image_end_url|notify_hook|generation_type|ray-[0-9]|photon|upscale|LUMA_(VIDEO|IMAGE)|/luma/|common/luma' \
   "${neutral[@]}"
 
 # Each test that docs/rules.md names is there: "folder/file: suite.name".

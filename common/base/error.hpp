@@ -53,7 +53,7 @@ struct log_text {
   std::string text;
 };
 
-/// One field that was wrong, in the form of a pydantic v2 error: what FastAPI, and so Luma, answers.
+/// One field that was wrong, in the form of a pydantic v2 error: what FastAPI responds with.
 struct violation {
   std::string type;              // "missing", "string_too_short", …
   std::vector<std::string> loc;  // {"body", "media", "url"}

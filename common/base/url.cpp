@@ -32,7 +32,7 @@ bool plain_host(const urls::url_view& url) {
 
 result<base_url> parse_base_url(std::string_view text) {
   const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
-  if (!parsed) return fail(errc::invalid_request, "must be an address such as https://api.lumalabs.ai");
+  if (!parsed) return fail(errc::invalid_request, "must be an address such as https://api.example.com");
   const urls::url_view& url = *parsed;
   base_url out;
   if (url.scheme_id() == urls::scheme::https) {

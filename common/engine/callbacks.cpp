@@ -37,6 +37,10 @@ void drop_oldest(task& t, timestamp now) {
 
 }  // namespace
 
+bool valid_pending_callbacks(std::string_view letters) {
+  return letters.find_first_not_of("rcf") == std::string_view::npos;
+}
+
 void add_callback(task& t, task_state before, timestamp now) {
   const char letter = letter_of(t.state);
   if (t.state == before || letter == 0 || t.callback_stopped || !is_web_url(t.callback_url)) return;

@@ -12,6 +12,9 @@
 
 namespace relay {
 
+/// Whether task::pending_callbacks may hold this: a letter for each callback, the oldest first.
+bool valid_pending_callbacks(std::string_view letters);
+
 /// Adds the callback that a change from `before` to the task's state causes, if any.
 void add_callback(task& t, task_state before, timestamp now);
 

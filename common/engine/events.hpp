@@ -44,7 +44,9 @@ struct outcome_unknown {
   std::string attempt_id{};
 };
 /// Found in `submitting`, left there by a process that ended before it knew: the same.
-struct interrupted {};
+struct interrupted {
+  std::string attempt_id{};
+};
 
 /// The upstream's list shows the job.
 struct found {

@@ -118,6 +118,7 @@ struct step {
   bool operator()(const event::unavailable& e) const {
     if (t.state != task_state::pending && !submitting(e.attempt_id)) return false;
     if (is_ambiguous(t)) return false;
+    // Not taken, and the time for it is over.
     if (now >= t.deadline) return (*this)(event::submit_expired{});
     t.state = task_state::pending;
     if (e.whole_upstream) {
@@ -126,6 +127,7 @@ struct step {
       t.next_submit_at = t.attempts <= turns ? std::min(t.created_at, now) : now;
       return true;
     }
+    // It is this task that was not taken: it waits by itself, as long as the upstream asks for.
     const milliseconds delay = std::max(
         e.retry_after, backoff(std::max(0, t.attempts - 1), p.submit_retry, p.submit_retry_max, jitter));
     t.next_submit_at = std::min(now + delay, t.deadline);
@@ -161,8 +163,8 @@ struct step {
     return submitting(e.attempt_id) && !is_ambiguous(t) &&
            start_lookup(backoff(0, p.reconcile_retry, p.reconcile_retry_max, jitter));
   }
-  bool operator()(const event::interrupted&) const {
-    return t.state == task_state::submitting && !is_ambiguous(t) && start_lookup(milliseconds{0});
+  bool operator()(const event::interrupted& e) const {
+    return submitting(e.attempt_id) && !is_ambiguous(t) && start_lookup(milliseconds{0});
   }
 
   bool operator()(const event::found& e) const { return is_ambiguous(t) && adopt(e.reported, e.reply); }
@@ -241,6 +243,7 @@ struct step {
   bool operator()(const event::poll_failed& e) const {
     if (awaits_late_success()) return poll_later();
     if (!at_upstream(t)) return false;
+    // Once is noise: a task fails only after several in a row.
     ++t.misses;
     t.not_found = e.not_found ? t.not_found + 1 : 0;
     if (t.not_found >= p.not_found_limit) {
@@ -268,6 +271,7 @@ struct step {
 
 task advance(task t, const task_event& e, timestamp now, const policy& p, double jitter) {
   const task_state before = t.state;
+  // The event first; then the callback that the change of state calls for.
   const step s{t, now, p, jitter};
   if (!std::visit(s, e)) return t;
   add_callback(t, before, now);

@@ -12,15 +12,16 @@ using enum echo_field::otherwise;
 constexpr field_rule video_fields[] = {
     {"model"},      {"generation_type"}, {"aspect_ratio", shape::aspect_ratio},
     {"resolution"}, {"duration"},        {"loop", shape::flag}};
+// The aliases are @ai-sdk/luma's.
 constexpr field_rule image_fields[] = {{"model"},
                                        {"generation_type"},
                                        {"aspect_ratio", shape::aspect_ratio},
                                        {"sync", shape::flag},
                                        {"format"},
-                                       {"image_ref", shape::list},
-                                       {"style_ref", shape::list},
-                                       {"character_ref", shape::object},
-                                       {"modify_image_ref", shape::object}};
+                                       {"image_ref", shape::list, false, "image"},
+                                       {"style_ref", shape::list, false, "style"},
+                                       {"character_ref", shape::object, false, "character"},
+                                       {"modify_image_ref", shape::object, false, "modify_image"}};
 constexpr field_rule upscale_fields[] = {{"generation_type"}, {"resolution"}};
 constexpr field_rule audio_fields[] = {{"generation_type"}, {"prompt"}, {"negative_prompt"}};
 

@@ -29,6 +29,7 @@ struct field_rule {
   std::string_view name;
   shape is = shape::text;
   bool required = false;
+  std::string_view alias{};  // what some clients call it; renamed when a job comes in
 };
 
 /// A member that the echo of a request always has, and its value when the client sent none.

@@ -13,12 +13,6 @@
 namespace relay::luma {
 namespace {
 
-// @ai-sdk/luma sends reference images under shorter names.
-constexpr std::pair<const char*, const char*> ai_sdk_names[] = {{"image", "image_ref"},
-                                                                {"style", "style_ref"},
-                                                                {"character", "character_ref"},
-                                                                {"modify_image", "modify_image_ref"}};
-
 // `sync` of the image API is served by the relay: the upstream is sent the job without it, and polled until
 // it is done.
 std::optional<milliseconds> wait_of(const json::object& request) {
@@ -38,10 +32,8 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   const action& a = row_of(kind);
   new_task out;
   out.request = body.get_object();
-  if (&a == &actions::image) {
-    for (const auto& [from, to] : ai_sdk_names) {
-      if (!out.request.contains(to)) rename_member(out.request, from, to);
-    }
+  for (const field_rule& f : a.fields) {
+    if (!f.alias.empty() && !out.request.contains(f.name)) rename_member(out.request, f.alias, f.name);
   }
   // null and "not there" are the same to the official API.
   for (auto it = out.request.begin(); it != out.request.end();) {

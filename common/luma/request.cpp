@@ -23,7 +23,7 @@ result<json::object> outgoing_request(const task& t, const id_translation& trans
   return std::move(request);
 }
 
-void rename_member(json::object& o, const char* from, const char* to) {
+void rename_member(json::object& o, std::string_view from, std::string_view to) {
   json::value* found = o.if_contains(from);
   if (found == nullptr) return;
   json::value value = std::move(*found);

@@ -11,6 +11,6 @@ namespace relay::luma {
 result<json::object> outgoing_request(const task& t, const id_translation& translate);
 
 /// Gives the member another name; what stood under it is replaced.
-void rename_member(json::object& o, const char* from, const char* to);
+void rename_member(json::object& o, std::string_view from, std::string_view to);
 
 }  // namespace relay::luma

@@ -42,11 +42,14 @@ awaitable<callback_sender::sent> callback_sender::send(const task& t) {
   fault_point("callback pending, not sent");
   const posted p = co_await post(*to, request, t.owner);
   const exchange& x = p.what;
+  // An address that may not be called will not become one that may.
   if (p.forbidden) {
     out.event = event::delivery_failed{x.problem, true, {}, number};
     co_return out;
   }
+  // Cut off by ourselves, or too busy to look the name up: it says nothing of the host.
   if (!x.answered && (deadlines_.expiring() || !p.tried)) co_return out;
+  // The host's own word. 410: it wants no more of them (Standard Webhooks).
   out.tried = true;
   out.answered = x.answered;
   if (!x.answered) {
@@ -65,6 +68,7 @@ awaitable<std::string> callback_sender::make_request(const task& t, const web_ad
   const auto owner = co_await from_store(store_, &store::token_by_id, t.owner);
   if (!owner) throw std::runtime_error(owner.error().log.text);
   const timestamp time = wall_clock();  // the receiver compares it with its own
+  // The body is what a GET of the task would show, in the dialect of the create.
   const auto rendered = t.dialect->shown->render(task_in_callback(t), time);
   if (!rendered) throw std::runtime_error(rendered.error().log.text);
   const std::string& body = *rendered;
@@ -86,6 +90,7 @@ awaitable<std::string> callback_sender::make_request(const task& t, const web_ad
 // On a connection of its own, to an address that was checked.
 awaitable<callback_sender::posted> callback_sender::post(const web_address& to, const std::string& request,
                                                          std::int64_t owner) {
+  // The name, within a third of the time.
   posted out;
   const auto until = steady_clock::now() + config_.timeout;
   std::string host = to.at.host;
@@ -96,6 +101,7 @@ awaitable<callback_sender::posted> callback_sender::post(const web_address& to, 
     out.what.problem = where.problem;
     co_return out;
   }
+  // The first address that accepts a connection.
   const std::size_t tries = std::min(where.endpoints.size(), max_addresses);
   std::unique_ptr<connection> c;
   boost::system::error_code ec;
@@ -109,6 +115,7 @@ awaitable<callback_sender::posted> callback_sender::post(const web_address& to, 
     out.what.problem = "cannot connect: " + describe(ec, c->timed_out());
     co_return out;
   }
+  // TLS, when the URL says so, then the exchange in what time is left.
   c->arm(left_until(until));
   try {
     ec = co_await c->handshake(to.at.host);

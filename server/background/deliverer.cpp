@@ -48,6 +48,7 @@ awaitable<> deliverer::run() {
     const bool more = co_await deliver_due(time);
     timestamp at = now() + between_turns;
     if (!more) {
+      // What is due and stayed waits for a slot, whose release notifies: only later ones set the timer.
       const auto next = co_await from_store(store_, &store::next_callback, time);
       at = next ? *next : never;
     }
@@ -69,6 +70,7 @@ awaitable<bool> deliverer::deliver_due(timestamp time) {
       if (!begin(c, time)) co_return false;
       ++looked_at;
     }
+    // The end: once more from the start, while rounds still start something.
     if (std::ssize(*due) < batch) {
       cursor_ = {};
       if (!std::exchange(started_in_round_, false)) co_return false;
@@ -120,6 +122,7 @@ awaitable<> deliverer::deliver(delivery d) {
 }
 
 awaitable<> deliverer::deliver_and_save(const delivery& d) {
+  // The newest revision. A row that cannot be read is not tried again before a restart.
   const auto loaded = co_await load_task(store_, d.task_id);
   if (!loaded && loaded.error().code == errc::internal) {
     log_.error("task {}: its callback is not sent: {}", d.task_id, loaded.error().log.text);
@@ -137,6 +140,7 @@ awaitable<> deliverer::deliver_and_save(const delivery& d) {
     co_await pause.async_wait(as_result);
     co_return;
   }
+  // What the host said goes on disk.
   log_outcome(*t, *outcome);
   fault_point("callback delivered, not recorded");
   const bool refused = std::holds_alternative<event::delivery_failed>(*outcome);
@@ -170,6 +174,7 @@ awaitable<std::optional<task_event>> deliverer::send(const task& t, const delive
   }
   if (!thrown.empty())
     sent.event = event::delivery_failed{"the relay failed: " + thrown, false, {}, t.callbacks_done};
+  // Only what was tried says something of the host.
   if (sent.tried && sent.answered) slots_.succeeded(d.owner, d.host);
   if (sent.tried && !sent.answered) slots_.failed(d.owner, d.host, now(), random_share());
   co_return std::move(sent.event);

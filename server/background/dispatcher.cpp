@@ -65,11 +65,12 @@ awaitable<result<void>> dispatcher::recover() {
           "task {}: a relay stopped while it was submitting it to {}; it may exist there: it is looked up in "
           "the list of {} before anything else",
           t->id, t->upstream, t->upstream);
-      task_event e = event::interrupted{};
+      task_event e = event::interrupted{t->attempt_id};
       auto changed = co_await changes_.apply(t->id, std::move(e));
       if (!changed) co_return std::unexpected(std::move(changed.error()));
     }
   }
+  // Jobs that an upstream works on count against its limit of open jobs.
   for (const submit_lane& l : slots_->lanes()) {
     auto open = co_await from_store(store_, &store::open_at, l.name);
     if (!open) co_return std::unexpected(std::move(open.error()));
@@ -91,8 +92,10 @@ dispatcher::assigned dispatcher::assign(task t) {
   const timestamp time = now();
   assigned out{std::move(t), std::nullopt};
   if (stopped_) return out;
+  // A free upstream that serves it, and no older job that waits for the same one.
   const auto lane = choose(slots_->lanes(), out.value, time);
   if (!lane || slots_->lanes()[*lane].has_waiters) return out;  // what waits for it came first
+  // The attempt is written with the task itself: one transaction instead of two.
   out.slot = slots_->acquire(out.value, time);
   const task_event started = start_on(*out.slot, out.value);
   out.value = advance(std::move(out.value), started, time, changes_.limits(), 0);
@@ -172,11 +175,13 @@ awaitable<task_ptr> dispatcher::record_start(const task& t, const std::optional<
   task_event e = event::submit_expired{};
   if (slot) e = start_on(*slot, t);
   auto recorded = co_await changes_.apply(t.id, std::move(e));
+  // On disk: from here on it counts as sent, whatever happens.
   if (recorded) {
     if (!recorded->changed()) co_return nullptr;  // it is no longer pending
     if (!slot) log_.warn("task {}: no upstream could take it in time; it failed", t.id);
     co_return slot ? recorded->after : nullptr;
   }
+  // The disk does not take it: nothing may be sent, and not all waiting tasks try again at once.
   log_.error("task {}: cannot record the attempt, nothing was sent, trying again in 1 s: {}", t.id,
              recorded.error().log.text);
   steady_timer pause(loop_.get_executor());
@@ -186,6 +191,7 @@ awaitable<task_ptr> dispatcher::record_start(const task& t, const std::optional<
 }
 
 awaitable<> dispatcher::submit_pending(task_ptr t, std::optional<submit_slots::lease> slot) {
+  // Whatever is thrown before the attempt is on disk, nothing was sent.
   task_ptr recorded;
   try {
     recorded = co_await record_start(*t, slot);
@@ -196,6 +202,7 @@ awaitable<> dispatcher::submit_pending(task_ptr t, std::optional<submit_slots::l
     co_await send(std::move(recorded), std::move(*slot));
     co_return;
   }
+  // The slot goes back before the next turn looks for a free one.
   sending_.erase(t->id);
   slot.reset();
   wake_.notify();
@@ -209,6 +216,7 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
   } catch (const std::exception& e) {
     thrown = e.what();
   }
+  // Whether the request went out is not known: that is an outcome too.
   if (!thrown.empty()) {
     log_.error("task {}: the submission ended by an exception; it is looked up in the list of {}: {}", t->id,
                t->upstream, thrown);
@@ -220,6 +228,7 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
 
 awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   upstream& to = *upstreams_[lane];
+  // What the client asked for, in the words of this upstream.
   const outgoing_settings with{to.settings().default_model, who_.public_url};
   auto what = co_await outgoing_request(store_, t, to.speaks(), with);
   if (!what) {

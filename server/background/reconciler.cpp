@@ -54,6 +54,7 @@ awaitable<> reconciler::run() {
 
 // Starts one lookup for each upstream at which some task is due, unless one is under way there.
 awaitable<> reconciler::look_up_due(timestamp time) {
+  // 1. What is due, in order of time.
   const schedule_cursor start;
   auto due = co_await from_store(store_, &store::due, schedule::reconcile, time, start, batch);
   if (!due) {
@@ -67,11 +68,13 @@ awaitable<> reconciler::look_up_due(timestamp time) {
     const std::string name = t->upstream;
     by_upstream[name].push_back(std::move(t));
   }
+  // 2. What an upstream's callback pointed at need not be due yet.
   const auto hinted = std::exchange(hinted_, {});
   for (const std::string& id : hinted) {
     auto t = co_await load_task(store_, id);
     if (t && *t && is_ambiguous(**t)) by_upstream[(*t)->upstream].push_back(*t);
   }
+  // 3. One reading of an upstream's list serves all of its lost submissions.
   for (auto& [name, lost] : by_upstream) {
     if (!reading_.insert(name).second) continue;
     auto work = look_up(name, std::move(lost));
@@ -118,7 +121,7 @@ awaitable<> reconciler::look_up_at(upstream* at, tasks due) {
     co_await fail_lookups(due, e, at->name());
     co_return;
   }
-  if (seen->echoes()) at->saw_marker();
+  if (seen->echoes()) echo_markers_.insert(at->name());
   co_await match(*at, *seen, due);
 }
 
@@ -171,6 +174,7 @@ awaitable<result<listing>> reconciler::read_list(upstream& at, tasks& due) {
     // A page that is merely short proves nothing: what an upstream allows at most is not known.
     seen.ended = page->jobs.empty() || (page->has_more && !*page->has_more);
     seen.add(std::move(page->jobs));
+    // Far enough: the list reaches back to before the oldest attempt that is still looked for.
     timestamp since = seen.requested_at;
     for (const task_ptr& t : due) since = std::min(since, needed_since(*t));
     if (due.empty() || seen.covers(since)) break;
@@ -210,8 +214,9 @@ awaitable<> reconciler::match(upstream& at, const listing& seen, const tasks& du
 
   // While our clock still follows a jump, times of the two sides cannot be compared: nothing is proven.
   const bool clock_is_right = std::chrono::abs(wall_clock() - now()) < clock_tolerance;
-  const list_source from{at.speaks(), at.echoes_markers() && clock_is_right,
+  const list_source from{at.speaks(), echo_markers_.contains(at.name()) && clock_is_right,
                          [&known](const std::string& id) { return known.contains(id); }};
+  // One after the other: a job that one submission takes is known to the next.
   for (const lost_submission& s : all) {
     const bool is_due =
         is_ambiguous(*s.of) && std::ranges::any_of(due, [&](const task_ptr& t) { return t->id == s.of->id; });
@@ -223,6 +228,7 @@ awaitable<> reconciler::match(upstream& at, const listing& seen, const tasks& du
 }
 
 awaitable<> reconciler::settle(std::string id, task_event e, std::string_view upstream_name) {
+  // The event is moved from below; the log line needs this of it.
   const auto* absent = std::get_if<event::absent>(&e);
   const bool proven = absent != nullptr && absent->proven;
   auto saved = co_await changes_.apply(id, std::move(e));
@@ -231,6 +237,7 @@ awaitable<> reconciler::settle(std::string id, task_event e, std::string_view up
     throw std::runtime_error(saved.error().log.text);
   }
   if (!saved->changed()) co_return;
+  // What became of it, for the operator.
   const task& next = *saved->after;
   switch (next.state) {
     case task_state::queued:

@@ -62,6 +62,8 @@ class reconciler {
   spdlog::logger& log_;
   std::unordered_set<std::string> reading_;  // upstreams whose list is being read
   std::unordered_set<std::string> hinted_;   // tasks
+  // Upstreams whose list has echoed a callback URL of ours: there a job without one is not ours.
+  std::unordered_set<std::string> echo_markers_;
   wake_timer wake_;
   bool stopped_ = false;
 };

@@ -82,6 +82,7 @@ task task_for(const call& c, new_task& asked, timestamp time) {
 }
 
 result<std::optional<idempotency_record>> idempotency_of(const call& c, timestamp time) {
+  // With neither header a create stands for itself.
   idempotency_headers h;
   h.keys = c.http.headers->count("Idempotency-Key");
   h.key = c.http.header("Idempotency-Key");
@@ -124,17 +125,20 @@ awaitable<awaited> wait_for_answer(call& c, watch::waiter& change, task_ptr know
   const auto newer = [&out](task_ptr t) {
     if (t) out.newest = std::move(t);
   };
+  // Always: what the upstream said to the submission, for as long as the operator allows.
   if (!settled(*out.newest)) {
     steady_clock::duration limit = c.in.settings.server.submit_wait;
     if (preferred) limit = std::min<steady_clock::duration>(limit, *preferred);
     auto t = co_await change.until(settled, started + limit, watch::on_drain::stay);
     newer(std::move(t));
   }
+  // On request, in the body ("wait"): the end of the job.
   if (wait_in_body && !ended(*out.newest)) {
     auto t = co_await change.until(ended, started + *wait_in_body, watch::on_drain::leave);
     newer(std::move(t));
     out.as_it_is = true;
   }
+  // On request, in the header (Prefer: wait, RFC 7240): the next state that the client can see.
   if (preferred && !ended(*out.newest)) {
     const auto word = c.on.form().word;
     const auto changed = [word, before = word(out.newest->state)](const task& t) {
@@ -195,6 +199,7 @@ awaitable<handled> replay(call& c, const written_change& found, std::optional<mi
 
 awaitable<handled> record(call& c, dispatcher::assigned a, std::optional<idempotency_record> idempotency,
                           std::optional<milliseconds> wait_in_body) {
+  // The waiter first: a change between the commit and the waiting is not missed.
   watch::waiter change(c.in.changes, a.value.id);
   relay::change c_new{nullptr, std::move(a.value), idempotency};
   auto recorded = co_await from_store(c.in.tasks, &store::write, std::move(c_new));
@@ -203,10 +208,12 @@ awaitable<handled> record(call& c, dispatcher::assigned a, std::optional<idempot
                    recorded.error().log.text);
     co_return std::unexpected(std::move(recorded.error()));
   }
+  // The same create was written a moment earlier: this one is not submitted.
   if (recorded->what != written_change::outcome::written) {
     a.slot.reset();
     co_return co_await replay(c, *recorded, wait_in_body);
   }
+  // It is on disk: only now may it be sent.
   fault_point("inserted, not sent");
   if (a.slot) c.in.submit.launch(recorded->value, std::move(*a.slot));
   a.slot.reset();
@@ -218,6 +225,7 @@ awaitable<handled> record(call& c, dispatcher::assigned a, std::optional<idempot
 }  // namespace
 
 awaitable<handled> create_generation(call& c) {
+  // 1. What is asked for. A bad request leaves nothing behind, not even its key.
   auto asked = co_await parse(c);
   if (!asked) co_return std::unexpected(std::move(asked.error()));
   const timestamp time = now();
@@ -233,9 +241,11 @@ awaitable<handled> create_generation(call& c) {
     if (came_before && (*idempotency)->what == idempotency_record::kind::key)
       co_return co_await replay(c, **found, asked->wait);
   }
+  // 2. Whether a new job can be kept at all.
   const std::string_view full = c.in.refuses_jobs();
   if (!full.empty() && !came_before) co_return std::unexpected(disk_full(full));
 
+  // 3. The task, held to the upstream that has what it builds on.
   task t = task_for(c, *asked, time);
   if (!asked->references.empty()) {
     const auto pinned = co_await pin(c, std::move(asked->references), t);
@@ -244,11 +254,13 @@ awaitable<handled> create_generation(call& c) {
   if (!t.callback_url.empty() && !is_web_url(t.callback_url))
     c.in.log.warn("task {}: its callback_url is no http or https URL; it will not be called", t.id);
 
+  // 4. An upstream, if one is free now; otherwise the job waits for one on disk.
   dispatcher::assigned a{std::move(t), std::nullopt};
   if (!came_before) {
     a = c.in.submit.assign(std::move(a.value));
     if (!a.slot && c.in.settings.server.when_busy == "reject") co_return std::unexpected(all_busy());
   }
+  // 5. On disk, to the upstream, back to the client.
   co_return co_await record(c, std::move(a), *idempotency, asked->wait);
 }
 

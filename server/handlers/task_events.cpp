@@ -74,6 +74,7 @@ bool all_ended(const stream_state& s) {
 
 awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& to) {
   stream_state& s = *owned;
+  // 1. What the client has not seen yet.
   std::string first = "retry: 3000\n\n";
   for (std::size_t i = 0; i < s.seen_before.size(); ++i) s.sent[i] = s.seen_before[i];
   for (std::size_t i = 0; i < s.tasks.size(); ++i) {
@@ -81,6 +82,8 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
     if (std::exchange(s.sent[i], now_seen) != now_seen) first += event_for(s, i);
   }
   bool alive = co_await to.send(first);
+
+  // 2. Changes as they come, until all have ended, the client is gone, or the relay stops.
   const auto end = steady_clock::now() + max_duration;
   auto quiet_since = steady_clock::now();
   while (alive && !all_ended(s) && !s.change->over() && steady_clock::now() < end) {
@@ -90,6 +93,7 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
     for (const task_ptr& t : changed) {
       for (std::size_t i = 0; i < s.ids.size(); ++i) {
         if (s.ids[i] != t->id || s.tasks[i]->revision >= t->revision) continue;
+        // Newer than what was sent; an event only if it shows.
         s.tasks[i] = t;
         const seen_state now_seen = state_seen(*t, s.how);
         if (std::exchange(s.sent[i], now_seen) == now_seen) continue;

@@ -91,7 +91,9 @@ awaitable<> session::run() {
   for (;;) {
     const verdict v = co_await one_request();
     if (v == verdict::end) break;
+    // Requests that are here already are still answered while the relay stops.
     if (draining_ && in_.empty()) break;
+    // An idle connection keeps no large buffers.
     if (in_.empty() && in_.capacity() > kept_capacity) in_.shrink_to_fit();
     if (out_.capacity() > kept_capacity) {
       out_.clear();
@@ -119,6 +121,7 @@ awaitable<bool> session::read_more() {
 // Fills in_ until it begins with a whole head.
 awaitable<session::verdict> session::read_head() {
   std::size_t seen = 0;
+  // A connection may be idle for long; a head that has begun must end soon.
   idle_ = in_.empty();
   deadline_.arm(idle_ ? limits_.idle : limits_.header);
   for (;;) {
@@ -131,6 +134,7 @@ awaitable<session::verdict> session::read_head() {
     }
     seen = in_.size();
     if (co_await read_more()) continue;
+    // The peer is gone, or was silent: only a head that has begun is worth an answer.
     if (!timed_out_ || in_.empty()) co_return verdict::end;
     timed_out_ = false;
     const error late = bad(errc::request_timeout, "request: the head did not arrive in time");
@@ -259,6 +263,7 @@ result<bool> session::parse_more(incoming& message) {
 
 // Reads until the request is whole. `end`: the connection ends, answered or not.
 awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue, bool whole) {
+  // The client waits for this before it sends the body. RFC 9110 §10.1.1.
   if (send_continue) {
     out_ = "HTTP/1.1 100 Continue\r\n\r\n";
     if (!co_await send()) co_return verdict::end;
@@ -280,18 +285,21 @@ awaitable<session::verdict> session::receive_body(incoming& message, bool send_c
 // Fills in the request; nullopt: it can be handled. Views point into the message.
 std::optional<error> session::understand(incoming& message, request& r) {
   const auto& m = message.parser.get();
-  // Trailer fields would stand among the header fields, past the validation of the head.
+  // Trailer fields (RFC 9112 §7.1.2) would stand among the header fields, past the validation of the head.
   if (static_cast<std::size_t>(std::distance(m.begin(), m.end())) > message.fields)
     return bad(errc::invalid_request, "body: trailer fields are not accepted");
+  // The request line.
   r.method = m.method();
   r.method_name = text_of(m.method_string());
   r.target = text_of(m.target());
   r.body = m.body();
   r.headers = &m.base();
   r.peer = peer_;
+  // The client's own id of the request, when it is fit for a log line.
   const auto wanted = m.find("X-Request-Id");
   r.id = request_id(wanted == m.end() ? std::string_view{} : text_of(wanted->value()));
 
+  // The path without its query, decoded, without a slash at its end.
   const auto mark = r.target.find('?');
   r.path = r.target.substr(0, mark);
   if (mark != std::string_view::npos) r.query = r.target.substr(mark + 1);
@@ -314,6 +322,7 @@ std::string_view session::request_id(std::string_view wanted) {
 awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
   const auto started = steady_clock::now();
   reply answer = app_.refuse(e, target);
+  // There is no request to speak of: the log line gets what is known.
   const fields none;
   request r;
   r.method = verb::unknown;
@@ -347,6 +356,7 @@ awaitable<> session::linger() {
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   if (ignored) co_return;
   deadline_.arm(std::chrono::seconds(2));
+  // Bounded in bytes and time: a peer that goes on sending is cut off.
   std::size_t drained = 0;
   in_.clear();
   while (drained < linger_bytes) {

@@ -20,10 +20,6 @@ class upstream {
   upstream(asio::io_context& loop, deadlines& d, const upstream_config& c, const protocol& p);
 
   const std::string& name() const { return config_.name; }
-  /// True once its list was seen to echo a callback URL of ours: then a job without one is not ours.
-  bool echoes_markers() const { return echoes_markers_; }
-
-  void saw_marker() { echoes_markers_ = true; }
   const upstream_config& settings() const { return config_; }
   const protocol& speaks() const { return protocol_; }
 
@@ -50,7 +46,6 @@ class upstream {
   const protocol& protocol_;
   std::unique_ptr<tls_client> tls_;  // null: plain
   host_addresses addresses_;
-  bool echoes_markers_ = false;
   std::vector<std::unique_ptr<connection>> idle_;  // the last used at the back
 };
 

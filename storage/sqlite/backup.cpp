@@ -57,11 +57,11 @@ result<void> copy(const std::string& path, const std::string& to) {
 
 }  // namespace
 
-result<void> backup(const std::string& path, const std::string& to) {
+result<void> backup(const std::string& path, const std::string& to, replace existing) {
   if (::access(path.c_str(), R_OK) != 0) {
     return fail(errc::storage_unavailable, "there is no database " + path + " that can be read");
   }
-  if (::access(to.c_str(), F_OK) == 0) {
+  if (existing == replace::no && ::access(to.c_str(), F_OK) == 0) {
     return fail(errc::conflict, to + " exists already; give the name of a new file");
   }
   const std::string unfinished = to + ".unfinished";

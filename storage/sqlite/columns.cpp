@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "common/engine/callbacks.hpp"
+
 namespace relay::sqlite {
 namespace {
 
@@ -96,6 +98,14 @@ void read_state(reading& r, const statement& s, int i) {
   else
     note_unknown(r, "status", s.text(i));
 }
+void bind_pending_callbacks(statement& s, int i, const task& t) {
+  s.bind(i, t.pending_callbacks);
+}
+void read_pending_callbacks(reading& r, const statement& s, int i) {
+  r.into.pending_callbacks = s.text(i);
+  if (!valid_pending_callbacks(r.into.pending_callbacks))
+    note_unknown(r, "pending_callbacks", r.into.pending_callbacks);
+}
 void bind_nothing(statement& s, int i, const task&) {
   s.bind(i, std::string_view{});
 }
@@ -130,7 +140,7 @@ constexpr column columns[] = {
     changing<&task::submitter>("submitter"),
     changing<&task::misses>("misses"),
     changing<&task::not_found>("not_found"),
-    changing<&task::pending_callbacks>("pending_callbacks"),
+    {"pending_callbacks", true, bind_pending_callbacks, read_pending_callbacks},
     changing<&task::callbacks_done>("callbacks_done"),
     changing<&task::callback_attempts>("callback_attempts"),
     changing<&task::callback_stopped>("callback_stopped"),

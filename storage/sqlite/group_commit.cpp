@@ -42,6 +42,7 @@ void group_commit::push(std::unique_ptr<write> w) {
       queue_.push_back(std::move(w));
     }
   }
+  // The thread sleeps only while the queue is empty.
   if (first) wake_.notify_one();
   if (accepted) return;
   auto refused =
@@ -77,6 +78,7 @@ void group_commit::run() {
       }
       wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
       if (queue_.empty()) break;
+      // All that came while the last transaction ran: the next one takes it together.
       work.swap(queue_);
       queue_bytes_ = 0;
     }
@@ -99,6 +101,7 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
   result<void> whole = run_one(begin_);
   if (!whole) return whole;
   for (std::size_t i = 0; i < work.size() && whole; ++i) {
+    // A savepoint each: one write that is refused takes no other with it.
     outcomes[i] = run_one(savepoint_);
     if (outcomes[i]) outcomes[i] = work[i]->apply();
     if (!db_.in_transaction()) {
@@ -107,6 +110,7 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
       whole = outcomes[i] ? failed("a write ended its transaction", db_.handle()) : outcomes[i];
       break;
     }
+    // The caller may make space: then all of them are done again.
     if (!outcomes[i] && outcomes[i].error().code == errc::disk_full) {
       whole = outcomes[i];
       break;
@@ -146,6 +150,7 @@ void group_commit::commit(batch work) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   fault_point("committed, not answered");
 
+  // Back on the loop thread: memory, hooks, and whoever waits for the writes.
   hooks_.post([this, work = std::move(work), outcomes = std::move(outcomes), seconds]() mutable {
     hooks_.committed(work.size(), seconds);
     for (std::size_t i = 0; i < work.size(); ++i) work[i]->finish(std::move(outcomes[i]));

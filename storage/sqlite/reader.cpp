@@ -5,7 +5,8 @@
 namespace relay::sqlite {
 namespace {
 
-constexpr std::size_t max_waiting = 10'000;
+constexpr std::size_t max_bytes = 16 * 1024 * 1024;  // of reads that wait
+constexpr std::size_t overhead = 512;                // of each, roughly
 
 }  // namespace
 
@@ -23,7 +24,8 @@ error reader::too_many() {
 bool reader::push(job j) {
   {
     const std::lock_guard lock(mutex_);
-    if (stopping_ || queue_.size() >= max_waiting) return false;
+    if (stopping_ || queue_bytes_ + overhead + j.payload > max_bytes) return false;
+    queue_bytes_ += overhead + j.payload;
     queue_.push(std::move(j));
   }
   wake_.notify_one();
@@ -49,8 +51,9 @@ void reader::work() {
       if (stopping_) return;
       next = std::move(queue_.front());
       queue_.pop();
+      queue_bytes_ -= overhead + next.payload;
     }
-    next(reads_);
+    next.read(reads_);
   }
 }
 

@@ -20,12 +20,13 @@ class reader {
   ~reader() { stop(); }
 
   /// Loop thread. `read(reads&) -> result<T>` runs on the thread of the reader, `done` on the loop. When too
-  /// many wait, the read ends as `overloaded`.
+  /// much waits, the read ends as `overloaded`. `payload`: bytes that `read` and `done` hold on the heap.
   template <class T, class Read>
-  void run(Read read, completion<T> done) {
+  void run(Read read, completion<T> done, std::size_t payload = 0) {
     auto shared = std::make_shared<completion<T>>(std::move(done));
-    const bool accepted = push(
-        [this, read = std::move(read), shared](reads& r) mutable { answer<T>(std::move(shared), read(r)); });
+    job j{[this, read = std::move(read), shared](reads& r) mutable { answer<T>(std::move(shared), read(r)); },
+          payload};
+    const bool accepted = push(std::move(j));
     if (!accepted) answer<T>(std::move(shared), std::unexpected(too_many()));
   }
 
@@ -33,7 +34,10 @@ class reader {
   void stop();
 
  private:
-  using job = std::move_only_function<void(reads&)>;
+  struct job {
+    std::move_only_function<void(reads&)> read;
+    std::size_t payload = 0;
+  };
 
   template <class T>
   void answer(std::shared_ptr<completion<T>> done, result<T> r) {
@@ -46,9 +50,10 @@ class reader {
   reads reads_;  // the thread's
   const store_hooks& hooks_;
 
-  std::mutex mutex_;  // guards the three below
+  std::mutex mutex_;  // guards the four below
   std::condition_variable wake_;
   std::queue<job> queue_;
+  std::size_t queue_bytes_ = 0;
   bool stopping_ = false;
 
   std::thread thread_;

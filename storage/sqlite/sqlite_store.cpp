@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <unordered_set>
+#include <deque>
 #include <utility>
 
 #include "common/base/lru.hpp"
@@ -19,6 +19,9 @@
 namespace relay {
 namespace sqlite {
 namespace {
+
+constexpr std::size_t max_changed = 1'000;   // ids remembered while a batch is read
+constexpr std::int64_t near_offset = 1'000;  // tasks that a list may skip without delaying others
 
 /// The read-only connections.
 struct readers {
@@ -81,7 +84,9 @@ class sqlite_store final : public store {
       if (r) bring_up_to_date(r->tasks);
       done(std::move(r));
     };
-    lists_.run<task_page>([=](reads& r) { return r.list(owner, page); }, std::move(newest));
+    // SQLite walks over what a page skips: a page far down must not delay the background loops.
+    reader& by = page.offset <= near_offset ? lists_ : searches_;
+    by.run<task_page>([=](reads& r) { return r.list(owner, page); }, std::move(newest));
   }
   void find_repeated(std::int64_t owner, const idempotency_record& record,
                      completion<std::optional<written_change>> done) override {
@@ -144,10 +149,11 @@ class sqlite_store final : public store {
   }
   void known_jobs(const std::string& upstream, std::vector<std::string> upstream_ids, timestamp since,
                   completion<std::vector<std::string>> done) override {
+    const std::size_t payload = upstream_ids.size() * 64;
     auto read = [upstream, ids = std::move(upstream_ids), since](reads& r) {
       return r.known_jobs(upstream, ids, since);
     };
-    searches_.run<std::vector<std::string>>(std::move(read), std::move(done));
+    searches_.run<std::vector<std::string>>(std::move(read), std::move(done), payload);
   }
   void tokens(completion<std::vector<token>> done) override {
     lists_.run<std::vector<token>>([](reads& r) { return r.tokens(); }, std::move(done));
@@ -193,18 +199,19 @@ class sqlite_store final : public store {
   // Ids that memory knows are not read; the rest is, on another thread.
   void many(std::vector<std::string> ids, std::optional<std::int64_t> owner,
             completion<std::vector<task_ptr>> done) {
+    // Memory first; the holes keep their places.
     std::vector<task_ptr> found(ids.size());
     std::vector<std::string> missing;
     for (std::size_t i = 0; i < ids.size(); ++i) {
       found[i] = in_memory(ids[i]);
       if (!found[i]) missing.push_back(std::move(ids[i]));
     }
-    auto finish = [this, owner, found = std::move(found),
+    auto finish = [this, owner, since = changes_, found = std::move(found),
                    done = std::move(done)](result<std::vector<task_ptr>> read) mutable {
       if (read) {
         auto next = read->begin();
         for (task_ptr& t : found) {
-          if (!t) t = keep_unless_changed(std::move(*next++));
+          if (!t) t = keep_unless_changed(std::move(*next++), since);
         }
         std::erase_if(found, [&](const task_ptr& t) { return !t || (owner && t->owner != *owner); });
       }
@@ -213,7 +220,9 @@ class sqlite_store final : public store {
       done(std::move(read));
     };
     ++reading_many_;
+    // On the reader's thread: a batch may touch a hundred cold pages.
     if (missing.empty()) return answer<std::vector<task_ptr>>(std::move(finish), {});
+    const std::size_t payload = ids.size() * (sizeof(std::string) + sizeof(task_ptr)) + missing.size() * 64;
     auto read = [missing = std::move(missing), owner](reads& r) -> result<std::vector<task_ptr>> {
       if (!owner) return r.load_many(missing);
       std::vector<task_ptr> out;
@@ -224,17 +233,27 @@ class sqlite_store final : public store {
       }
       return out;
     };
-    lists_.run<std::vector<task_ptr>>(std::move(read), std::move(finish));
+    lists_.run<std::vector<task_ptr>>(std::move(read), std::move(finish), payload);
   }
 
   // What was changed or deleted while it was read on another thread must not come back into memory as it was.
-  task_ptr keep_unless_changed(task_ptr t) {
-    if (!t || !changed_.contains(t->id)) return keep(std::move(t));
+  task_ptr keep_unless_changed(task_ptr t, std::uint64_t since) {
+    if (!t || !changed_since(t->id, since)) return keep(std::move(t));
     const task_ptr* kept = cache_.find(t->id);
     return kept != nullptr ? *kept : t;
   }
   void note_change(const std::string& id) {
-    if (reading_many_ > 0) changed_.insert(id);
+    ++changes_;
+    if (reading_many_ == 0) return;
+    changed_.push_back(id);
+    if (changed_.size() > max_changed) changed_.pop_front();
+  }
+  // When more has changed than is remembered, it may be any of them.
+  bool changed_since(const std::string& id, std::uint64_t since) const {
+    const std::uint64_t later = changes_ - since;
+    if (later > changed_.size()) return true;
+    return std::find(changed_.end() - static_cast<std::ptrdiff_t>(later), changed_.end(), id) !=
+           changed_.end();
   }
 
   // What was read on another thread may be older by now than what is in memory.
@@ -286,13 +305,13 @@ class sqlite_store final : public store {
 
   lock_file lock_;
   store_hooks hooks_;
-  db writer_;               // store thread, once commits_ runs
-  write_statements write_;  // store thread
-  task_counts counts_;      // loop thread
-  lru<task_ptr> cache_;     // loop thread; never older than what a client was answered
-  int reading_many_ = 0;    // loop thread: reads by many() that have not ended
-  std::unordered_set<std::string>
-      changed_;  // loop thread: tasks changed or deleted since the first of them began
+  db writer_;                        // store thread, once commits_ runs
+  write_statements write_;           // store thread
+  task_counts counts_;               // loop thread
+  lru<task_ptr> cache_;              // loop thread; never older than what a client was answered
+  int reading_many_ = 0;             // loop thread: reads by many() that have not ended
+  std::uint64_t changes_ = 0;        // loop thread: tasks changed or deleted so far
+  std::deque<std::string> changed_;  // loop thread: the last of them, since the oldest of those reads began
   const task_listener listener_;
   const purged_function purged_;
   reads point_;           // loop thread
@@ -307,8 +326,8 @@ result<void> keep_copy(db& d, const std::string& path) {
   if (!version) return std::unexpected(version.error());
   if (*version == 0 || *version >= migrations().back().number) return {};
   const std::string copy = path + ".schema-" + std::to_string(*version);
-  if (::access(copy.c_str(), F_OK) == 0) return {};  // of an earlier start, which was cut off
-  auto done = backup(path, copy);
+  // One of an earlier start, which was cut off, or of an earlier upgrade: the newest is kept.
+  auto done = backup(path, copy, replace::yes);
   if (!done) {
     done.error().log.text =
         "the database must be brought to a newer schema, and no copy of it could be kept as " + copy +
@@ -334,14 +353,17 @@ result<readers> open_readers(const std::string& path, const catalogue& names, co
 
 result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, const catalogue& names,
                                                  store_hooks hooks) {
+  // 1. Nobody else has it, and it is not damaged.
   auto lock = sqlite::lock_file::acquire(options.path + ".lock");
   if (!lock) return std::unexpected(std::move(lock.error()));
   auto writer = sqlite::db::open(options.path, sqlite::role::writer, options.synchronous);
   if (!writer) return std::unexpected(std::move(writer.error()));
   if (auto done = sqlite::quick_check(*writer); !done) return std::unexpected(std::move(done.error()));
+  // 2. The schema of this program; the older one is kept as a copy.
   if (auto done = sqlite::keep_copy(*writer, options.path); !done)
     return std::unexpected(std::move(done.error()));
   if (auto done = sqlite::migrate(*writer); !done) return std::unexpected(std::move(done.error()));
+  // 3. Connections for reads, and the counts that are kept from here on.
   auto readers = sqlite::open_readers(options.path, names, hooks);
   if (!readers) return std::unexpected(std::move(readers.error()));
   auto counts = readers->on_loop.count_all();

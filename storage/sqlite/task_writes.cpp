@@ -32,6 +32,7 @@ class task_write final : public write_of<written_change> {
  private:
   result<void> update() {
     const use guard(s_.update_task);
+    // The statement asks for the revision that the change was made from.
     bind_task(s_.update_task, *after_);
     if (auto ok = run(s_.update_task); !ok) return ok;
     if (s_.connection.changes() == 1) return {};
@@ -40,6 +41,7 @@ class task_write final : public write_of<written_change> {
   }
 
   result<void> insert() {
+    // The same transaction that would write it tells whether it was written before.
     if (record_) {
       auto found = record_->what == idempotency_record::kind::key ? find_key() : find_retry();
       if (!found || *found) return found ? result<void>{} : std::unexpected(std::move(found.error()));
@@ -62,6 +64,7 @@ class task_write final : public write_of<written_change> {
       const auto row = s_.find_key.step();
       if (!row) return std::unexpected(row.error());
       if (!*row) return false;
+      // Of the time that counts: it is taken. Older: it makes way.
       if (from_column(s_.find_key.integer(3)) >= record_->since) {
         const bool same = std::ranges::equal(s_.find_key.blob(2), record_->request);
         value_.what = same ? outcome::repeated : outcome::other_request;
@@ -91,6 +94,7 @@ class task_write final : public write_of<written_change> {
       value_.what = outcome::repeated;
       value_.task_id = s_.find_retry.text(1);
     }
+    // The next retry of the same create has a higher number, and finds it again.
     const use guard(s_.count_retry);
     s_.count_retry.bind(1, row_id).bind(2, std::int64_t{record_->retries});
     if (auto counted = run(s_.count_retry); !counted) return std::unexpected(std::move(counted.error()));
@@ -111,6 +115,7 @@ class task_write final : public write_of<written_change> {
 
   void committed() override {
     if (value_.what != outcome::written) return;
+    // The revision that is on disk now.
     ++after_->revision;
     value_.value = std::move(after_);
     memory_.saved(before_, value_.value);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "common/luma/media.hpp"
+#include "common/luma/validation.hpp"
 #include "common/luma/view.hpp"
 #include "tests/support/luma.hpp"
 
@@ -413,6 +414,23 @@ TEST(dream_machine, upscale_and_audio_build_on_the_generation_in_the_path) {
   EXPECT_EQ(official.at("video").as_object().at("height"), 2160);
   EXPECT_EQ(shown(forms::item, t).at("action"), "LUMA_UPSCALE");
   EXPECT_EQ(shown(forms::web_app, t).at("request").as_object().at("prompt"), "");
+}
+
+// A row of the table may have fields that must be there.
+TEST(validation, a_required_field_is_asked_for) {
+  static constexpr luma::field_rule fields[] = {{"media", luma::shape::object, true}};
+  luma::action a = luma::actions::upscale;
+  a.fields = fields;
+  problems missing;
+  luma::validate(a, {}, {}, missing);
+  ASSERT_FALSE(missing.none());
+  const error e = std::move(missing).to_error();
+  EXPECT_EQ(e.code, errc::invalid_fields);
+  EXPECT_EQ(e.violations.at(0).type, "missing");
+  EXPECT_EQ(e.violations.at(0).loc, (std::vector<std::string>{"body", "media"}));
+  problems none;
+  luma::validate(a, {{"media", json::object{}}}, {}, none);
+  EXPECT_TRUE(none.none());
 }
 
 }  // namespace

@@ -107,6 +107,22 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"callback_asked", {"-", "-", "-", "-", "-", "-", "-"}},
 };
 
+// The end of an earlier attempt that comes late changes nothing.
+TEST(lifecycle, an_outcome_belongs_to_its_attempt) {
+  const task_event started = event::submit_started{"b", "m", "second", "process"};
+  const task now_sending = advance(in(task_state::pending), started, t0, {}, 0.5);
+  ASSERT_EQ(now_sending.attempt_id, "second");
+  for (const std::string& attempt : {"", "first", "second"}) {
+    const task_event outcomes[] = {
+        event::accepted{said(job_state::queued), "{}", attempt}, event::rejected{400, "no", attempt},
+        event::unavailable{{}, false, attempt}, event::outcome_unknown{attempt}, event::interrupted{attempt}};
+    for (const task_event& e : outcomes) {
+      const bool changed = advance(now_sending, e, t0, {}, 0.5) != now_sending;
+      EXPECT_EQ(changed, attempt == "second") << attempt << ", outcome " << e.index();
+    }
+  }
+}
+
 TEST(lifecycle, every_state_and_every_event) {
   const policy p;
   const timestamp now = t0 + std::chrono::seconds(1);

@@ -173,12 +173,11 @@ TEST(callbacks, an_operator_can_have_one_sent_again) {
   const json::object again{{"command", "task-retry-callback"}, {"id", json::string(id)}};
   // The delivery may have been answered and not recorded yet: then it is still pending, and this changes
   // nothing.
-  while (text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}})
-                     .at("task")
-                     .at("callback")
-                     .as_object(),
-                 "pending") != "") {
-  }
+  const auto nothing_pending = [&] {
+    const json::object shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
+    return text_of(shown.at("task").at("callback").as_object(), "pending").empty();
+  };
+  ASSERT_TRUE(relay.wait_until(nothing_pending));
   EXPECT_TRUE(relay.admin(again).at("ok").as_bool());
   const auto got = hook.wait_for(3);
   EXPECT_EQ(got[2].state(), "completed");
@@ -203,14 +202,12 @@ TEST(callbacks, never_reach_into_the_private_network) {
                                   "[::1]", "[::ffff:127.0.0.1]", "[::]"}) {
     const std::string id = create(c, "http://" + host + ":" + port + "/hook");
     wait_for_state(c, generations + "/" + id, "completed");
-    json::object shown;
-    do {
-      shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}})
-                  .at("task")
-                  .at("callback")
-                  .as_object();
-    } while (text_of(shown, "last_problem").empty());
-    const std::string problem(text_of(shown, "last_problem"));
+    std::string problem;
+    ASSERT_TRUE(relay.wait_until([&] {
+      const json::object shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
+      problem = text_of(shown.at("task").at("callback").as_object(), "last_problem");
+      return !problem.empty();
+    }));
     EXPECT_TRUE(problem.find("no public address") != std::string::npos ||
                 problem.find("cannot be resolved") != std::string::npos)
         << host << ": " << problem;

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 
+#include "common/engine/marker.hpp"
 #include "common/luma/family.hpp"
 #include "server/handlers/handlers.hpp"
 #include "tests/support/receiver.hpp"
@@ -92,7 +93,8 @@ const protocol upstream = {.name = "poets",
                                               const id_translation&) -> result<outgoing> {
                              json::object request = parse_lenient(t.request)->get_object();
                              request.erase("tell");
-                             if (!with.public_url.empty()) request["tell"] = "nobody";
+                             if (const std::string marker = marker_url(with.public_url, t); !marker.empty())
+                               request["tell"] = json::string(marker);
                              return outgoing{"/poems", json::serialize(request)};
                            },
                            .build_fetch = [](const std::string& id) { return "/poems/" + id + "/now"; },
@@ -155,6 +157,7 @@ class poets {
       const std::string ticket = "poem-" + std::to_string(++made_);
       const json::object body = parse_lenient(r.body)->get_object();
       if (text_of(body, "theme") == "nothing") co_return http::json_reply(400, {{"no", "theme"}});
+      if (text_of(body, "theme") == "oblivion") co_return http::json_reply(200, {});
       torn_[ticket] = text_of(body, "theme") == "despair";
       co_return http::json_reply(200, {{"ticket", json::string(ticket)}, {"phase", "waiting"}});
     }
@@ -237,20 +240,39 @@ TEST(other_family, goes_through_the_engine_as_it_is) {
   EXPECT_EQ(requests.at(1), "GET /desk/poems/poem-1/now Poet luma-sim-key ");
 }
 
-// A submission whose answer is lost, where there is no list: it fails and says so, and is never submitted
-// again.
+// A submission whose response is no proof of a job, where there is no list: it fails and says so, and is
+// never submitted again.
 TEST(other_family, a_lost_submission_is_not_guessed) {
   temp_dir dir;
-  running_simulator answers_nothing_it_understands;
-  config settings = test_config(dir, answers_nothing_it_understands.url());
+  poets upstream;
+  config settings = test_config(dir, upstream.url());
   settings.upstreams[0].protocol = "poets";
   const catalogue both{&luma::family, &poems::family};
   running_relay relay(settings, both, poems::routes);
   const client c = relay.as("me");
-  // 404 from there: nothing was created, it waits for its next turn.
+  const std::string id(text_of(c.post("/poems", R"({"theme":"oblivion"})").json().as_object(), "poem"));
+  const response torn = wait_for_phase(c, id, "torn");
+  EXPECT_TRUE(text_of(torn.json().as_object(), "why").ends_with("so it was not submitted again"))
+      << torn.body;
+  EXPECT_EQ(upstream.requests().size(), 1u) << "one POST, no list";
+}
+
+// A protocol with a marker gets one with each submission when upstreams can reach the relay.
+TEST(other_family, the_marker_field_is_its_own) {
+  temp_dir dir;
+  poets upstream;
+  config settings = test_config(dir, upstream.url());
+  settings.upstreams[0].protocol = "poets";
+  settings.server.public_url = "https://relay.example.com";
+  const catalogue both{&luma::family, &poems::family};
+  running_relay relay(settings, both, poems::routes);
+  const client c = relay.as("me");
   const std::string id(text_of(c.post("/poems", R"({"theme":"snow"})").json().as_object(), "poem"));
-  const json::object shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
-  EXPECT_EQ(shown.at("task").at("state"), "pending");
+  wait_for_phase(c, id, "written");
+  const std::string expected =
+      R"(POST /desk/poems Poet luma-sim-key {"theme":"snow","tell":"https://relay.example.com/callbacks/)" +
+      id + "/";
+  EXPECT_TRUE(upstream.requests().at(0).starts_with(expected)) << upstream.requests().at(0);
 }
 
 }  // namespace

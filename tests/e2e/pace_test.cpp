@@ -90,10 +90,11 @@ TEST(pace, an_operator_cancels_what_waits) {
   const client c = relay.as("me");
   const std::string id = create(c, "job");
   json::object answer;
-  do {  // an attempt may be under way
+  EXPECT_TRUE(relay.wait_until([&] {  // an attempt may be under way
     answer = relay.admin({{"command", "task-cancel-pending"}, {"id", json::string(id)}});
-  } while (!answer.at("ok").as_bool() &&
-           text_of(c.get(generations + "/" + id).json().as_object(), "state") == "queued");
+    return answer.at("ok").as_bool() ||
+           text_of(c.get(generations + "/" + id).json().as_object(), "state") != "queued";
+  }));
   const json::object t = wait_for_state(c, generations + "/" + id, "failed").json().as_object();
   EXPECT_TRUE(text_of(t, "failure_reason").starts_with("Cancelled by the operator"));
   gate.let_through();
@@ -202,10 +203,12 @@ TEST(pace, a_restart_with_ten_thousand_open_jobs_is_no_storm) {
   RecordProperty("ready_after_ms",
                  static_cast<int>((steady_clock::now() - started) / std::chrono::milliseconds(1)));
   json::object log;
-  const auto give_up = steady_clock::now() + std::chrono::seconds(90);
-  do {
-    log = sim.log();
-  } while (log.at("polls").as_object().size() < jobs && steady_clock::now() < give_up);
+  relay.wait_until(
+      [&] {
+        log = sim.log();
+        return log.at("polls").as_object().size() >= jobs;
+      },
+      std::chrono::seconds(90));
   EXPECT_EQ(log.at("polls").as_object().size(), static_cast<std::size_t>(jobs)) << "each is polled";
   for (const auto& [id, polls] : log.at("polls").as_object()) EXPECT_EQ(polls, 1) << id;
   EXPECT_LE(log.at("most_polls_in_a_second").to_number<int>(), 2'000);
@@ -241,10 +244,7 @@ TEST(pace, a_clock_that_jumps_neither_bursts_nor_stalls) {
     for (const std::int64_t jump : {86'400, -2 * 86'400, 10 * 86'400, 0}) {
       clock_moved_by = jump;
       const std::int64_t seen = polls();
-      const auto give_up = steady_clock::now() + std::chrono::seconds(20);
-      while (polls() < seen + 10 && steady_clock::now() < give_up) {
-      }
-      EXPECT_GE(polls(), seen + 10) << "it stalled after " << jump;
+      EXPECT_TRUE(relay.wait_until([&] { return polls() >= seen + 10; })) << "it stalled after " << jump;
       EXPECT_EQ(text_of(c.get(generations + "/" + id).json().as_object(), "state"), "queued")
           << "its deadline has not passed after " << jump;
     }

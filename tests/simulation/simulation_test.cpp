@@ -201,7 +201,7 @@ class sim_day {
     }
     for (auto& [id, t] : tasks_) {
       if (t.state == task_state::submitting && !is_ambiguous(t)) {
-        const task next = advance(t, event::interrupted{}, now_, policy_, jitter());
+        const task next = advance(t, event::interrupted{t.attempt_id}, now_, policy_, jitter());
         save(next);
       }
     }

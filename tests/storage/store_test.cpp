@@ -571,6 +571,17 @@ TEST_P(sqlite_store_test, a_full_queue_refuses_at_once) {
             static_cast<std::size_t>(200 - refused));
 }
 
+// Rule H7: what waits for a reader is bounded in bytes.
+TEST_P(sqlite_store_test, too_many_reads_are_refused) {
+  const std::vector<std::string> ids(500'000, "01936e4f-a1b2-7000-8000-000000000001");
+  const auto refused = get(&store::find_many, 1, ids);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::overloaded);
+  EXPECT_GT(refused.error().retry_after_seconds, 0);
+  const std::vector<std::string> few(1'000, ids[0]);
+  EXPECT_TRUE(get(&store::find_many, 1, few));
+}
+
 TEST_P(sqlite_store_test, a_newer_schema_is_not_touched) {
   store_.reset();
   sqlite3* raw = nullptr;
@@ -690,7 +701,12 @@ TEST(queries, none_reads_the_whole_table) {
       if (!*row) break;
       const std::string step(s.text(3));
       const bool whole_table = step.starts_with("SCAN task") && step.find("USING") == std::string::npos;
-      EXPECT_FALSE(whole_table || step.find("TEMP B-TREE") != std::string::npos) << step << " in " << sql;
+      // The equal creates of one client within ten minutes are sorted; those before them are not even read.
+      const bool sorts =
+          step.find("TEMP B-TREE") != std::string::npos && sql.find("kind='retry'") == std::string::npos;
+      EXPECT_FALSE(whole_table || sorts) << step << " in " << sql;
+      if (sql.find("kind='retry' AND retries") != std::string::npos && step.starts_with("SEARCH"))
+        EXPECT_NE(step.find("created_at>?"), std::string::npos) << step << " in " << sql;
     }
   }
 }
@@ -736,11 +752,12 @@ TEST(unknown_names, are_errors_that_say_so) {
       ASSERT_TRUE(s.get(&store::write, change{nullptr, t, std::nullopt}));
     }
   }
-  for (const char* column : {"action", "dialect", "status", "platform"}) {
+  for (const char* column : {"action", "dialect", "status", "platform", "pending_callbacks"}) {
     const std::string sql =
         "UPDATE task SET " + std::string(column) + "='levitation' WHERE task_id='" + odd + "'";
     const std::string back =
-        "UPDATE task SET action='generations', dialect='dream-machine', status='pending', platform='luma'";
+        "UPDATE task SET action='generations', dialect='dream-machine', status='pending', platform='luma', "
+        "pending_callbacks=''";
     {
       auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
       ASSERT_TRUE(d->run(sql.c_str()));

@@ -73,11 +73,22 @@ running_relay::running_relay(config c) : running_relay(std::move(c), families(),
 running_relay::running_relay(config c, const catalogue& names, const route_table& routes)
     : database_(c.storage.path) {
   app_parts parts{names, routes, nullptr};
-  if (is_memory_store()) {
-    parts.open_store = [](const storage_config& s, const catalogue&, store_hooks hooks) {
-      return result<std::unique_ptr<store>>(open_memory_store(s.path, std::move(hooks)));
+  parts.open_store = [this](const storage_config& s, const catalogue& known, store_hooks hooks) {
+    hooks.saved = [this, next = std::move(hooks.saved)](const task_ptr& t) {
+      next(t);
+      {
+        const std::lock_guard lock(mutex_);
+        ++saves_;
+      }
+      saved_.notify_all();
     };
-  }
+    if (is_memory_store()) return result<std::unique_ptr<store>>(open_memory_store(s.path, std::move(hooks)));
+    sqlite_options options;
+    options.path = s.path;
+    options.queue_bytes = static_cast<std::size_t>(s.queue_bytes);
+    options.cache_bytes = static_cast<std::size_t>(s.cache_bytes);
+    return open_sqlite_store(options, known, std::move(hooks));
+  };
   start(std::move(c), std::move(parts));
 }
 
@@ -89,6 +100,18 @@ void running_relay::start(config c, app_parts parts) {
                                std::move(parts));
   if (auto started = app_->start(); !started) throw std::runtime_error(started.error().log.text);
   thread_ = std::thread([this] { app_->run(); });
+}
+
+bool running_relay::wait_until(const std::function<bool()>& enough, std::chrono::seconds at_most) {
+  const auto give_up = std::chrono::steady_clock::now() + at_most;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const std::uint64_t seen = saves_;
+    lock.unlock();
+    if (enough()) return true;
+    lock.lock();
+    if (!saved_.wait_until(lock, give_up, [&] { return saves_ != seen; })) return false;
+  }
 }
 
 void running_relay::stop() {

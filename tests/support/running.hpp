@@ -2,7 +2,10 @@
 
 // The relay and the simulator as running programs in threads of this one, on ports of the system's choice.
 
+#include <condition_variable>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -53,6 +56,10 @@ class running_relay {
   /// Without waiting for the end.
   void begin_to_stop() { app_->stop(); }
 
+  /// Waits until `enough`, which is looked at again after each save of a task. False: not within 20 s.
+  bool wait_until(const std::function<bool()>& enough,
+                  std::chrono::seconds at_most = std::chrono::seconds(20));
+
   /// A new token, made through the admin socket as the command line does.
   std::string token(const std::string& name);
   json::object admin(const json::object& request);
@@ -64,6 +71,9 @@ class running_relay {
   void start(config c, app_parts parts);
 
   std::string database_;
+  std::mutex mutex_;  // guards saves_
+  std::condition_variable saved_;
+  std::uint64_t saves_ = 0;
   std::unique_ptr<app> app_;
   std::thread thread_;
 };
