@@ -142,6 +142,27 @@ TEST(callbacks, a_dead_host_delays_nobody) {
   relay.stop();
 }
 
+// Fairness of the deliverer: a client with more pending callbacks than one read of what is due holds half of
+// the slots, and the callbacks of another client, which are due after all of them, go out.
+TEST(callbacks, one_client_does_not_take_every_slot) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hangs([](const receiver::message&) { return -1; });
+  receiver alive;
+  config settings = test_config(dir, sim.url());
+  settings.callbacks.concurrency = 16;
+  settings.callbacks.per_host = 16;
+  settings.callbacks.timeout = milliseconds(60'000);
+  running_relay relay(settings);
+  const client many = relay.as("many");
+  for (int i = 0; i < 280; ++i) create(many, hangs.url());
+  hangs.wait_for(8);
+  create(relay.as("one"), alive.url());
+  EXPECT_EQ(states(alive.wait_for(2)), (std::vector<std::string>{"dreaming", "completed"}));
+  EXPECT_EQ(hangs.received().size(), 8u) << "half of the slots";
+  relay.stop();
+}
+
 TEST(callbacks, are_pending_across_a_restart) {
   temp_dir dir;
   running_simulator sim;
