@@ -21,17 +21,28 @@ struct tcp_gate::link {
   }
 };
 
-tcp_gate::tcp_gate(std::uint16_t to)
-    : acceptor_(loop_, asio::ip::tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0)),
-      port_(acceptor_.local_endpoint().port()),
-      to_(to) {
-  accept();
+tcp_gate::tcp_gate(std::uint16_t to) : holder_(loop_), acceptor_(loop_), to_(to) {
+  const asio::ip::tcp::endpoint anywhere(asio::ip::make_address("127.0.0.1"), 0);
+  holder_.open(anywhere.protocol());
+  holder_.set_option(asio::socket_base::reuse_address(true));
+  holder_.bind(anywhere);
+  port_ = holder_.local_endpoint().port();
+  listen();
   thread_ = std::thread([this] { loop_.run(); });
 }
 
 tcp_gate::~tcp_gate() {
   loop_.stop();
   thread_.join();
+}
+
+void tcp_gate::listen() {
+  const asio::ip::tcp::endpoint at(asio::ip::make_address("127.0.0.1"), port_);
+  acceptor_.open(at.protocol());
+  acceptor_.set_option(asio::socket_base::reuse_address(true));
+  acceptor_.bind(at);
+  acceptor_.listen();
+  accept();
 }
 
 void tcp_gate::set(mode m) {
@@ -42,12 +53,7 @@ void tcp_gate::set(mode m) {
     error_code ignored;
     if (m == mode::refuse) acceptor_.close(ignored);
     if (was_closed && m != mode::refuse) {
-      const asio::ip::tcp::endpoint at(asio::ip::make_address("127.0.0.1"), port_);
-      acceptor_.open(at.protocol());
-      acceptor_.set_option(asio::socket_base::reuse_address(true));
-      acceptor_.bind(at);
-      acceptor_.listen();
-      accept();
+      listen();
     }
     if (m == mode::open || m == mode::swallow) {
       for (const auto& l : waiting_) start(l);

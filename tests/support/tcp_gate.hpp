@@ -39,14 +39,17 @@ class tcp_gate {
   enum class mode { open, refuse, hold, swallow };
   struct link;
   void set(mode m);
+  void listen();
   void accept();
   void start(const std::shared_ptr<link>& l);
   void pump(const std::shared_ptr<link>& l, bool back);
 
   boost::asio::io_context loop_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> working_{loop_.get_executor()};
+  boost::asio::ip::tcp::socket
+      holder_;  // bound, never listens: nobody else gets the port while the gate refuses
   boost::asio::ip::tcp::acceptor acceptor_;
-  std::uint16_t port_;
+  std::uint16_t port_ = 0;
   std::uint16_t to_;
   mode mode_ = mode::open;                    // loop thread
   std::list<std::weak_ptr<link>> links_;      // loop thread
