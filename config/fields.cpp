@@ -40,14 +40,14 @@ const field table[] = {
     {"server",
      "when_busy",
      AT(server.when_busy),
-     "When no upstream can take a job now: \"queue\" keeps it until one can, \"reject\" answers 503.",
+     "When no upstream can take a job now: \"queue\" keeps it until one can, \"reject\" responds with 503.",
      0,
      0,
      {"queue", "reject"}},
     {"server",
      "submit_wait_ms",
      AT(server.submit_wait),
-     "How long a create waits for the upstream's response before it answers 201 queued.",
+     "How long a create waits for the upstream's response before it responds 201 queued.",
      0,
      55'000,
      {}},
@@ -133,7 +133,7 @@ const field table[] = {
     {"storage",
      "queue_bytes",
      AT(storage.queue_bytes),
-     "Memory of the writes that may wait for the disk; above it creates are answered 503.",
+     "Memory of the writes that may wait for the disk; above it creates get 503.",
      64 * 1024,
      std::int64_t{1} << 40,
      {}},
@@ -190,7 +190,7 @@ const field table[] = {
     {"submit",
      "on_ambiguous",
      AT(submit.on_ambiguous),
-     "When a create's answer was lost and the job is not in the upstream's list: \"prove\" submits again "
+     "When a create's response was lost and the job is not in the upstream's list: \"prove\" submits again "
      "only "
      "if the list proves that it is not there, which needs server.public_url; \"fail\" never; \"resubmit\" "
      "always: it "
@@ -201,7 +201,7 @@ const field table[] = {
     {"submit",
      "settle_ms",
      AT(submit.settle),
-     "How long after its answer was lost a job may take to show in the upstream's list; only then does the "
+     "How long after its response was lost a job may take to show in the upstream's list; only then does the "
      "list prove anything.",
      0,
      hour,

@@ -196,7 +196,7 @@ void app::announce() {
              public_->port(), upstreams_.size(), config_.storage.path);
   if (config_.server.public_url.empty()) {
     log_->warn(
-        "server.public_url is not set: upstreams are polled only, and a submission whose answer is lost is "
+        "server.public_url is not set: upstreams are polled only, and a submission whose response is lost is "
         "found again only if its request is unlike every other of the same minutes");
   } else {
     log_->info("clients and upstreams reach it at {}", config_.server.public_url);

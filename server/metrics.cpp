@@ -21,7 +21,7 @@ metrics::metrics()
                     .Register(registry_)),
       request_seconds_(BuildHistogram()
                            .Name("luma_relay_request_seconds")
-                           .Help("From the whole request head to the last byte of the answer")
+                           .Help("From the whole request head to the last byte of the response")
                            .Register(registry_)),
       upstream_calls_(BuildCounter()
                           .Name("luma_relay_upstream_calls_total")
@@ -59,7 +59,7 @@ metrics::metrics()
                        .Add({})),
       ambiguous_(BuildGauge()
                      .Name("luma_relay_tasks_ambiguous")
-                     .Help("Submissions whose answer was lost and which are being looked up upstream")
+                     .Help("Submissions whose response was lost and which are being looked up upstream")
                      .Register(registry_)
                      .Add({})),
       overdue_(BuildGauge()

@@ -243,7 +243,7 @@ struct step {
   bool operator()(const event::poll_failed& e) const {
     if (awaits_late_success()) return poll_later();
     if (!at_upstream(t)) return false;
-    // Once is noise: a task fails only after several in a row.
+    // A single failure means little: a task fails only after several in a row.
     ++t.misses;
     t.not_found = e.not_found ? t.not_found + 1 : 0;
     if (t.not_found >= p.not_found_limit) {

@@ -53,7 +53,7 @@ result<listed_page> parse_list(std::string_view body) {
   const json::object* o = v ? v->if_object() : nullptr;
   const json::value* list = o != nullptr ? member(*o, "generations") : nullptr;
   if (list == nullptr || !list->is_array()) {
-    return fail(errc::upstream_unavailable, "the upstream's answer is not a list of generations");
+    return fail(errc::upstream_unavailable, "the upstream's response is not a list of generations");
   }
   listed_page out;
   for (const json::value& item : list->get_array()) {

@@ -129,7 +129,7 @@ callback_addresses::resolved callback_addresses::check(const lookup& l, std::uin
     out.too_busy = true;
     out.problem = "its name was not looked up";
   } else if (!l.ended) {
-    out.problem = "the name service did not answer in time";
+    out.problem = "the name service did not respond in time";
   } else if (l.ec || l.found.empty()) {
     out.problem = "the name cannot be resolved: " + (l.ec ? l.ec.message() : std::string("no address"));
   } else {

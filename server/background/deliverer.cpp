@@ -140,7 +140,7 @@ awaitable<> deliverer::deliver_and_save(const delivery& d) {
     co_await pause.async_wait(as_result);
     co_return;
   }
-  // What the host said goes on disk.
+  // The host's response goes on disk.
   log_outcome(*t, *outcome);
   fault_point("callback delivered, not recorded");
   const bool refused = std::holds_alternative<event::delivery_failed>(*outcome);
@@ -163,7 +163,7 @@ awaitable<std::optional<task_event>> deliverer::send(const task& t, const delive
       static_cast<std::size_t>(t.callback_attempts) >= changes_.limits().callback_retries.size();
   if (d.cool_down && !last) {
     co_return event::delivery_failed{
-        "the host did not answer others either; not tried", false, {}, t.callbacks_done};
+        "the host did not respond to others either; not tried", false, {}, t.callbacks_done};
   }
   callback_sender::sent sent;
   std::string thrown;

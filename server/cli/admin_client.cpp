@@ -32,7 +32,7 @@ std::optional<json::object> ask_server(const std::string& database, const json::
   if (!ec) asio::read_until(s, asio::dynamic_buffer(answer), '\n', ec);
   const auto value = parse_lenient(answer);
   if (!value || !value->is_object())
-    return json::object{{"ok", false}, {"message", "the server did not answer on its admin socket"}};
+    return json::object{{"ok", false}, {"message", "the server did not respond on its admin socket"}};
   return value->get_object();
 }
 

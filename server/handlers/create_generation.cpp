@@ -1,5 +1,5 @@
 // POST …/generations: understand the request, write the job down, let the dispatcher submit it, answer with
-// what the upstream said, or with "queued" when it has not said anything in time.
+// what the upstream responded, or with "queued" when it has not responded in time.
 
 #include <spdlog/logger.h>
 
@@ -16,7 +16,7 @@
 namespace relay::handlers {
 namespace {
 
-// The upstream has said something; or it is certain that it could not take the job now, or that its response
+// The upstream has responded; or it is certain that it could not take the job now, or that its response
 // was lost: then the job goes on by itself.
 bool settled(const task& t) {
   return t.state != task_state::submitting || is_ambiguous(t);
@@ -125,7 +125,7 @@ awaitable<awaited> wait_for_answer(call& c, watch::waiter& change, task_ptr know
   const auto newer = [&out](task_ptr t) {
     if (t) out.newest = std::move(t);
   };
-  // Always: what the upstream said to the submission, for as long as the operator allows.
+  // Always: the response to the submission, for as long as the operator allows.
   if (!settled(*out.newest)) {
     steady_clock::duration limit = c.in.settings.server.submit_wait;
     if (preferred) limit = std::min<steady_clock::duration>(limit, *preferred);
@@ -191,7 +191,8 @@ awaitable<handled> replay(call& c, const written_change& found, std::optional<mi
   if (!known) co_return std::unexpected(std::move(known.error()));
   if (!*known)
     co_return fail(errc::task_not_found, "Idempotency-Key: the generation it was used for has been deleted");
-  c.in.log.info("request {}: a repeated create, answered with task {}", c.http.id, found.task_id);
+  c.in.log.info("request {}: a retry of an earlier create, the response is task {}", c.http.id,
+                found.task_id);
   co_return co_await answer(c, change, std::move(*known), wait_in_body, true);
 }
 

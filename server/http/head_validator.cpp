@@ -62,7 +62,7 @@ result<void> read_request_line(std::string_view line, const head_limits& limits,
   return {};
 }
 
-// What the header fields have said so far.
+// What the header fields have shown so far.
 struct framing {
   int hosts = 0;
   int content_lengths = 0;

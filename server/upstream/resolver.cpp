@@ -68,7 +68,7 @@ awaitable<std::vector<asio::ip::tcp::endpoint>> host_addresses::get(steady_clock
     late.async_wait(std::move(on_late));
     co_await s->ended.async_wait(as_result);
   }
-  if (s->known.empty() && s->looking_up) s->problem = "no answer from the name service in time";
+  if (s->known.empty() && s->looking_up) s->problem = "no response from the name service in time";
   co_return s->known;
 }
 

@@ -11,7 +11,7 @@ namespace relay {
 namespace beast_http = boost::beast::http;
 namespace {
 
-constexpr std::size_t max_answer_head = 64 * 1024;  // a head, or what stands between two chunks
+constexpr std::size_t max_response_head = 64 * 1024;  // a head, or what stands between two chunks
 constexpr std::size_t read_step = 8 * 1024;
 
 int retry_after_of(std::string_view value) {
@@ -45,8 +45,8 @@ class incoming {
     }
     bytes.erase(0, used);
     if (whole()) return {};
-    if (ec && ec != beast_http::error::need_more) return "the answer is not valid HTTP: " + ec.message();
-    return bytes.size() > max_answer_head ? "the answer's head is too long" : "";
+    if (ec && ec != beast_http::error::need_more) return "the response is not valid HTTP: " + ec.message();
+    return bytes.size() > max_response_head ? "the head of the response is too long" : "";
   }
 
   /// The peer has ended the connection. False: before the response was whole.
@@ -79,7 +79,7 @@ class incoming {
   void start_over() {
     parser_.emplace();
     parser_->eager(true);
-    parser_->header_limit(max_answer_head);
+    parser_->header_limit(max_response_head);
     parser_->body_limit(limits_.answer_bytes);
   }
 
@@ -124,7 +124,7 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
     in.resize(have + (got.first ? 0 : got.second));
     if (got.first) {
       if (got.first == asio::error::eof && response.finish()) break;
-      out.problem = "the answer was cut off: " + describe(got.first, c.timed_out());
+      out.problem = "the response was cut off: " + describe(got.first, c.timed_out());
       co_return out;
     }
     // 2. The first byte is here: the rest has the time that is left.
@@ -133,7 +133,7 @@ awaitable<exchange> run_exchange(connection& c, const std::string& request, exch
     // 3. Parse it.
     out.problem = response.parse(in);
     if (out.problem.empty() && !response.whole() && c.timed_out())
-      out.problem = "the answer did not end in time";
+      out.problem = "the response did not end in time";
     if (!out.problem.empty()) co_return out;
   }
   c.disarm();

@@ -1,4 +1,4 @@
-// A job is bought once: when the upstream's answer is lost, when the relay is stopped in between, when the
+// A job is billed once: when the upstream's response is lost, when the relay is stopped in between, when the
 // client asks again.
 
 #include <gtest/gtest.h>
@@ -126,7 +126,7 @@ TEST(exactly_once, an_operator_sees_what_is_lost) {
   EXPECT_EQ(text_of(c.get(generations + "/" + id).json().as_object(), "state"), "queued");
 }
 
-TEST(exactly_once, a_job_that_the_list_shows_late_is_not_bought_again) {
+TEST(exactly_once, a_job_that_the_list_shows_late_is_not_submitted_again) {
   temp_dir dir;
   auto o = running_simulator::stepping();
   o.list_lag = milliseconds(200);
@@ -223,7 +223,7 @@ TEST(callbacks_in, only_the_right_secret_is_a_hint_and_it_is_no_more) {
   }));
 }
 
-TEST(idempotency, a_key_buys_one_job) {
+TEST(idempotency, a_key_creates_one_job) {
   temp_dir dir;
   running_simulator sim;
   running_relay relay(test_config(dir, sim.url()));

@@ -22,7 +22,7 @@ std::string get(const std::string& headers, const std::string& line = "GET / HTT
   return line + "\r\n" + headers + "\r\n";
 }
 
-TEST(gate, table) {
+TEST(head_validator, table) {
   struct {
     const char* what;
     std::string bytes;
@@ -92,7 +92,7 @@ TEST(gate, table) {
   for (const auto& row : table) EXPECT_EQ(verdict(row.bytes), row.status) << row.what;
 }
 
-TEST(gate, what_it_reads) {
+TEST(head_validator, what_it_reads) {
   const std::string bytes =
       get("Host: a\r\nConnection: Close\r\nExpect: 100-continue\r\nContent-Length: 7\r\n",
           "POST /p?q=1 HTTP/1.1");
@@ -106,7 +106,7 @@ TEST(gate, what_it_reads) {
   EXPECT_TRUE(h->has_body());
 }
 
-TEST(gate, keep_alive) {
+TEST(head_validator, keep_alive) {
   struct {
     const char* line;
     const char* headers;
@@ -119,7 +119,7 @@ TEST(gate, keep_alive) {
     EXPECT_EQ(check_head(get(row.headers, row.line), small)->keep_alive, row.keep) << row.line << row.headers;
 }
 
-TEST(gate, the_verdict_does_not_depend_on_how_the_bytes_arrive) {
+TEST(head_validator, the_verdict_does_not_depend_on_how_the_bytes_arrive) {
   const std::string good = get("Host: a\r\nX: y\r\n");
   const std::string bad = get("Host: a\r\nX: \x01\r\n");
   for (const std::string& bytes : {good, bad}) {
