@@ -22,6 +22,7 @@ struct setter {
   const std::string* text;  // from the environment
 
   std::string operator()(std::string* to) const {
+    // From the environment any text is text; in the file it must be in quotes.
     std::string value;
     if (text != nullptr) {
       value = *text;
@@ -30,6 +31,7 @@ struct setter {
     } else {
       return "must be text in quotes";
     }
+    // A key with choices takes no other value, and the message names them all.
     if (!f.choices.empty() && std::ranges::find(f.choices, value) == f.choices.end()) {
       std::string message = "must be ";
       for (std::size_t i = 0; i < f.choices.size(); ++i) {
@@ -190,6 +192,7 @@ std::string no_such_key(std::string_view section, std::string_view key,
 template <class Owner>
 void loader::read_section(const toml::table& section, std::string_view name, std::string_view prefix,
                           std::span<const basic_field<Owner>> table, Owner& into) {
+  // Every key of the section, known or not: one run shows all problems.
   for (const auto& [key, node] : section) {
     const std::string full = std::string(prefix) + "." + std::string(key.str());
     const auto found = std::ranges::find_if(
@@ -198,6 +201,7 @@ void loader::read_section(const toml::table& section, std::string_view name, std
       problem(&node.source(), full, no_such_key(name, key.str(), table));
       continue;
     }
+    // The type of the field decides what is accepted.
     const std::string wrong = std::visit(setter<Owner>{*found, &node, nullptr}, found->at(into));
     if (!wrong.empty()) problem(&node.source(), full, wrong);
   }
@@ -220,6 +224,7 @@ void loader::read_upstreams(const toml::node& node) {
 }
 
 void loader::read_file(std::string_view text) {
+  // 1. As TOML. After a syntax error nothing else can be checked.
   toml::table root;
   try {
     root = toml::parse(text, file_);
@@ -227,6 +232,7 @@ void loader::read_file(std::string_view text) {
     problem(&e.source(), "", "not valid TOML: " + std::string(e.description()));
     return;
   }
+  // 2. Section by section, each against the table of keys.
   std::set<std::string_view> sections;
   for (const field& f : fields()) sections.insert(f.section);
   for (const auto& [key, node] : root) {
@@ -248,6 +254,7 @@ void loader::read_file(std::string_view text) {
 }
 
 void loader::read_environment() {
+  // 1. Keys of earlier releases are refused by name: an old limit must not be lost in silence.
   for (const renamed_key& r : renamed_keys) {
     const std::string name = env_name(r.section, r.key);
     if (env_(name)) out.problems.push_back({"environment", name, "is now " + std::string(r.now)});
@@ -260,7 +267,9 @@ void loader::read_environment() {
     const std::string wrong = std::visit(setter<owner>{f, nullptr, &*value}, f.at(into));
     if (!wrong.empty()) out.problems.push_back({"environment", name, wrong});
   };
+  // 2. What is there once.
   for (const field& f : fields()) apply(f, out.value, 0);
+  // 3. Upstreams, counted from 1: those of the file, then any further ones, until a number has no variable.
   for (std::size_t number = 1;; ++number) {
     if (number > out.value.upstreams.size()) {
       const bool any = std::ranges::any_of(upstream_fields(), [&](const upstream_field& f) {

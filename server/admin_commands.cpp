@@ -28,6 +28,7 @@ awaitable<json::object> create_token(admin_context in, std::string name) {
   if (!valid_token_name(name)) co_return failure("--name must be 1 to 64 letters, digits or any of . _ - @");
   std::array<unsigned char, token_entropy_bytes> random;
   fill_random(random);
+  // Only its digest is kept; the text leaves here once, in this response.
   const std::string text = make_token(random);
   token t;
   t.name = std::move(name);
@@ -37,6 +38,7 @@ awaitable<json::object> create_token(admin_context in, std::string name) {
   t.webhook = new_webhook_secret();
   auto made = co_await from_store(in.tasks, &store::insert_token, std::move(t));
   if (!made) co_return failure(made.error().log.text);
+  // On disk: from here on it is accepted.
   in.registry.add(*made);
   co_return json::object{{"ok", true}, {"token", json::string(text)}, {"name", json::string(made->name)}};
 }
@@ -44,6 +46,7 @@ awaitable<json::object> create_token(admin_context in, std::string name) {
 awaitable<json::object> revoke_token(admin_context in, std::string name) {
   auto gone = co_await from_store(in.tasks, &store::revoke_token, name, now());
   if (!gone) co_return failure(gone.error().log.text);
+  // On disk first, then in memory: after a crash it stays revoked.
   in.registry.remove(*gone);
   co_return json::object{{"ok", true}, {"name", json::string(gone->name)}};
 }
@@ -191,6 +194,7 @@ awaitable<json::object> with_task(admin_context in, std::string command, std::st
     if (!tokens) co_return failure(tokens.error().log.text);
     co_return show_task(*t, *tokens);
   }
+  // The others are events: the lifecycle decides whether they mean anything in this state.
   const std::string state(is_ambiguous(*t) ? "ambiguous" : name_of(t->state));
   if (command == "task-cancel-pending") {
     task_event e = event::cancelled{};
@@ -209,6 +213,7 @@ awaitable<json::object> cancel_all_pending(admin_context in) {
   for (;;) {
     const auto some = co_await from_store(in.tasks, &store::in_state, task_state::pending, std::int64_t{500});
     if (!some) co_return failure(some.error().log.text);
+    // A batch that changes nothing is the end: what is left was submitted meanwhile.
     std::int64_t changed = 0;
     for (const task_ptr& t : *some) {
       task_event e = event::cancelled{};

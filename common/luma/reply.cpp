@@ -41,6 +41,7 @@ const json::object* unwrap(const json::value& v, int layers = 4) {
   }
   const json::object* o = v.if_object();
   if (o == nullptr) return nullptr;
+  // Stations nest the official object in fields of their own.
   if (const json::value* inner = member(*o, "gen_api_response")) return unwrap(*inner, layers - 1);
   const json::value* data = member(*o, "data");
   if (data == nullptr || !text_of(*o, "state").empty()) return o;
@@ -120,6 +121,7 @@ result<parsed_reply> parse_reply(const json::value& reply) {
     created.body["id"] = json::string(created.reported.id);
     return created;
   }
+  // Everything else is a job, perhaps within envelopes.
   const json::object* o = unwrap(reply);
   if (o == nullptr || !looks_like_job(*o)) {
     return fail(errc::upstream_unavailable, "the upstream's reply holds no job");
@@ -127,6 +129,7 @@ result<parsed_reply> parse_reply(const json::value& reply) {
   parsed_reply out;
   job& j = out.reported;
   j.id = first_text(*o, {"id", "task_id"});
+  // An id that cannot stand in a path is none.
   if (!usable_id(j.id)) j.id.clear();
   j.state = job_state_from(first_text(*o, {"state", "status"}));
   j.failure_reason = failure_of(*o);
@@ -182,6 +185,7 @@ std::string detail_text(const json::object& o) {
 std::string error_text(int status, std::string_view body) {
   std::string text;
   if (const auto v = parse_lenient(body); v && v->is_object()) {
+    // FastAPI's `detail`, then the stations' `error`, then a bare `message`.
     const json::object& o = v->get_object();
     text = detail_text(o);
     if (text.empty()) {

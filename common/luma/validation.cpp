@@ -78,6 +78,7 @@ frame check_frame(const json::object& keyframes, std::string_view key, std::stri
                    "Input should be an object such as {\"type\":\"image\",\"url\":\"https://…\"}", v);
     return frame::none;
   }
+  // The tag decides which of the two forms applies, as in the official schema.
   const json::object& o = v->get_object();
   const std::string_view type = text_of(o, "type");
   if (type == "image") {
@@ -126,6 +127,7 @@ void check_prompt(const json::object& request, bool has_image, std::size_t short
   const json::value* v = want_string(request, "prompt", loc, out);
   if (v == nullptr && member(request, "prompt") != nullptr) return;
   const std::string_view text = v != nullptr ? view(v->get_string()) : std::string_view{};
+  // Lengths count code points; an image can stand for the prompt.
   const std::size_t length = code_points(text);
   if (length == 0) {
     if (!has_image) out.broken_rule(loc, "missing", "Prompt is required", v);
@@ -176,6 +178,7 @@ std::pair<frame, frame> check_keyframes(const json::object& request, const field
 }  // namespace
 
 void check_video(const json::object& request, const field_names& names, problems& out) {
+  // The frames first: whether a prompt is required, and whether the job can loop, depends on them.
   const auto [first, last] = check_keyframes(request, names, out);
   check_prompt(request, first == frame::image || last == frame::image, min_prompt, names, out);
   const json::value* loop = member(request, "loop");
@@ -195,6 +198,7 @@ void check_image(const json::object& request, const field_names& names, problems
 }
 
 void validate(const action& a, const json::object& request, const field_names& names, problems& out) {
+  // Field by field, then what spans several of them.
   for (const field_rule& rule : a.fields) check_field(request, rule, out);
   if (a.check != nullptr) a.check(request, names, out);
 }
@@ -209,6 +213,7 @@ void take_callback_url(json::object& request, const char* field, std::string& in
   } else {
     into = std::string(view(url->get_string()));
   }
+  // It is kept beside the request: what the upstream gets is an address of the relay's.
   request.stable_erase(request.find(field));
 }
 

@@ -57,6 +57,7 @@ std::shared_ptr<callback_addresses::lookup> callback_addresses::find_or_start(co
   }
   auto l = std::make_shared<lookup>(loop_, host);
   l->waiters = 1;
+  // An address needs no lookup.
   boost::system::error_code not_literal;
   const auto literal = asio::ip::make_address(host, not_literal);
   if (!not_literal) {
@@ -65,6 +66,7 @@ std::shared_ptr<callback_addresses::lookup> callback_addresses::find_or_start(co
     l->found.push_back(literal);
     return l;
   }
+  // A client with many dead names must not keep the threads from the others.
   if (waiting_ >= max_waiting || by_owner_[owner] >= max_of_one_owner) return nullptr;
   ++waiting_;
   ++by_owner_[owner];
@@ -75,20 +77,22 @@ std::shared_ptr<callback_addresses::lookup> callback_addresses::find_or_start(co
 
 void callback_addresses::run_on_thread(std::shared_ptr<lookup> l, std::int64_t owner) {
   asio::post(names_, [this, l = std::move(l), owner, &loop = loop_] {
+    // 1. On a thread of the pool: getaddrinfo blocks, for as long as the name service likes.
     boost::system::error_code ec = asio::error::operation_aborted;
     std::vector<asio::ip::address> found;
-    const bool wanted = l->waiters > 0;
-    if (wanted) {
+    const bool has_waiters = l->waiters > 0;
+    if (has_waiters) {
       l->begun = true;
       asio::io_context own;
       asio::ip::tcp::resolver names(own);
       const auto results = names.resolve(l->host, "", ec);
       for (const auto& entry : results) found.push_back(entry.endpoint().address());
     }
-    asio::post(loop, [this, l, owner, wanted, ec, found = std::move(found)]() mutable {
+    // 2. Back on the loop: all that wait for this name get the result.
+    asio::post(loop, [this, l, owner, has_waiters, ec, found = std::move(found)]() mutable {
       --waiting_;
       if (--by_owner_[owner] == 0) by_owner_.erase(owner);
-      l->skipped = !wanted;
+      l->skipped = !has_waiters;
       l->ended = true;
       l->ended_at = steady_clock::now();
       l->ec = ec;
@@ -101,6 +105,7 @@ void callback_addresses::run_on_thread(std::shared_ptr<lookup> l, std::int64_t o
 awaitable<callback_addresses::resolved> callback_addresses::resolve(std::string host, std::uint16_t port,
                                                                     std::int64_t owner,
                                                                     steady_clock::duration timeout) {
+  // One lookup serves all callbacks to a host.
   const std::shared_ptr<lookup> l = find_or_start(host, owner);
   if (!l) {
     resolved busy;
@@ -133,6 +138,7 @@ callback_addresses::resolved callback_addresses::check(const lookup& l, std::uin
   } else if (l.ec || l.found.empty()) {
     out.problem = "the name cannot be resolved: " + (l.ec ? l.ec.message() : std::string("no address"));
   } else {
+    // One private address among them is enough: a name must not be able to switch between the two (S4).
     for (const asio::ip::address& a : l.found) {
       if (!allow_private_ && !is_allowed(a)) {
         out.forbidden = true;

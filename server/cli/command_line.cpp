@@ -126,6 +126,7 @@ int run(int argc, char** argv) {
   app.footer(
       "Start with: luma-relay serve --config luma-relay.toml\nEvery key of the configuration: luma-relay "
       "check-config --example");
+  // Each subcommand runs as the callback of its parse, and leaves its exit status.
   options o;
   add_server_commands(app, o);
   add_token_commands(app, o);
@@ -133,6 +134,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
+    // Help and version end with 0; every error of usage with 2.
     const int shown = app.exit(e);
     return shown == 0 ? 0 : 2;
   }

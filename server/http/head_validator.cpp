@@ -32,6 +32,7 @@ bool valid_host(std::string_view host) {
 }
 
 result<void> read_request_line(std::string_view line, const head_limits& limits, head& out) {
+  // Three parts: METHOD SP TARGET SP VERSION (RFC 9112 §3).
   const auto first = line.find(' ');
   const auto last = line.rfind(' ');
   if (first == std::string_view::npos || first == last)
@@ -47,6 +48,7 @@ result<void> read_request_line(std::string_view line, const head_limits& limits,
   } else {
     return bad("the first line must end in HTTP/1.1");
   }
+  // Both would make this a tunnel or an echo.
   if (out.method == "CONNECT" || out.method == "TRACE") {
     return fail(errc::method_not_allowed,
                 "request: the method " + std::string(out.method) + " is not allowed");
@@ -55,6 +57,7 @@ result<void> read_request_line(std::string_view line, const head_limits& limits,
     return fail(errc::target_too_long,
                 "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
   }
+  // Only origin-form is a request to this server; '#' never belongs in a target.
   if (!out.target.starts_with('/')) return bad("the target must begin with \"/\"");
   const bool printable =
       std::ranges::all_of(out.target, [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
@@ -77,6 +80,7 @@ result<void> read_header(std::string_view name, std::string_view value, const he
     if (++f.hosts > 1) return bad("there is more than one Host");
     if (!valid_host(value)) return bad("the Host is not valid");
   } else if (iequals(name, "content-length")) {
+    // One, digits only (RFC 9112 §6.3): two readers could differ on anything else.
     if (++f.content_lengths > 1) return bad("there is more than one Content-Length");
     const bool digits =
         !value.empty() && std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
@@ -87,6 +91,7 @@ result<void> read_header(std::string_view name, std::string_view value, const he
                   "body: longer than the " + std::to_string(limits.body_bytes) + " bytes that are allowed");
     }
   } else if (iequals(name, "transfer-encoding")) {
+    // Any other coding, or a list of them, is a way to smuggle a second request.
     if (++f.transfer_encodings > 1 || !iequals(value, "chunked"))
       return bad("Transfer-Encoding must be exactly \"chunked\"");
     out.chunked = true;
@@ -105,6 +110,7 @@ result<void> read_header(std::string_view name, std::string_view value, const he
 
 result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::size_t seen,
                                                  const head_limits& limits) {
+  // Only what is new is looked at; the byte before it may be half of a line's end.
   const bool in_first_line = bytes.substr(0, seen).find('\n') == std::string_view::npos;
   bool first_line = in_first_line;
   for (std::size_t i = seen; i < bytes.size(); ++i) {
@@ -132,12 +138,14 @@ result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::si
 }
 
 result<head> check_head(std::string_view bytes, const head_limits& limits) {
+  // 1. The request line.
   head out;
   framing f;
   std::size_t line_end = bytes.find("\r\n");
   if (auto ok = read_request_line(bytes.substr(0, line_end), limits, out); !ok)
     return std::unexpected(std::move(ok.error()));
 
+  // 2. The header fields, one a line.
   std::size_t count = 0;
   for (;;) {
     bytes.remove_prefix(line_end + 2);
@@ -159,6 +167,7 @@ result<head> check_head(std::string_view bytes, const head_limits& limits) {
     }
   }
 
+  // 3. What only the whole head shows: exactly one way to tell where the body ends.
   if (out.minor_version == 1 && f.hosts == 0) return bad("HTTP/1.1 needs a Host");
   if (out.chunked && f.content_lengths > 0)
     return bad("Transfer-Encoding and Content-Length exclude each other");

@@ -46,6 +46,7 @@ awaitable<> listener::run() {
       co_await pause.async_wait(as_result);
       continue;
     }
+    // A peer that has gone already has no address.
     boost::system::error_code gone;
     const auto remote = socket.remote_endpoint(gone);
     if (gone) continue;
@@ -54,6 +55,7 @@ awaitable<> listener::run() {
       if (by_address_[address] == 0) by_address_.erase(address);
       continue;  // closed by going out of scope
     }
+    // A response is one write: waiting to fill a segment would only delay it.
     socket.set_option(asio::ip::tcp::no_delay(true), gone);
     auto serving = serve(std::move(socket), std::move(address));
     asio::co_spawn(loop_.get_executor(), std::move(serving), asio::detached);

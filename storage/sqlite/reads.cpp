@@ -45,20 +45,25 @@ result<std::vector<std::string>> texts(statement& s) {
 reads::reads(db connection, const catalogue& names, std::function<void(const log_text&)> warn)
     : connection_(std::move(connection)), names_(names), warn_(std::move(warn)) {
   const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
+  // One row, by its id.
   find_ = prepare(select_tasks("WHERE task_id=?1 AND owner=?2"));
   load_ = prepare(select_tasks("WHERE task_id=?1"));
+  // A client's list, newest first.
   list_ = prepare(select_tasks("WHERE owner=?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3"));
+  // Creates that came before; the writer has statements of its own for the same.
   find_key_ = prepare(
       "SELECT task_id,request FROM idempotency "
       "WHERE owner=?1 AND digest=?2 AND kind='key' AND created_at>=?3");
   find_retry_ = prepare(
       "SELECT task_id,request FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
       "AND retries<?4 AND created_at>=?3 ORDER BY retries DESC,id DESC LIMIT 1");
+  // An operator's searches: the only ones that may read the whole table.
   browse_ =
       prepare(select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
                            "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
   ambiguous_ = prepare(
       select_tasks("WHERE next_reconcile_at>0 AND (?1=0 OR owner=?1) ORDER BY next_reconcile_at LIMIT ?2"));
+  // Schedules: each has an index on (time, task_id), and a page goes on where the last one ended.
   due_submit_ = prepare(
       select_tasks("WHERE next_submit_at>0 AND next_submit_at<=?1 AND (next_submit_at,task_id)>(?2,?3) "
                    "ORDER BY next_submit_at,task_id LIMIT ?4"));
@@ -84,6 +89,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       "ORDER BY next_callback_at,task_id LIMIT ?4");
   next_callback_ =
       prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>0 AND next_callback_at>?1");
+  // By state: the index on (status, upstream).
   in_state_ = prepare(select_tasks("WHERE status=?1 LIMIT ?2"));
   submitting_to_ = prepare(select_tasks("WHERE status='submitting' AND upstream=?1 LIMIT ?2"));
   interrupted_ =
@@ -93,6 +99,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   jobs_since_ = prepare("SELECT upstream_id FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id<>''");
   tokens_ = prepare(select_tokens("ORDER BY id"));
   token_by_id_ = prepare(select_tokens("WHERE id=?1"));
+  // Counted once, at start; then kept with each change.
   count_states_ = prepare("SELECT status,count(*) FROM task GROUP BY status");
   count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0");
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
@@ -182,6 +189,7 @@ result<std::optional<written_change>> reads::find_repeated(std::int64_t owner, c
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return std::nullopt;
   written_change out;
+  // The same key with another request is an error of the client, not a retry.
   const bool same = std::ranges::equal(s.blob(1), r.request);
   out.what = same ? written_change::outcome::repeated : written_change::outcome::other_request;
   out.task_id = s.text(0);
@@ -203,6 +211,7 @@ result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
 }
 
 result<due_page> reads::due(schedule which, timestamp now, const schedule_cursor& after, std::int64_t limit) {
+  // The cursor is made of columns, so that rows which cannot be read move it on too.
   static const int id = column_index("task_id");
   static const int submit_at = column_index("next_submit_at");
   static const int reconcile_at = column_index("next_reconcile_at");
