@@ -417,7 +417,7 @@ TEST(dream_machine, upscale_and_audio_build_on_the_generation_in_the_path) {
 }
 
 // A row of the table may have fields that must be there.
-TEST(validation, a_required_field_is_asked_for) {
+TEST(validation, a_required_field_must_be_there) {
   static constexpr luma::field_rule fields[] = {{"media", luma::shape::object, true}};
   luma::action a = luma::actions::upscale;
   a.fields = fields;

@@ -248,7 +248,7 @@ TEST(lifecycle, a_few_404s_are_tolerated_in_a_row) {
   EXPECT_EQ(t.fail_reason, "The upstream no longer knows the job");
 }
 
-TEST(lifecycle, an_answer_forgives_earlier_misses) {
+TEST(lifecycle, a_response_forgives_earlier_misses) {
   task t = in(task_state::queued);
   t.misses = 4;
   t.not_found = 4;
@@ -323,7 +323,7 @@ TEST(lifecycle, jitter_spreads_down_by_a_quarter_at_most) {
   EXPECT_GT(delay(0.999), milliseconds(3000));
 }
 
-TEST(lifecycle, a_lost_answer_is_looked_for_until_it_has_settled) {
+TEST(lifecycle, a_lost_response_is_looked_up_until_it_has_settled) {
   policy p;
   p.settle = std::chrono::seconds(60);
   p.reconcile_retry = std::chrono::seconds(2);
@@ -392,7 +392,7 @@ TEST(lifecycle, not_found_is_not_the_same_as_not_created) {
   EXPECT_EQ(advance(late, event::absent{t0, true}, t0, {}, 0).state, task_state::failed);
 }
 
-TEST(lifecycle, a_list_that_cannot_be_read_is_asked_for_again_for_a_while) {
+TEST(lifecycle, a_list_that_cannot_be_read_is_requested_again_for_a_while) {
   policy p;
   p.reconcile_for = std::chrono::minutes(10);
   task t = lost();

@@ -104,7 +104,7 @@ TEST(outcome, only_what_concerns_every_request_holds_the_upstream_off) {
   EXPECT_TRUE(classify_submit(cut_off(false)).whole_upstream);
 }
 
-TEST(outcome, of_a_question) {
+TEST(outcome, of_a_poll) {
   struct {
     const char* what;
     exchange x;

@@ -140,7 +140,7 @@ TEST(exactly_once, a_job_that_the_list_shows_late_is_not_submitted_again) {
   EXPECT_EQ(sim.created(), 2);
 }
 
-TEST(exactly_once, two_equal_jobs_whose_answers_are_lost_do_not_take_each_others) {
+TEST(exactly_once, two_equal_jobs_whose_responses_are_lost_do_not_take_each_others) {
   temp_dir dir;
   running_simulator sim;
   config settings = test_config(dir, sim.url());

@@ -170,7 +170,7 @@ TEST(flow, failures_come_back_with_the_upstreams_reason) {
   EXPECT_EQ(item(c, id).at("status"), "FAILURE");
 }
 
-TEST(flow, an_upstreams_refusal_is_the_clients_answer) {
+TEST(flow, an_upstreams_refusal_is_the_clients_response) {
   temp_dir dir;
   running_simulator sim;
   running_relay relay(test_config(dir, sim.url()));
@@ -289,7 +289,7 @@ TEST(flow, tasks_that_nobody_can_take_do_not_hold_up_the_others) {
   EXPECT_EQ(second.created(), 2);
 }
 
-TEST(flow, when_busy_reject_answers_503_and_records_nothing) {
+TEST(flow, when_busy_reject_responds_503_and_records_nothing) {
   temp_dir dir;
   config settings = test_config(dir, "http://127.0.0.1:1");
   settings.server.when_busy = "reject";

@@ -120,7 +120,7 @@ TEST_F(raw, too_long_bodies) {
 }
 
 // The answer must arrive although the client is still sending: no reset may overtake it.
-TEST_F(raw, an_early_answer_is_not_lost) {
+TEST_F(raw, an_early_response_is_not_lost) {
   connection c(relay_->port());
   c.send(create("Content-Length: 200000\r\n\r\n") + std::string(200'000, 'x'));
   EXPECT_EQ(c.receive().status, 413);
@@ -192,7 +192,7 @@ TEST_F(raw, http_1_0) {
   EXPECT_TRUE(c.receive_all().starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
-TEST_F(raw, slow_clients_are_told_and_let_go) {
+TEST_F(raw, slow_clients_get_408_and_are_closed) {
   connection head(relay_->port());
   head.send("GET /healthz HT");
   EXPECT_EQ(head.receive().status, 408);

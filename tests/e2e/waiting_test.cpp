@@ -21,7 +21,7 @@ config patient(const temp_dir& dir, const running_simulator& sim) {
   return c;
 }
 
-TEST(waiting, an_answer_comes_when_the_task_changes) {
+TEST(waiting, a_response_comes_when_the_task_changes) {
   temp_dir dir;
   running_simulator sim;
   running_relay relay(patient(dir, sim));
@@ -180,7 +180,7 @@ TEST(events, one_key_does_not_take_every_connection) {
   EXPECT_EQ(more.header("retry-after"), "10");
 }
 
-TEST(events, bad_questions) {
+TEST(events, bad_requests) {
   temp_dir dir;
   running_simulator sim;
   running_relay relay(patient(dir, sim));

@@ -10,7 +10,7 @@
 namespace relay::http {
 namespace {
 
-TEST(message, an_answer_is_one_buffer) {
+TEST(message, a_response_is_one_buffer) {
   reply r = json_reply(201, {{"a", 1}});
   r.add_header("X-Evil", "a\r\nSet-Cookie: x");
   std::string out;

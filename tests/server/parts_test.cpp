@@ -121,7 +121,7 @@ TEST_F(watch_test, the_end_of_the_time_is_an_end) {
   EXPECT_EQ(*got_, nullptr) << "no change was seen";
 }
 
-TEST_F(watch_test, when_the_relay_stops_only_those_that_must_answer_stay) {
+TEST_F(watch_test, when_the_relay_stops_only_creates_wait_on) {
   begin_to_wait(watch::on_drain::stay);
   watch_.drain();
   turn();
@@ -134,7 +134,7 @@ TEST_F(watch_test, when_the_relay_stops_only_those_that_must_answer_stay) {
   ASSERT_TRUE(got_) << "one that only follows does not even begin";
 }
 
-TEST_F(watch_test, many_tasks_are_told_of_in_one_go) {
+TEST_F(watch_test, many_tasks_are_notified_together) {
   watch::waiter many(watch_, std::vector<std::string>{"t-1", "t-2"});
   auto second = *at_revision(5);
   second.id = "t-2";
@@ -364,7 +364,7 @@ TEST_F(with_store, the_janitor_deletes_what_is_old_and_nothing_else) {
   loop_.run();
 }
 
-TEST_F(with_store, the_janitor_keeps_tasks_unless_it_is_told_to_delete_them) {
+TEST_F(with_store, the_janitor_keeps_tasks_unless_it_is_configured_to_delete_them) {
   add("01936e4f-a1b2-7000-8000-000000000001", task_state::completed, timestamp(std::chrono::hours(1)));
   janitor j(loop_, *store_, milliseconds(0), *log_);
   asio::co_spawn(loop_.get_executor(), j.run(), asio::detached);

@@ -394,7 +394,7 @@ TEST_P(store_test, save_is_compare_and_set) {
   EXPECT_EQ(get(&store::find, owner.id, t.id).value()->state, task_state::queued);
 }
 
-TEST_P(sqlite_store_test, what_was_asked_cannot_be_changed_by_a_save) {
+TEST_P(sqlite_store_test, a_request_cannot_be_changed_by_a_save) {
   const token owner = add_token("a");
   task t = insert(fresh(owner.id)).value();
   t.request = "{}";
@@ -426,7 +426,7 @@ TEST_P(store_test, a_task_of_no_token_is_refused) {
   EXPECT_FALSE(insert(fresh(4711)));
 }
 
-TEST_P(store_test, many_in_the_order_asked_for) {
+TEST_P(store_test, many_in_the_order_of_the_request) {
   const token owner = add_token("a");
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
