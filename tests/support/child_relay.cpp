@@ -10,9 +10,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdio>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 #include <stdexcept>
 #include <vector>
 
@@ -27,9 +29,16 @@ std::string program(const std::string& name) {
 }
 
 std::uint16_t free_port() {
-  boost::asio::io_context loop;
-  boost::asio::ip::tcp::acceptor a(loop, {boost::asio::ip::make_address("127.0.0.1"), 0});
-  return a.local_endpoint().port();
+  // Sockets that are bound and never listen, to the end of the process (SO_REUSEADDR lets a relay listen
+  // beside them): the system gives their ports to nobody else, also while the relay is down.
+  static std::mutex mutex;
+  static boost::asio::io_context loop;
+  static std::deque<boost::asio::ip::tcp::socket> holders;
+  const std::lock_guard lock(mutex);
+  auto& held = holders.emplace_back(loop, boost::asio::ip::tcp::v4());
+  held.set_option(boost::asio::socket_base::reuse_address(true));
+  held.bind({boost::asio::ip::make_address("127.0.0.1"), 0});
+  return held.local_endpoint().port();
 }
 
 child_relay::child_relay(const temp_dir& dir, std::uint16_t port, const std::string& upstream_url,
