@@ -13,6 +13,7 @@ namespace relay {
 namespace {
 
 constexpr std::int64_t max_listed = 1'000;
+constexpr std::int64_t cancelled_at_once = 500;
 
 json::object failure(std::string_view message) {
   return {{"ok", false}, {"message", json::string(message)}};
@@ -211,7 +212,7 @@ awaitable<json::object> with_task(admin_context in, std::string command, std::st
 awaitable<json::object> cancel_all_pending(admin_context in) {
   std::int64_t cancelled = 0;
   for (;;) {
-    const auto some = co_await from_store(in.tasks, &store::in_state, task_state::pending, std::int64_t{500});
+    const auto some = co_await from_store(in.tasks, &store::in_state, task_state::pending, cancelled_at_once);
     if (!some) co_return failure(some.error().log.text);
     // A batch that changes nothing is the end: what is left was submitted meanwhile.
     std::int64_t changed = 0;

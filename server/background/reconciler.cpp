@@ -174,7 +174,7 @@ awaitable<result<listing>> reconciler::read_list(upstream& at, tasks& due) {
     // A page that is merely short proves nothing: what an upstream allows at most is not known.
     seen.ended = page->jobs.empty() || (page->has_more && !*page->has_more);
     seen.add(std::move(page->jobs));
-    // Far enough: the list reaches back to before the oldest attempt that is still looked for.
+    // Far enough: the list reaches back to before the oldest attempt that is still looked up.
     timestamp since = seen.requested_at;
     for (const task_ptr& t : due) since = std::min(since, needed_since(*t));
     if (due.empty() || seen.covers(since)) break;

@@ -150,7 +150,7 @@ void group_commit::commit(batch work) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   fault_point("committed, not answered");
 
-  // Back on the loop thread: memory, hooks, and whoever waits for the writes.
+  // Back on the loop thread: memory, hooks, and the callers that wait for the writes.
   hooks_.post([this, work = std::move(work), outcomes = std::move(outcomes), seconds]() mutable {
     hooks_.committed(work.size(), seconds);
     for (std::size_t i = 0; i < work.size(); ++i) work[i]->finish(std::move(outcomes[i]));

@@ -223,7 +223,7 @@ TEST(crash, loop) {
     callbacks_missing += last != s;
   }
   std::printf(
-      "%d kills: %zu jobs acknowledged, %zu on disk (%d failed), %zu bought; lost %d, bought twice %d, "
+      "%d kills: %zu jobs acknowledged, %zu on disk (%d failed), %zu billed; lost %d, billed twice %d, "
       "bought "
       "and not followed %d, unfinished %d, two jobs for one key %d; %zu callbacks, missing %d, out of order "
       "%d\n",
@@ -320,7 +320,7 @@ void kill_at(const std::string& place, const upstream_way& way) {
   int jobs = 0;
   for (const auto& [id, b] : purchases(sim.log())) {
     if (id == before) continue;
-    EXPECT_LE(b.jobs, 1) << where << ": bought twice";
+    EXPECT_LE(b.jobs, 1) << where << ": billed twice";
     jobs += b.jobs;
     if (way.created > 0) {
       EXPECT_LE(b.posts, 1) << where;

@@ -372,7 +372,7 @@ class sim_day {
     std::size_t jobs = 0;
     for (const sim_upstream& u : upstreams_)
       jobs += static_cast<std::size_t>(std::ranges::count(u.jobs, id, &sim_job::marker_task));
-    EXPECT_LE(jobs, 1u) << "task " << id << " was bought twice";
+    EXPECT_LE(jobs, 1u) << "task " << id << " was billed twice";
   }
 
   void answered(const std::string& id, std::size_t i, const exchange& x) {
