@@ -267,15 +267,9 @@ const upstream_way ways[] = {
 
 class at_every_place : public ::testing::TestWithParam<const char*> {};
 
-void kill_at(const std::string& place, const upstream_way& way) {
+void kill_and_follow(child_relay& relay, const temp_dir& dir, const running_simulator& sim,
+                     const receiver& hook, const std::string& place, const upstream_way& way) {
   const std::string where = place + ", " + way.prompt;
-  temp_dir dir;
-  sim::options o;
-  o.queued_for = milliseconds(30);
-  o.dreams_for = milliseconds(60);
-  running_simulator sim(o);
-  receiver hook;
-  child_relay relay(dir, free_port(), sim.url());
   const std::string token = relay.command("token create --name one");
   // A job from before: by it the upstream's list shows that it echoes markers, so absence can be proven.
   ASSERT_TRUE(relay.start()) << where << relay.log_tail();
@@ -336,6 +330,22 @@ void kill_at(const std::string& place, const upstream_way& way) {
         << where << ": its client was not told of the end";
     EXPECT_EQ(r.state, way.created > 0 ? "completed" : "failed") << where << relay.log_tail();
     EXPECT_EQ(jobs, way.created) << where << relay.log_tail();
+  }
+}
+
+void kill_at(const std::string& place, const upstream_way& way) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(30);
+  o.dreams_for = milliseconds(60);
+  running_simulator sim(o);
+  receiver hook;
+  child_relay relay(dir, free_port(), sim.url());
+  // On a thread of the test: an exception must not end the process, and leave relays behind.
+  try {
+    kill_and_follow(relay, dir, sim, hook, place, way);
+  } catch (const std::exception& e) {
+    ADD_FAILURE() << place << ", " << way.prompt << ": " << e.what() << relay.log_tail();
   }
 }
 
