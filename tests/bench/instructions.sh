@@ -6,53 +6,12 @@
 # one request costs, start and stop left out. The upstream is an nginx that answers from its configuration. Loopback only.
 set -euo pipefail
 bin=$(realpath "$1") requests=${2:-300}
-dir=$(mktemp -d)
-pids=()
-trap '[ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
 upstream=${UPSTREAM_PORT:-18011} port=${RELAY_PORT:-18013}
-
-cat >"$dir/nginx.conf" <<CONF
-daemon off;
-pid $dir/nginx.pid;
-error_log $dir/error.log;
-worker_processes 1;
-events { worker_connections 512; }
-http {
-  access_log off;
-  keepalive_requests 1000000;
-  client_body_temp_path $dir/body; proxy_temp_path $dir/proxy; fastcgi_temp_path $dir/f; uwsgi_temp_path $dir/u; scgi_temp_path $dir/s;
-  default_type application/json;
-  server {
-    listen 127.0.0.1:$upstream;
-    location / {
-      return 201 '{"id":"\$request_id","state":"queued","assets":null,"generation_type":"video","failure_reason":null,"created_at":"2025-05-19T13:51:42.302000Z","model":"ray-2","request":{"generation_type":"video","prompt":"A tiger walking in snow","aspect_ratio":"16:9","loop":false,"keyframes":null,"callback_url":null,"model":"ray-2","resolution":"720p","duration":"5s","concepts":null}}';
-    }
-  }
-}
-CONF
-PATH=$PATH:/usr/sbin nginx -c "$dir/nginx.conf" -p "$dir" 2>/dev/null &
-pids+=($!)
-
+. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/common.sh"
+start_nginx
+relay_config 3600000
 base=http://127.0.0.1:$port
-cat >"$dir/relay.toml" <<TOML
-[server]
-listen = "127.0.0.1:$port"
-[storage]
-path = "$dir/relay.db"
-[admin]
-listen = ""
-[poll]
-interval_ms = 3600000
-[log]
-file = "$dir/relay.log"
-[[upstream]]
-name = "bench"
-url = "http://127.0.0.1:$upstream"
-key = "k"
-TOML
-token=$("$bin/luma-relay" token create --config "$dir/relay.toml" --name bench 2>/dev/null)
 auth=(-H "Authorization: Bearer $token")
-job='{"prompt":"A tiger walking in snow","model":"ray-2","aspect_ratio":"16:9","loop":false,"resolution":"720p","duration":"5s"}'
 
 # start PREFIX…: the relay, under what is given
 start() {
@@ -67,7 +26,7 @@ stop() { kill "$relay"; wait "$relay" || true; }
 # One connection, one request after the other: curl counts up its query.
 send() {
   case $1 in
-    POST) curl -fsS -o /dev/null "${auth[@]}" -d "$job" "$base/dream-machine/v1/generations?n=[1-$2]" ;;
+    POST) curl -fsS -o /dev/null "${auth[@]}" -d "$request" "$base/dream-machine/v1/generations?n=[1-$2]" ;;
     GET) curl -fsS -o /dev/null "${auth[@]}" "$base/dream-machine/v1/generations/$id?n=[1-$2]" ;;
     batch) curl -fsS -o /dev/null "${auth[@]}" -d "@$dir/ids.json" "$base/luma/tasks?n=[1-$2]" ;;
     list) curl -fsS -o /dev/null "${auth[@]}" "$base/dream-machine/v1/generations?limit=20&n=[1-$2]" ;;
@@ -83,7 +42,7 @@ count() {
 }
 
 start env
-curl -fsS -o /dev/null "${auth[@]}" -d "$job" "$base/dream-machine/v1/generations?n=[1-100]"
+curl -fsS -o /dev/null "${auth[@]}" -d "$request" "$base/dream-machine/v1/generations?n=[1-100]"
 curl -fsS "${auth[@]}" "$base/dream-machine/v1/generations?limit=100" >"$dir/list.json"
 stop
 jq -c '{ids: [.generations[].id]}' "$dir/list.json" >"$dir/ids.json"

@@ -8,61 +8,17 @@ set -euo pipefail
 bin=$(realpath "$1")
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-6} connections=${CONNECTIONS:-64}
-dir=$(mktemp -d)
-pids=()
-trap '[ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
 upstream=${UPSTREAM_PORT:-18001} proxy=${PROXY_PORT:-18002} port=${RELAY_PORT:-18003}
-
-job='"generation_type":"video","failure_reason":null,"created_at":"2025-05-19T13:51:42.302000Z","model":"ray-2","request":{"generation_type":"video","prompt":"A tiger walking in snow","aspect_ratio":"16:9","loop":false,"keyframes":null,"callback_url":null,"model":"ray-2","resolution":"720p","duration":"5s","concepts":null}'
-cat >"$dir/nginx.conf" <<CONF
-daemon off;
-pid $dir/nginx.pid;
-error_log $dir/error.log;
-worker_processes 1;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  keepalive_requests 1000000;
-  client_body_temp_path $dir/body; proxy_temp_path $dir/proxy; fastcgi_temp_path $dir/f; uwsgi_temp_path $dir/u; scgi_temp_path $dir/s;
-  default_type application/json;
-  server {
-    listen 127.0.0.1:$upstream;
-    location = /dream-machine/v1/generations {
-      return 201 '{"id":"\$request_id","state":"queued","assets":null,$job}';
-    }
-    location /dream-machine/v1/generations/ {
-      return 200 '{"id":"\$request_id","state":"completed","assets":{"video":"https://cdn.example/video.mp4","image":"https://cdn.example/thumb.jpg","progress_video":null},$job}';
-    }
-  }
-  upstream luma { server 127.0.0.1:$upstream; keepalive 256; keepalive_requests 1000000; }
+. "$here/common.sh"
+start_nginx "upstream luma { server 127.0.0.1:$upstream; keepalive 256; keepalive_requests 1000000; }
   server {
     listen 127.0.0.1:$proxy;
-    location / { proxy_pass http://luma; proxy_http_version 1.1; proxy_set_header Connection ""; }
-  }
-}
-CONF
-PATH=$PATH:/usr/sbin nginx -c "$dir/nginx.conf" -p "$dir" 2>/dev/null &
-pids+=($!)
+    location / { proxy_pass http://luma; proxy_http_version 1.1; proxy_set_header Connection \"\"; }
+  }"
 
 # start_relay POLL_MS
 start_relay() {
-  cat >"$dir/relay.toml" <<TOML
-[server]
-listen = "127.0.0.1:$port"
-[storage]
-path = "$dir/relay.db"
-[admin]
-listen = ""
-[poll]
-interval_ms = $1
-[log]
-file = "$dir/relay.log"
-[[upstream]]
-name = "bench"
-url = "http://127.0.0.1:$upstream"
-key = "k"
-TOML
-  [ -n "${token:-}" ] || token=$("$bin/luma-relay" token create --config "$dir/relay.toml" --name bench 2>/dev/null)
+  relay_config "$1"
   "$bin/luma-relay" serve --config "$dir/relay.toml" &
   relay_pid=$!
   pids+=("$relay_pid")
@@ -72,7 +28,7 @@ start_relay 100
 
 cat >"$dir/post.lua" <<LUA
 wrk.method = "POST"
-wrk.body = '{"prompt":"A tiger walking in snow","model":"ray-2","aspect_ratio":"16:9","loop":false,"resolution":"720p","duration":"5s"}'
+wrk.body = '$request'
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer $token"
 LUA
