@@ -1,6 +1,8 @@
 // luma-relay-faulty CONFIG: `luma-relay serve` that ends itself, as kill -9 does, when it passes the place
 // named by RELAY_FAULT: "NUMBER PLACE" for the NUMBER-th pass.
 
+#include <sys/prctl.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -26,6 +28,7 @@ int main(int argc, char** argv) {
     std::cerr << "luma-relay-faulty CONFIG, with RELAY_FAULT=\"NUMBER PLACE\"\n";
     return 2;
   }
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // it does not outlive the test that started it
   if (const char* fault = std::getenv("RELAY_FAULT")) {
     const std::string text(fault);
     const auto space = text.find(' ');

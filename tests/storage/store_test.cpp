@@ -582,6 +582,37 @@ TEST_P(sqlite_store_test, too_many_reads_are_refused) {
   EXPECT_TRUE(get(&store::find_many, 1, few));
 }
 
+// A batch is read on another thread: what changes or goes meanwhile does not come back into memory as it was.
+TEST_P(sqlite_store_test, a_batch_that_comes_late_brings_nothing_old_back) {
+  const token owner = add_token("a");
+  task ended = insert(fresh(owner.id)).value();
+  ended.state = task_state::completed;
+  ended.next_submit_at = never;
+  ended.finished_at = at(100);
+  ended = save(ended).value();
+  task open = insert(fresh(owner.id)).value();
+  const auto make_room = [&] {
+    for (int i = 0; i < 10; ++i) insert(fresh(owner.id));
+  };
+  make_room();
+  ASSERT_FALSE(store_->in_memory(ended.id));
+  ASSERT_FALSE(store_->in_memory(open.id));
+
+  std::size_t found = 0;
+  store_->load_many({ended.id, open.id}, [&](result<std::vector<task_ptr>> r) { found = r.value().size(); });
+  auto late = inbox_.take_one();
+  EXPECT_EQ(get(&store::purge_tasks, at(200), 10).value(), 1);
+  open.updated_at = at(300);
+  open = save(open).value();
+  make_room();
+  late();
+
+  EXPECT_EQ(found, 2u) << "both stood there when the batch was read";
+  EXPECT_FALSE(store_->in_memory(ended.id));
+  EXPECT_FALSE(*get(&store::find, owner.id, ended.id));
+  EXPECT_EQ(get(&store::find, owner.id, open.id).value()->revision, open.revision);
+}
+
 TEST_P(sqlite_store_test, a_newer_schema_is_not_touched) {
   store_.reset();
   sqlite3* raw = nullptr;

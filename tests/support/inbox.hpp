@@ -15,13 +15,14 @@ class inbox {
     queue_.push_back(std::move(f));
     wake_.notify_one();
   }
-  void run_one() {
+  void run_one() { take_one()(); }
+  /// The next one, for the test to run when it likes: what was posted, and comes late.
+  std::move_only_function<void()> take_one() {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [this] { return !queue_.empty(); });
     auto f = std::move(queue_.front());
     queue_.pop_front();
-    lock.unlock();
-    f();
+    return f;
   }
 
  private:
