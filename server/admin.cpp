@@ -63,7 +63,7 @@ awaitable<> admin_socket::serve(socket s) {
   auto [ec, n] = co_await asio::async_read_until(*peer, buffer, '\n', as_result);
   if (ec) co_return;
   late.cancel();
-  json::object answer;
+  json::object response;
   try {
     json::value request = parse_lenient(std::string_view(line).substr(0, n)).value_or(nullptr);
     const json::object* fields = request.if_object();
@@ -71,13 +71,13 @@ awaitable<> admin_socket::serve(socket s) {
                                                   : for_log(std::string(text_of(*fields, "command")) + " " +
                                                             std::string(text_of(*fields, "name")) +
                                                             std::string(text_of(*fields, "id")));
-    answer = co_await run_admin_command(in_, std::move(request));
-    const bool done = answer["ok"].is_bool() && answer["ok"].get_bool();
+    response = co_await run_admin_command(in_, std::move(request));
+    const bool done = response["ok"].is_bool() && response["ok"].get_bool();
     log_.info("admin socket: {}: {}", command, done ? "done" : "refused");
   } catch (const std::exception& e) {
-    answer = {{"ok", false}, {"message", json::string(e.what())}};
+    response = {{"ok", false}, {"message", json::string(e.what())}};
   }
-  const std::string text = json::serialize(answer) + "\n";
+  const std::string text = json::serialize(response) + "\n";
   co_await asio::async_write(*peer, asio::buffer(text), as_result);
 }
 

@@ -156,7 +156,7 @@ json::object show_task(const task& t, const std::vector<token>& tokens) {
   out["request"] = as_json(t.request);
   out["progress"] = t.progress;
   out["fail_status"] = t.fail_status;
-  out["polls_without_answer"] = t.misses;
+  out["polls_without_response"] = t.misses;
   out["callback"] = {{"url", json::string(t.callback_url)},
                      {"pending", json::string(t.pending_callbacks)},
                      {"done", t.callbacks_done},

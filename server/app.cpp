@@ -331,15 +331,15 @@ awaitable<> app::drain() {
          (clients() || (others() && steady_clock::now() < started + repeatable_grace))) {
     co_await moment();
   }
-  // 3. Clients that still wait are answered with what is known, and have a moment to read it.
+  // 3. Clients that still wait get what is known, and have a moment to read it.
   watch_.close();
-  const auto answered_by = steady_clock::now() + last_replies;
-  while (!ended_ && public_->connections() > 0 && steady_clock::now() < answered_by) co_await moment();
+  const auto respond_until = steady_clock::now() + last_replies;
+  while (!ended_ && public_->connections() > 0 && steady_clock::now() < respond_until) co_await moment();
   // 4. The rest is cut off. Whatever still begins to wait for a peer gives up at the next sweep.
   end_now();
   while (clients() || others()) co_await moment();
   deadlines_.stop();
-  loop_.stop();  // a name service that does not answer is not waited for
+  loop_.stop();  // a name service that does not respond is not waited for
 }
 
 void app::end_now() {

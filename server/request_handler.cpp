@@ -119,7 +119,7 @@ void request_handler::add_cors(const http::request& r, http::reply& out) const {
   }
   out.add_header("Access-Control-Expose-Headers",
                  "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied");
-  // The rest answers a preflight.
+  // The rest responds to a preflight.
   if (r.method != http::verb::options) return;
   const std::string_view requested = r.header(boost::beast::http::field::access_control_request_headers);
   out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");

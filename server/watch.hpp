@@ -16,8 +16,8 @@ class watch {
  public:
   explicit watch(asio::io_context& loop) : loop_(loop) {}
 
-  /// What a waiter does when the relay stops: one that must answer a request in flight stays, one that only
-  /// follows a task leaves.
+  /// What a waiter does when the relay stops: one that must respond to a request in flight stays, one that
+  /// only follows a task leaves.
   enum class on_drain : std::uint8_t { stay, leave };
 
   class waiter;

@@ -1,7 +1,7 @@
 #pragma once
 
 // What is wrong with a request, collected so that one response names all of it, in the form of pydantic v2:
-// what FastAPI answers. A wrong type is a 422, a broken rule a 400.
+// what FastAPI sends. A wrong type is a 422, a broken rule a 400.
 
 #include <string>
 #include <string_view>

@@ -54,8 +54,8 @@ struct dialect {
   /// `subject`: the id (ours) that the path names; empty: it names none. Null: nothing is created in this
   /// dialect. Errors: invalid_request (400), invalid_fields (422); both name every field that is wrong.
   result<new_task> (*parse_create)(const json::value& body, const action& a, std::string_view subject);
-  const task_form* created;  // the answer to a create
-  const task_form* shown;    // the answer to a read, and the body of a callback
+  const task_form* created;  // the response to a create
+  const task_form* shown;    // the response to a read, and the body of a callback
   /// A page of tasks; null: the dialect has no list.
   std::string (*render_page)(std::span<const task_ptr> tasks, bool has_more, page_request page,
                              timestamp now);

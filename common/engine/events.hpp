@@ -39,7 +39,7 @@ struct unavailable {
   bool whole_upstream = false;
   std::string attempt_id{};
 };
-/// Bytes left and no usable answer came: looked up in the upstream's list.
+/// Bytes left and no usable response came: looked up in the upstream's list.
 struct outcome_unknown {
   std::string attempt_id{};
 };
@@ -58,7 +58,7 @@ struct absent {
   timestamp requested_at;
   bool proven = false;
 };
-/// The list gave no usable answer. `no_list`: this upstream has none.
+/// The list gave no usable response. `no_list`: this upstream has none.
 struct lookup_failed {
   bool no_list = false;
   milliseconds retry_after{0};

@@ -8,11 +8,11 @@ namespace relay {
 
 struct exchange {
   bool sent_any = false;        // some byte of the request may have reached the peer
-  bool answered = false;        // a whole response came
-  int status = 0;               // HTTP status, when answered
+  bool responded = false;       // a whole response came
+  int status = 0;               // HTTP status, when one came
   int retry_after_seconds = 0;  // from the response; 0: none
   std::string body;
-  std::string problem;  // for the operator: at which step it ended, and why; empty when answered
+  std::string problem;  // for the operator: at which step it ended, and why; empty when one came
 };
 
 }  // namespace relay

@@ -150,7 +150,7 @@ struct step {
     return true;
   }
 
-  // ---- a submission whose answer was lost
+  // ---- a submission whose response was lost
 
   bool start_lookup(milliseconds after) const {
     t.ambiguous_at = now;

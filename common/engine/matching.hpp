@@ -1,6 +1,6 @@
 #pragma once
 
-// What became of a submission whose answer was lost: the upstream's list, and what it says about a task.
+// What became of a submission whose response was lost: the upstream's list, and what it says about a task.
 // Pure. A job of ours is known by our marker, the callback URL that it was submitted with and that the list
 // echoes; without one, by being the same request within the time of the attempt, when only one job can be
 // meant.
@@ -25,8 +25,8 @@ struct listing {
 
   /// True if every job created at `since` or later is in it, as far as its order can be trusted.
   bool covers(timestamp since) const;
-  /// True if it is seen to echo callback URLs such as ours. What an answer to a create echoes proves nothing:
-  /// the list may be made otherwise.
+  /// True if it is seen to echo callback URLs such as ours. What a response to a create echoes proves
+  /// nothing: the list may be made otherwise.
   bool echoes() const;
   /// True if each job created at `since` or later, or at an unknown time, shows the request it was made with.
   bool shows_requests(timestamp since) const;

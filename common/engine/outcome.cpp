@@ -35,7 +35,7 @@ std::string_view name_of(kind k) {
 }
 
 submit_outcome classify_submit(const exchange& x, const protocol& p) {
-  if (!x.answered) return x.sent_any ? unknown(x.problem) : unavailable(x.problem, true);
+  if (!x.responded) return x.sent_any ? unknown(x.problem) : unavailable(x.problem, true);
   const std::string status = "status " + std::to_string(x.status);
   if (x.status >= 200 && x.status < 300) {
     auto reported = p.parse_job(x.body);
@@ -70,7 +70,7 @@ submit_outcome classify_submit(const exchange& x, const protocol& p) {
   if (x.status >= 400 && x.status < 500)
     return {kind::rejected, event::rejected{x.status, text, {}}, refusal, false, {}};
   // 3xx: it may be the address of what was created; redirects are never followed. 5xx: the gateway in front
-  // of the upstream may answer after the job was created, a 503 with Retry-After too.
+  // of the upstream may respond after the job was created, a 503 with Retry-After too.
   return unknown(refusal);
 }
 
@@ -83,7 +83,7 @@ task_event for_attempt(task_event e, const std::string& attempt_id) {
 }
 
 poll_outcome classify_poll(const exchange& x, const protocol& p) {
-  if (!x.answered) return {event::poll_failed{}, "error", x.problem, {}};
+  if (!x.responded) return {event::poll_failed{}, "error", x.problem, {}};
   const std::string status = "status " + std::to_string(x.status);
   if (x.status >= 200 && x.status < 300) {
     auto reported = p.parse_job(x.body);

@@ -29,7 +29,7 @@ struct policy {
   milliseconds reconcile_retry_max{30'000};
   milliseconds reconcile_for{900'000};  // what is neither found nor proven absent by then fails
   milliseconds poll_interval{3'000};
-  milliseconds poll_retry_max{60'000};  // longest delay after polls without an answer
+  milliseconds poll_retry_max{60'000};  // longest delay after polls without a response
   milliseconds job_deadline{0};  // an accepted job that has not ended by then fails; 0: the action's own
   milliseconds late_interval{600'000};  // how often a job that missed its deadline is polled,
   milliseconds late_for{86'400'000};    // and how long: a late success is still recorded

@@ -60,14 +60,14 @@ struct task {
   int attempts = 0;        // submissions begun
   std::string attempt_id;  // of the last one, UUIDv7; empty: none was begun
   std::string submitter;   // the process that began it (its instance id); empty: none
-  int misses = 0;          // polls, or readings of the upstream's list, in a row without a usable answer
+  int misses = 0;          // polls, or readings of the upstream's list, in a row without a usable response
   int not_found = 0;       // of these, 404s in a row
 
   // What callback_url must still be sent: one letter a state, the oldest first: r, c, f (callbacks.hpp).
   std::string pending_callbacks;
   int callbacks_done = 0;         // delivered or given up; numbers the oldest pending one
   int callback_attempts = 0;      // for the oldest pending one
-  bool callback_stopped = false;  // it answered 410: nothing more is sent
+  bool callback_stopped = false;  // it responded with 410: nothing more is sent
   std::string callback_problem;   // how the last attempt failed, for the operator
 
   timestamp next_submit_at;     // due to be submitted

@@ -1,4 +1,4 @@
-// The official API (docs.lumalabs.ai), and the web-app fields that stations answer with on the same path.
+// The official API (docs.lumalabs.ai), and the web-app fields that stations send on the same path.
 
 #include <algorithm>
 

@@ -21,7 +21,7 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
   const action& a = row_of(t);
 
   request.erase("expand_prompt");  // the web app's own; the official API has no such field
-  request.erase("sync");           // served by the relay: a create must be answered soon
+  request.erase("sync");           // served by the relay: a create must get its response soon
   request.erase("sync_timeout");
   if (const json::value* model = member(request, "model"); model != nullptr && model->is_string()) {
     request["model"] = json::string(official_model(view(model->get_string()), with.default_model));

@@ -111,7 +111,7 @@ job_state job_state_from(std::string_view text) {
 }
 
 result<parsed_reply> parse_reply(const json::value& reply) {
-  // new-api answers a create with the id alone: {"code":"success","data":"<id>"}.
+  // new-api responds to a create with the id alone: {"code":"success","data":"<id>"}.
   if (const json::object* o = reply.if_object(); o != nullptr && text_of(*o, "code") == "success" &&
                                                  usable_id(text_of(*o, "data")) &&
                                                  !text_of(*o, "data").empty()) {

@@ -48,11 +48,11 @@ awaitable<callback_sender::sent> callback_sender::send(const task& t) {
     co_return out;
   }
   // Cut off by ourselves, or too busy to look the name up: it says nothing of the host.
-  if (!x.answered && (deadlines_.expiring() || !p.tried)) co_return out;
+  if (!x.responded && (deadlines_.expiring() || !p.tried)) co_return out;
   // The host's own word. 410: it wants no more of them (Standard Webhooks).
   out.tried = true;
-  out.answered = x.answered;
-  if (!x.answered) {
+  out.responded = x.responded;
+  if (!x.responded) {
     out.event = event::delivery_failed{x.problem, false, {}, number};
   } else if (x.status >= 200 && x.status < 300) {
     out.event = event::delivered{number};

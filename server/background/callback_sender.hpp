@@ -21,11 +21,11 @@ class callback_sender {
   callback_sender(asio::io_context& loop, deadlines& d, store& s, const callbacks_config& c);
 
   /// What came of the oldest pending callback of the task. `event`: nullopt: it was not tried, because the
-  /// relay stops or is too busy. `answered`: the host responded, whatever it said.
+  /// relay stops or is too busy. `responded`: the host responded, whatever it said.
   struct sent {
     std::optional<task_event> event;
     bool tried = false;
-    bool answered = false;
+    bool responded = false;
   };
   /// Throws std::runtime_error when the client's token cannot be read, or OpenSSL fails.
   awaitable<sent> send(const task& t);

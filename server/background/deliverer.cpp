@@ -175,8 +175,8 @@ awaitable<std::optional<task_event>> deliverer::send(const task& t, const delive
   if (!thrown.empty())
     sent.event = event::delivery_failed{"the relay failed: " + thrown, false, {}, t.callbacks_done};
   // Only what was tried says something of the host.
-  if (sent.tried && sent.answered) slots_.succeeded(d.owner, d.host);
-  if (sent.tried && !sent.answered) slots_.failed(d.owner, d.host, now(), random_share());
+  if (sent.tried && sent.responded) slots_.succeeded(d.owner, d.host);
+  if (sent.tried && !sent.responded) slots_.failed(d.owner, d.host, now(), random_share());
   co_return std::move(sent.event);
 }
 

@@ -243,7 +243,7 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   // One exchange, at most once.
   const auto started = steady_clock::now();
   const exchange x = co_await to.create(*what);
-  fault_point("answer to a create read, not saved");
+  fault_point("response to a create read, not saved");
   submit_outcome outcome = classify_submit(x, to.speaks());
   metrics_.upstream_call(to.name(), "create", name_of(outcome.what), seconds_since(started));
 

@@ -162,7 +162,7 @@ awaitable<> poller::poll_and_save(poll_lane& l, const task& t) {
     const auto started = steady_clock::now();
     const std::string path = l.from->speaks().build_fetch(t.upstream_id);
     const exchange x = co_await l.from->fetch(path);
-    if (!x.answered && stopped_) co_return;  // cut off by ourselves: it says nothing of the job
+    if (!x.responded && stopped_) co_return;  // cut off by ourselves: it says nothing of the job
     outcome = classify_poll(x, l.from->speaks());
     metrics_.upstream_call(l.name, "poll", outcome.name,
                            std::chrono::duration<double>(steady_clock::now() - started).count());

@@ -135,7 +135,7 @@ awaitable<result<listed_page>> reconciler::read_page(upstream& at, std::size_t o
   const std::string path = at.speaks().build_list(page_size, offset);
   const exchange x = co_await at.fetch(path);
   std::string problem = x.problem;
-  if (x.answered && x.status != 200)
+  if (x.responded && x.status != 200)
     problem = "status " + std::to_string(x.status) + ": " + at.speaks().error_text(x.status, x.body);
   result<listed_page> page = fail(errc::upstream_unavailable, problem);
   if (problem.empty()) page = at.speaks().parse_list(x.body);

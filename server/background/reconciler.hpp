@@ -1,6 +1,6 @@
 #pragma once
 
-// Finds out what became of submissions whose answer was lost: reads the upstream's list and lets
+// Finds out what became of submissions whose response was lost: reads the upstream's list and lets
 // engine/matching say which job is ours. One reading of a list serves all tasks that are due there. Loop
 // thread.
 

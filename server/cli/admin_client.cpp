@@ -28,9 +28,9 @@ std::optional<json::object> ask_server(const std::string& database, const json::
   if (ec) return std::nullopt;  // no relay listens
   const std::string line = json::serialize(request) + "\n";
   asio::write(s, asio::buffer(line), ec);
-  std::string answer;
-  if (!ec) asio::read_until(s, asio::dynamic_buffer(answer), '\n', ec);
-  const auto value = parse_lenient(answer);
+  std::string response;
+  if (!ec) asio::read_until(s, asio::dynamic_buffer(response), '\n', ec);
+  const auto value = parse_lenient(response);
   if (!value || !value->is_object())
     return json::object{{"ok", false}, {"message", "the server did not respond on its admin socket"}};
   return value->get_object();
@@ -49,15 +49,15 @@ json::object run_here(const std::string& database, const json::object& request) 
   const auto log = silent_logger();
   task_changes changes(loop, s, {}, *log);
   const admin_context in{s, changes, registry};
-  json::object answer;
+  json::object response;
   // Parameters, not captures: a coroutine outlives the lambda it came from.
   constexpr auto run = [](admin_context on, json::object what, json::object& into) -> awaitable<> {
     into = co_await run_admin_command(on, std::move(what));
   };
-  asio::co_spawn(loop.get_executor(), run(in, request, answer), asio::detached);
+  asio::co_spawn(loop.get_executor(), run(in, request, response), asio::detached);
   loop.run();
   s.close();
-  return answer;
+  return response;
 }
 
 }  // namespace
@@ -69,23 +69,23 @@ std::optional<json::object> ask(const std::string& config_file, const json::obje
     return std::nullopt;
   }
   ::umask(0077);
-  auto answer = ask_server(*database, request);
-  const bool is_new = !answer && ::access(database->c_str(), F_OK) != 0;
+  auto response = ask_server(*database, request);
+  const bool is_new = !response && ::access(database->c_str(), F_OK) != 0;
   if (is_new && text_of(request, "command") != "token-create") {
     std::cerr << "luma-relay: there is no database " << *database
               << "; is this the right --config, and the right folder?\n";
     status = 1;
     return std::nullopt;
   }
-  if (!answer) answer = run_here(*database, request);
-  const json::value* ok = member(*answer, "ok");
+  if (!response) response = run_here(*database, request);
+  const json::value* ok = member(*response, "ok");
   if (ok != nullptr && ok->is_bool() && ok->get_bool()) {
     if (is_new)
       std::cerr << "The database " << *database
                 << " is new; a relay uses it only with the same storage.path.\n";
-    return answer;
+    return response;
   }
-  std::cerr << "luma-relay: " << text_of(*answer, "message") << "\n";
+  std::cerr << "luma-relay: " << text_of(*response, "message") << "\n";
   status = 1;
   return std::nullopt;
 }

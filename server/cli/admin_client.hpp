@@ -10,7 +10,7 @@
 
 namespace relay::cli {
 
-/// The answer. nullopt: it failed, why was printed on standard error, and `status` is the exit status.
+/// The response. nullopt: it failed, why was printed on standard error, and `status` is the exit status.
 std::optional<json::object> ask(const std::string& config_file, const json::object& request, int& status);
 
 }  // namespace relay::cli

@@ -47,14 +47,14 @@ int simple(const std::string& config_file, const char* command, const std::strin
 
 int task_list(const std::string& config_file, const task_list_options& o) {
   int status = 0;
-  const auto answer = ask(config_file,
-                          {{"command", "task-list"},
-                           {"state", json::string(o.state)},
-                           {"token", json::string(o.token)},
-                           {"limit", o.limit}},
-                          status);
-  if (!answer) return status;
-  const json::value* list = member(*answer, "tasks");
+  const auto response = ask(config_file,
+                            {{"command", "task-list"},
+                             {"state", json::string(o.state)},
+                             {"token", json::string(o.token)},
+                             {"limit", o.limit}},
+                            status);
+  if (!response) return status;
+  const json::value* list = member(*response, "tasks");
   if (list == nullptr || !list->is_array() || list->get_array().empty()) {
     std::cerr << "There is no such task.\n";
     return 0;
@@ -74,9 +74,9 @@ int task_list(const std::string& config_file, const task_list_options& o) {
 
 int task_show(const std::string& config_file, const std::string& id, bool as_json) {
   int status = 0;
-  const auto answer = ask(config_file, {{"command", "task-show"}, {"id", json::string(id)}}, status);
-  if (!answer) return status;
-  const json::value* t = member(*answer, "task");
+  const auto response = ask(config_file, {{"command", "task-show"}, {"id", json::string(id)}}, status);
+  if (!response) return status;
+  const json::value* t = member(*response, "task");
   if (t == nullptr) return 1;
   if (as_json) {
     std::cout << json::serialize(*t) << "\n";
@@ -92,9 +92,9 @@ int task_cancel_pending(const std::string& config_file, const std::string& id) {
 
 int task_cancel_all_pending(const std::string& config_file) {
   int status = 0;
-  const auto answer = ask(config_file, {{"command", "task-cancel-all-pending"}}, status);
-  if (!answer) return status;
-  const json::value* n = member(*answer, "cancelled");
+  const auto response = ask(config_file, {{"command", "task-cancel-all-pending"}}, status);
+  if (!response) return status;
+  const json::value* n = member(*response, "cancelled");
   std::cerr << (n != nullptr ? json::serialize(*n) : "0")
             << " jobs that waited to be submitted are cancelled.\n";
   return 0;

@@ -10,18 +10,18 @@ namespace relay::cli {
 
 int token_create(const std::string& config_file, const std::string& name) {
   int status = 0;
-  const auto answer = ask(config_file, {{"command", "token-create"}, {"name", json::string(name)}}, status);
-  if (!answer) return status;
-  std::cout << text_of(*answer, "token") << std::endl;
+  const auto response = ask(config_file, {{"command", "token-create"}, {"name", json::string(name)}}, status);
+  if (!response) return status;
+  std::cout << text_of(*response, "token") << std::endl;
   std::cerr << "Token \"" << name << "\" was created. It is shown this once: only its hash is stored.\n";
   return 0;
 }
 
 int token_list(const std::string& config_file) {
   int status = 0;
-  const auto answer = ask(config_file, {{"command", "token-list"}}, status);
-  if (!answer) return status;
-  const json::value* list = member(*answer, "tokens");
+  const auto response = ask(config_file, {{"command", "token-list"}}, status);
+  if (!response) return status;
+  const json::value* list = member(*response, "tokens");
   if (list == nullptr || !list->is_array() || list->get_array().empty()) {
     std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
     return 0;
@@ -46,10 +46,10 @@ int token_revoke(const std::string& config_file, const std::string& name) {
 
 int token_webhook_secret(const std::string& config_file, const std::string& name, bool rotate) {
   int status = 0;
-  const auto answer = ask(
+  const auto response = ask(
       config_file, {{"command", "webhook-secret"}, {"name", json::string(name)}, {"rotate", rotate}}, status);
-  if (!answer) return status;
-  std::cout << text_of(*answer, "secret") << std::endl;
+  if (!response) return status;
+  std::cout << text_of(*response, "secret") << std::endl;
   std::cerr << (rotate ? "This is the new secret; callbacks are signed with it from now on.\n"
                        : "Callbacks for this token's jobs are signed with it (Standard Webhooks); hand it to "
                          "the token's owner.\n");

@@ -1,4 +1,4 @@
-// POST …/generations: understand the request, write the job down, let the dispatcher submit it, answer with
+// POST …/generations: understand the request, write the job down, let the dispatcher submit it, respond with
 // what the upstream responded, or with "queued" when it has not responded in time.
 
 #include <spdlog/logger.h>
@@ -109,7 +109,7 @@ error all_busy() {
   return e;
 }
 
-// ---- 3. what the client is answered
+// ---- 3. what the client gets
 
 // The newest revision after the waiting that the client asked for: in all, the longest of its waits, not
 // their sum. `as_it_is`: it is shown as it is, and not as the first response to a repeated create was.
@@ -117,8 +117,8 @@ struct awaited {
   task_ptr newest;
   bool as_it_is = true;
 };
-awaitable<awaited> wait_for_answer(call& c, watch::waiter& change, task_ptr known,
-                                   std::optional<milliseconds> wait_in_body, bool replayed) {
+awaitable<awaited> wait_for_response(call& c, watch::waiter& change, task_ptr known,
+                                     std::optional<milliseconds> wait_in_body, bool replayed) {
   const auto started = steady_clock::now();
   const auto preferred = preferred_wait(c);
   awaited out{std::move(known), !replayed};
@@ -164,14 +164,14 @@ error refused_by_upstream(const task& t) {
   return e;
 }
 
-awaitable<handled> answer(call& c, watch::waiter& change, task_ptr known,
-                          std::optional<milliseconds> wait_in_body, bool replayed) {
+awaitable<handled> respond(call& c, watch::waiter& change, task_ptr known,
+                           std::optional<milliseconds> wait_in_body, bool replayed) {
   c.http.task_id = known->id;
-  const awaited a = co_await wait_for_answer(c, change, std::move(known), wait_in_body, replayed);
+  const awaited a = co_await wait_for_response(c, change, std::move(known), wait_in_body, replayed);
   const task& t = *a.newest;
   if (t.state == task_state::failed && t.fail_status != 0) co_return std::unexpected(refused_by_upstream(t));
   task shown = t;
-  if (!a.as_it_is) {  // a repeated create is answered as the first was
+  if (!a.as_it_is) {  // a repeated create gets the response of the first
     shown.state = task_state::queued;
     shown.fail_reason.clear();
   }
@@ -193,7 +193,7 @@ awaitable<handled> replay(call& c, const written_change& found, std::optional<mi
     co_return fail(errc::task_not_found, "Idempotency-Key: the generation it was used for has been deleted");
   c.in.log.info("request {}: a retry of an earlier create, the response is task {}", c.http.id,
                 found.task_id);
-  co_return co_await answer(c, change, std::move(*known), wait_in_body, true);
+  co_return co_await respond(c, change, std::move(*known), wait_in_body, true);
 }
 
 // ---- 2. on disk, then to the upstream
@@ -218,8 +218,8 @@ awaitable<handled> record(call& c, dispatcher::assigned a, std::optional<idempot
   fault_point("inserted, not sent");
   if (a.slot) c.in.submit.launch(recorded->value, std::move(*a.slot));
   a.slot.reset();
-  handled out = co_await answer(c, change, std::move(recorded->value), wait_in_body, false);
-  fault_point("saved, not answered");
+  handled out = co_await respond(c, change, std::move(recorded->value), wait_in_body, false);
+  fault_point("saved, no response sent");
   co_return out;
 }
 

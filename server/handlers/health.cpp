@@ -8,7 +8,7 @@ awaitable<handled> ping(call&) {
   co_return http::json_reply(200, {{"message", "pong"}});
 }
 
-// The process lives: its loop answers.
+// The process lives: its loop responds.
 awaitable<handled> healthz(call&) {
   co_return http::json_reply(200, {{"status", "ok"}});
 }

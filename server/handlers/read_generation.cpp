@@ -1,4 +1,4 @@
-// GET …/generations/{id} in any form, and the list: answered from the task table, never from upstream.
+// GET …/generations/{id} in any form, and the list: served from the task table, never from upstream.
 
 #include <algorithm>
 #include <charconv>

@@ -28,7 +28,7 @@ class listener {
 
   /// Accepts until stop().
   awaitable<> run();
-  /// No new connections; idle ones end, the others after their answer.
+  /// No new connections; idle ones end, the others after their response.
   void drain();
   /// Ends every connection now.
   void abort();

@@ -1,6 +1,6 @@
 #pragma once
 
-// A request as handlers see it, and their answer. The answer goes out as one buffer in one write.
+// A request as handlers see it, and their response. The response goes out as one buffer in one write.
 
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/verb.hpp>
@@ -37,7 +37,7 @@ struct request {
   std::string_view header(std::string_view name) const;
 };
 
-/// Where an answer of no fixed length goes, a part at a time.
+/// Where a response of no fixed length goes, a part at a time.
 class body_stream {
  public:
   virtual ~body_stream() = default;
@@ -50,11 +50,11 @@ class reply {
   int status = 200;
   std::string_view content_type = "application/json";  // a literal
   std::string body;
-  bool close = false;  // the connection ends after this answer
+  bool close = false;  // the connection ends after this response
   /// Set: the body is what this sends, in chunks, and the connection ends with it.
   std::move_only_function<awaitable<>(body_stream&)> stream;
 
-  /// The one writer of header fields beside those every answer has. CR, LF and NUL in a value are left out.
+  /// The one writer of header fields beside those every response has. CR, LF and NUL in a value are left out.
   void add_header(std::string_view name, std::string_view value);
   const std::string& extra_headers() const { return extra_; }
 
@@ -64,7 +64,7 @@ class reply {
 
 reply json_reply(int status, const json::object& body);
 
-/// What every answer carries.
+/// What every response carries.
 struct reply_frame {
   std::string_view request_id;
   bool keep_alive = true;
@@ -72,7 +72,7 @@ struct reply_frame {
   bool head_only = false;  // HEAD: the length, not the body
 };
 
-/// The whole answer, appended to `out`. `date` is an IMF-fixdate (RFC 9110 §5.6.7).
+/// The whole response, appended to `out`. `date` is an IMF-fixdate (RFC 9110 §5.6.7).
 void serialise(const reply& r, const reply_frame& frame, std::string_view date, std::string& out);
 
 /// "Sun, 06 Nov 1994 08:49:37 GMT"

@@ -91,7 +91,7 @@ awaitable<> session::run() {
   for (;;) {
     const verdict v = co_await one_request();
     if (v == verdict::end) break;
-    // Requests that are here already are still answered while the relay stops.
+    // Requests that are here already still get a response while the relay stops.
     if (draining_ && in_.empty()) break;
     // An idle connection keeps no large buffers.
     if (in_.empty() && in_.capacity() > kept_capacity) in_.shrink_to_fit();
@@ -134,7 +134,7 @@ awaitable<session::verdict> session::read_head() {
     }
     seen = in_.size();
     if (co_await read_more()) continue;
-    // The peer is gone, or was silent: only a head that has begun is worth an answer.
+    // The peer is gone, or was silent: only a head that has begun is worth a response.
     if (!timed_out_ || in_.empty()) co_return verdict::end;
     timed_out_ = false;
     const error late = bad(errc::request_timeout, "request: the head did not arrive in time");
@@ -142,7 +142,7 @@ awaitable<session::verdict> session::read_head() {
   }
 }
 
-// An answer's body as it comes. RFC 9112 §7.1.
+// A response's body as it comes. RFC 9112 §7.1.
 class session::chunks final : public body_stream {
  public:
   chunks(session& s, bool framed) : session_(s), framed_(framed) {}
@@ -216,22 +216,22 @@ awaitable<session::verdict> session::one_request() {
   // 3. What it asks for, and the reply: one buffer, one write; then a stream, if it is one.
   request r;
   if (const auto wrong = understand(message, r)) co_return co_await refuse(*wrong, r.target);
-  reply answer = co_await app_.handle(r);
-  const bool keep_alive = message.keep_alive && !answer.close && !answer.stream && !draining_;
+  reply response = co_await app_.handle(r);
+  const bool keep_alive = message.keep_alive && !response.close && !response.stream && !draining_;
   const reply_frame frame{r.id, keep_alive, message.http_1_0, r.method == verb::head};
   out_.clear();
-  serialise(answer, frame, shared_.date(), out_);
+  serialise(response, frame, shared_.date(), out_);
   std::size_t bytes = out_.size();
   bool sent = co_await send();
-  if (sent && answer.stream && !frame.head_only) {
+  if (sent && response.stream && !frame.head_only) {
     chunks to(*this, !message.http_1_0);
-    co_await answer.stream(to);
+    co_await response.stream(to);
     sent = co_await to.finish();
     bytes += to.bytes();
   }
 
   // 4. What became of it, and of the connection.
-  app_.log({r, answer.status, bytes,
+  app_.log({r, response.status, bytes,
             std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
   if (!sent) co_return verdict::end;
   if (keep_alive) co_return verdict::next;
@@ -261,7 +261,7 @@ result<bool> session::parse_more(incoming& message) {
   return false;
 }
 
-// Reads until the request is whole. `end`: the connection ends, answered or not.
+// Reads until the request is whole. `end`: the connection ends, with a response or without.
 awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue, bool whole) {
   // The client waits for this before it sends the body. RFC 9110 §10.1.1.
   if (send_continue) {
@@ -318,10 +318,10 @@ std::string_view session::request_id(std::string_view wanted) {
   return id_;
 }
 
-// Answers and closes: after a refusal it is not known where the next request begins.
+// Responds and closes: after a refusal it is not known where the next request begins.
 awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
   const auto started = steady_clock::now();
-  reply answer = app_.refuse(e, target);
+  reply response = app_.refuse(e, target);
   // There is no request to speak of: the log line gets what is known.
   const fields none;
   request r;
@@ -333,10 +333,10 @@ awaitable<session::verdict> session::refuse(const error& e, std::string_view tar
   r.id = request_id({});
   const reply_frame frame{r.id, false, false, false};
   out_.clear();
-  serialise(answer, frame, shared_.date(), out_);
+  serialise(response, frame, shared_.date(), out_);
   const std::size_t bytes = out_.size();
   const bool sent = co_await send();
-  app_.log({r, answer.status, bytes,
+  app_.log({r, response.status, bytes,
             std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
   if (sent) co_await linger();
   co_return verdict::end;
@@ -349,7 +349,7 @@ awaitable<bool> session::send() {
   co_return !ec;
 }
 
-// Closing with unread bytes resets the connection, and the reset can overtake the answer: read on for a
+// Closing with unread bytes resets the connection, and the reset can overtake the response: read on for a
 // moment.
 awaitable<> session::linger() {
   boost::system::error_code ignored;

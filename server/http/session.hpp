@@ -1,8 +1,8 @@
 #pragma once
 
 // One client connection: reads requests one after the other, hands each to the application, writes the
-// answers in order. Rules H1 to H4: the head is validated before Beast, limits on everything, absolute
-// deadlines. Loop thread.
+// sends the responses in order. Rules H1 to H4: the head is validated before Beast, limits on everything,
+// absolute deadlines. Loop thread.
 
 #include <functional>
 #include <optional>
@@ -15,18 +15,18 @@
 
 namespace relay::http {
 
-/// One line of the access log, after the answer was written.
+/// One line of the access log, after the response was written.
 struct access_record {
   const request& of;
   int status;
   std::size_t bytes;
-  std::chrono::microseconds took;  // from the whole head to the last byte of the answer
+  std::chrono::microseconds took;  // from the whole head to the last byte of the response
 };
 
 /// What a listener serves.
 struct application {
   std::function<awaitable<reply>(request&)> handle;
-  /// The answer to what is refused before it has a route; `target` may be empty.
+  /// The response to what is refused before it has a route; `target` may be empty.
   std::function<reply(const error&, std::string_view target)> refuse;
   std::function<void(const access_record&)> log = [](const access_record&) {};
   /// Something an operator should know.
@@ -67,7 +67,7 @@ class session {
   /// Until the connection ends.
   awaitable<> run();
 
-  /// Ends it: at once when no request is in flight, else after its answer.
+  /// Ends it: at once when no request is in flight, else after its response.
   void drain();
   /// Ends it at once.
   void abort();

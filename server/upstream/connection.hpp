@@ -27,7 +27,7 @@ class connection {
   void arm(steady_clock::duration after) { deadline_.arm(after); }
   void disarm() { deadline_.disarm(); }
   bool timed_out() const { return timed_out_; }
-  /// Open, and nothing has come since the last answer: not even the end.
+  /// Open, and nothing has come since the last response: not even the end.
   bool looks_alive();
   void close();
 

@@ -65,7 +65,7 @@ class incoming {
 
   void move_to(exchange& out) {
     auto& message = parser_->get();
-    out.answered = true;
+    out.responded = true;
     out.status = static_cast<int>(message.result_int());
     const auto retry = message.find(beast_http::field::retry_after);
     if (retry != message.end())
@@ -80,7 +80,7 @@ class incoming {
     parser_.emplace();
     parser_->eager(true);
     parser_->header_limit(max_response_head);
-    parser_->body_limit(limits_.answer_bytes);
+    parser_->body_limit(limits_.response_bytes);
   }
 
   const exchange_limits& limits_;
@@ -98,7 +98,7 @@ awaitable<std::string> send_request(connection& c, std::string_view rest) {
   const auto sent = co_await c.write(rest);
   if (sent.first)
     co_return "the request was cut off while it was sent: " + describe(sent.first, c.timed_out());
-  fault_point("sent to a peer, no answer");
+  fault_point("sent to a peer, no response");
   co_return std::string{};
 }
 

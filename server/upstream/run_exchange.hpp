@@ -1,7 +1,7 @@
 #pragma once
 
-// One request and its answer on an HTTP/1.1 connection. Used for upstreams and for clients' callbacks; what
-// an answer means is decided elsewhere. Loop thread.
+// One request and its response on an HTTP/1.1 connection. Used for upstreams and for clients' callbacks; what
+// a response means is decided elsewhere. Loop thread.
 
 #include <string>
 
@@ -13,8 +13,8 @@ namespace relay {
 struct exchange_limits {
   steady_clock::duration first_byte{std::chrono::seconds(30)};  // from the first byte sent
   steady_clock::duration total{std::chrono::seconds(60)};
-  std::uint64_t answer_bytes = 1024 * 1024;
-  bool status_is_enough = false;  // the answer's body is not waited for
+  std::uint64_t response_bytes = 1024 * 1024;
+  bool status_is_enough = false;  // the response's body is not waited for
 };
 
 /// `request` is the whole request. `reusable`: another may follow on the connection.

@@ -6,7 +6,7 @@ namespace {
 constexpr std::size_t addresses_tried = 4;
 constexpr std::size_t kept_connections = 64;
 // A create must not meet a connection that the upstream is just closing: such an end looks like a lost
-// answer.
+// response.
 constexpr auto create_freshness = std::chrono::milliseconds(1'000);
 
 exchange_limits limits_of(const upstream_config& c) {
@@ -68,7 +68,7 @@ awaitable<upstream::leased> upstream::lease(steady_clock::duration freshness) {
     out.problem = "cannot resolve " + config_.base.host + ": " + addresses_.problem();
     co_return out;
   }
-  // The time is shared by the addresses, so that one that does not answer leaves some for the next.
+  // The time is shared by the addresses, so that one that does not respond leaves some for the next.
   const std::size_t tries = std::min(endpoints.size(), addresses_tried);
   std::unique_ptr<connection> fresh;
   boost::system::error_code ec;
@@ -127,7 +127,7 @@ awaitable<exchange> upstream::fetch(const std::string& path) {
   const std::string request = make_request("GET", path, {});
   bool reused = false;
   exchange out = co_await one_exchange(request, config_.idle_timeout, reused);
-  if (!out.answered && reused && !deadlines_.expiring()) {
+  if (!out.responded && reused && !deadlines_.expiring()) {
     idle_.clear();  // where one is dead, the others are old too
     out = co_await one_exchange(request, config_.idle_timeout, reused);
   }

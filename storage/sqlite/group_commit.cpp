@@ -148,7 +148,7 @@ void group_commit::commit(batch work) {
     for (result<void>& o : outcomes) o = whole;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  fault_point("committed, not answered");
+  fault_point("committed, no response sent");
 
   // Back on the loop thread: memory, hooks, and the callers that wait for the writes.
   hooks_.post([this, work = std::move(work), outcomes = std::move(outcomes), seconds]() mutable {

@@ -24,10 +24,11 @@ class reader {
   template <class T, class Read>
   void run(Read read, completion<T> done, std::size_t payload = 0) {
     auto shared = std::make_shared<completion<T>>(std::move(done));
-    job j{[this, read = std::move(read), shared](reads& r) mutable { answer<T>(std::move(shared), read(r)); },
-          payload};
+    job j{
+        [this, read = std::move(read), shared](reads& r) mutable { complete<T>(std::move(shared), read(r)); },
+        payload};
     const bool accepted = push(std::move(j));
-    if (!accepted) answer<T>(std::move(shared), std::unexpected(too_many()));
+    if (!accepted) complete<T>(std::move(shared), std::unexpected(too_many()));
   }
 
   /// Loop thread: drops what waits, joins.
@@ -40,7 +41,7 @@ class reader {
   };
 
   template <class T>
-  void answer(std::shared_ptr<completion<T>> done, result<T> r) {
+  void complete(std::shared_ptr<completion<T>> done, result<T> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { (*done)(std::move(r)); });
   }
   bool push(job j);

@@ -54,7 +54,7 @@ class sqlite_store final : public store {
   const task_counts& counts() const override { return counts_; }
   std::size_t queued() const override { return commits_.queued(); }
 
-  // A single task: the page cache answers in tens of microseconds, less than a thread takes to wake.
+  // A single task: the page cache delivers in tens of microseconds, less than a thread takes to wake.
 
   void find(std::int64_t owner, const std::string& id, completion<task_ptr> done) override {
     result<task_ptr> found = in_memory(id);
@@ -63,12 +63,12 @@ class sqlite_store final : public store {
     } else {
       found = kept(point_.find(owner, id));
     }
-    answer(std::move(done), std::move(found));
+    complete(std::move(done), std::move(found));
   }
   void load(const std::string& id, completion<task_ptr> done) override {
     result<task_ptr> found = in_memory(id);
     if (*found == nullptr) found = kept(point_.load(id));
-    answer(std::move(done), std::move(found));
+    complete(std::move(done), std::move(found));
   }
 
   void find_many(std::int64_t owner, std::vector<std::string> ids,
@@ -90,7 +90,7 @@ class sqlite_store final : public store {
   }
   void find_repeated(std::int64_t owner, const idempotency_record& record,
                      completion<std::optional<written_change>> done) override {
-    answer(std::move(done), point_.find_repeated(owner, record));
+    complete(std::move(done), point_.find_repeated(owner, record));
   }
 
   void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) override {
@@ -159,7 +159,7 @@ class sqlite_store final : public store {
     lists_.run<std::vector<token>>([](reads& r) { return r.tokens(); }, std::move(done));
   }
   void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
-    answer(std::move(done), point_.token_by_id(id));
+    complete(std::move(done), point_.token_by_id(id));
   }
 
   void write(change c, completion<written_change> done) override {
@@ -192,7 +192,7 @@ class sqlite_store final : public store {
 
  private:
   template <class T>
-  void answer(completion<T> done, result<T> r) {
+  void complete(completion<T> done, result<T> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
   }
 
@@ -221,7 +221,7 @@ class sqlite_store final : public store {
     };
     ++reading_many_;
     // On the reader's thread: a batch may touch a hundred cold pages.
-    if (missing.empty()) return answer<std::vector<task_ptr>>(std::move(finish), {});
+    if (missing.empty()) return complete<std::vector<task_ptr>>(std::move(finish), {});
     const std::size_t payload = ids.size() * (sizeof(std::string) + sizeof(task_ptr)) + missing.size() * 64;
     auto read = [missing = std::move(missing), owner](reads& r) -> result<std::vector<task_ptr>> {
       if (!owner) return r.load_many(missing);
@@ -308,7 +308,7 @@ class sqlite_store final : public store {
   db writer_;                        // store thread, once commits_ runs
   write_statements write_;           // store thread
   task_counts counts_;               // loop thread
-  lru<task_ptr> cache_;              // loop thread; never older than what a client was answered
+  lru<task_ptr> cache_;              // loop thread; never older than what a client was sent
   int reading_many_ = 0;             // loop thread: reads by many() that have not ended
   std::uint64_t changes_ = 0;        // loop thread: tasks changed or deleted so far
   std::deque<std::string> changed_;  // loop thread: the last of them, since the oldest of those reads began

@@ -22,7 +22,7 @@ poll_outcome classify_poll(const exchange& x) {
 
 exchange answered(int status, std::string body = {}, int retry_after = 0) {
   exchange x;
-  x.sent_any = x.answered = true;
+  x.sent_any = x.responded = true;
   x.status = status;
   x.body = std::move(body);
   x.retry_after_seconds = retry_after;

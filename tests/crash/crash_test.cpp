@@ -244,10 +244,10 @@ const char* const places[] = {
     "inserted, not sent",
     "before the first byte to a peer",
     "half sent to a peer",
-    "sent to a peer, no answer",
-    "answer to a create read, not saved",
-    "committed, not answered",
-    "saved, not answered",
+    "sent to a peer, no response",
+    "response to a create read, not saved",
+    "committed, no response sent",
+    "saved, no response sent",
     "callback pending, not sent",
     "callback delivered, not recorded",
     "in the drain",
@@ -280,7 +280,7 @@ void kill_and_follow(child_relay& relay, const temp_dir& dir, const running_simu
   relay.kill();
   // Whatever the relay has written before is not the job: its first own commit is the clean-up at the
   // start.
-  const std::string number = place == "committed, not answered" ? "3 " : "1 ";
+  const std::string number = place == "committed, no response sent" ? "3 " : "1 ";
   ASSERT_TRUE(relay.start(number + place)) << where << relay.log_tail();
   std::string acknowledged;
   try {

@@ -320,7 +320,7 @@ class sim_day {
     if (now_ < u.down_until) {
       x.problem = "refused";
     } else {
-      x.sent_any = x.answered = true;
+      x.sent_any = x.responded = true;
       const std::size_t open = static_cast<std::size_t>(
           std::ranges::count_if(u.jobs, [&](const sim_job& j) { return now_ < j.ends; }));
       const bool sick = !quiet_ && (now_ < u.sick_until || chance(100) == 0);
@@ -353,9 +353,9 @@ class sim_day {
         if (sick) {
           const int statuses[] = {0, 500, 502, 503, 504, 408, 201};
           x.status = statuses[chance(std::size(statuses))];
-          x.answered = x.status != 0;
+          x.responded = x.status != 0;
           x.body = "<html>";
-          if (!x.answered) x.problem = "cut off";
+          if (!x.responded) x.problem = "cut off";
         }
       }
     }
@@ -401,7 +401,7 @@ class sim_day {
     if (now_ < u.down_until || (!quiet_ && chance(50) == 0)) {
       x.problem = "down";
     } else {
-      x.sent_any = x.answered = true;
+      x.sent_any = x.responded = true;
       x.status = !quiet_ && chance(100) == 0 ? 500 : 200;
       if (x.status == 200) x.body = j->reply(now_);
     }
