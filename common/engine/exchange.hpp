@@ -11,8 +11,10 @@ struct exchange {
   bool responded = false;       // a whole response came
   int status = 0;               // HTTP status, when one came
   int retry_after_seconds = 0;  // from the response; 0: none
-  std::string body;
-  std::string problem;  // for the operator: at which step it ended, and why; empty when one came
+  std::string body;             // empty when a body_sink has taken it
+  bool timed_out = false;       // it did not come, or did not end, in time
+  bool too_large = false;       // its body is longer than allowed
+  std::string problem;          // for the operator: at which step it ended, and why; empty when one came
 };
 
 }  // namespace relay

@@ -4,6 +4,7 @@ namespace relay {
 namespace {
 
 constexpr std::size_t addresses_tried = 4;
+constexpr std::uint64_t max_list_bytes = 64 * 1024 * 1024;  // of one page
 constexpr std::size_t kept_connections = 64;
 // A create must not meet a connection that the upstream is just closing: such an end looks like a lost
 // response.
@@ -99,7 +100,7 @@ awaitable<upstream::leased> upstream::lease(steady_clock::duration freshness) {
 }
 
 awaitable<exchange> upstream::one_exchange(const std::string& request, steady_clock::duration freshness,
-                                           bool& was_reused) {
+                                           bool& was_reused, body_sink sink) {
   leased l = co_await lease(freshness);
   if (!l.conn) {
     exchange none;
@@ -108,7 +109,9 @@ awaitable<exchange> upstream::one_exchange(const std::string& request, steady_cl
   }
   was_reused = l.conn->reused;
   bool reusable = false;
-  exchange out = co_await run_exchange(*l.conn, request, limits_of(config_), reusable);
+  exchange_limits limits = limits_of(config_);
+  if (sink) limits.response_bytes = max_list_bytes;
+  exchange out = co_await run_exchange(*l.conn, request, limits, reusable, std::move(sink));
   if (reusable && idle_.size() < kept_connections) {
     l.conn->idle_since = steady_clock::now();
     idle_.push_back(std::move(l.conn));
@@ -130,6 +133,22 @@ awaitable<exchange> upstream::fetch(const std::string& path) {
   if (!out.responded && reused && !deadlines_.expiring()) {
     idle_.clear();  // where one is dead, the others are old too
     out = co_await one_exchange(request, config_.idle_timeout, reused);
+  }
+  co_return out;
+}
+
+awaitable<exchange> upstream::fetch_list(const std::string& path, body_sink sink) {
+  const std::string request = make_request("GET", path, {});
+  bool reused = false;
+  bool began = false;  // once some of it was taken, it cannot be sent again
+  body_sink watched = [&](std::string_view part) {
+    began = true;
+    sink(part);
+  };
+  exchange out = co_await one_exchange(request, config_.idle_timeout, reused, watched);
+  if (!out.responded && reused && !began && !out.timed_out && !deadlines_.expiring()) {
+    idle_.clear();
+    out = co_await one_exchange(request, config_.idle_timeout, reused, watched);
   }
   co_return out;
 }

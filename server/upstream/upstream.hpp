@@ -27,6 +27,8 @@ class upstream {
   awaitable<exchange> create(const outgoing& what);
   /// A GET. Sent again, once, when a kept connection turns out to be dead.
   awaitable<exchange> fetch(const std::string& path);
+  /// The same for a page of its list, of up to 64 MiB, which goes to `sink` as it comes.
+  awaitable<exchange> fetch_list(const std::string& path, body_sink sink);
 
  private:
   struct leased {
@@ -36,7 +38,7 @@ class upstream {
 
   awaitable<leased> lease(steady_clock::duration freshness);
   awaitable<exchange> one_exchange(const std::string& request, steady_clock::duration freshness,
-                                   bool& was_reused);
+                                   bool& was_reused, body_sink sink = {});
   std::string make_request(std::string_view method, const std::string& path, std::string_view body) const;
   std::string target(const std::string& path) const;
 
