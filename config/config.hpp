@@ -70,6 +70,9 @@ struct poll_config {
   milliseconds job_deadline{0};
   std::int64_t concurrency = 128;
   std::int64_t not_found_limit = 5;
+  milliseconds not_found_for{180'000};
+  milliseconds late_interval{600'000};
+  milliseconds late_for{86'400'000};
 };
 
 struct callbacks_config {

@@ -234,10 +234,22 @@ const field table[] = {
     {"poll",
      "not_found_limit",
      AT(poll.not_found_limit),
-     "404s in a row before a job counts as gone.",
+     "404s in a row before a job counts as gone. A 404 counts while the same upstream still shows other "
+     "jobs.",
      1,
      1'000,
      {}},
+    {"poll", "not_found_for_ms", AT(poll.not_found_for), "How long those 404s must go on.", 0, day, {}},
+    {"poll",
+     "late_interval_ms",
+     AT(poll.late_interval),
+     "How often a job is still asked about, or looked up, that failed here and may be completed there: it "
+     "missed its "
+     "deadline, was lost, or got 404s. Completed late, it is told so.",
+     10,
+     day,
+     {}},
+    {"poll", "late_for_ms", AT(poll.late_for), "How long that goes on; 0: not at all.", 0, 7 * day, {}},
     {"callbacks",
      "allow_private_addresses",
      AT(callbacks.allow_private_addresses),

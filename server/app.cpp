@@ -136,9 +136,9 @@ void app::make_loops(const policy& p) {
 // Throws boost::system::system_error when an address cannot be listened on.
 void app::make_listeners() {
   // A callback of an upstream changes no task: it is a hint to ask the upstream now.
-  const auto upstream_called = [this](const task_ptr& t) {
-    if (is_ambiguous(*t)) {
-      reconciler_->hint(*t);
+  const auto upstream_called = [this](const task_ptr& t, std::string_view body) {
+    if (t->upstream_id.empty()) {
+      reconciler_->hint(*t, body);
     } else {
       poller_->hint(t);
     }

@@ -29,8 +29,8 @@ struct handler_context {
   std::function<bool()> ready;
   /// Empty: new jobs are accepted; else why not.
   std::function<std::string_view()> refuses_jobs;
-  /// An upstream called about this task.
-  std::function<void(const task_ptr&)> upstream_called;
+  /// An upstream called about this task; what it sent.
+  std::function<void(const task_ptr&, std::string_view body)> upstream_called;
 };
 
 }  // namespace relay

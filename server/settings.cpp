@@ -12,6 +12,9 @@ policy policy_of(const config& c) {
   p.poll_interval = c.poll.interval;
   p.poll_retry_max = c.poll.retry_max;
   p.job_deadline = c.poll.job_deadline;
+  p.late_interval = c.poll.late_interval;
+  p.late_for = c.poll.late_for;
+  p.not_found_for = c.poll.not_found_for;
   p.not_found_limit = static_cast<int>(c.poll.not_found_limit);
   p.ambiguous = c.submit.on_ambiguous == "fail"       ? on_ambiguous::fail
                 : c.submit.on_ambiguous == "resubmit" ? on_ambiguous::resubmit

@@ -119,6 +119,11 @@ DROP TABLE claim;
 CREATE UNIQUE INDEX idempotency_key ON idempotency(owner, digest) WHERE kind = 'key';
 CREATE INDEX idempotency_retry ON idempotency(owner, digest, created_at) WHERE kind = 'retry';
 CREATE INDEX idempotency_age ON idempotency(created_at);
+)sql"},
+    // Proof that a job is not there takes two readings of the list, proof that it is gone takes time.
+    {4, R"sql(
+ALTER TABLE task ADD COLUMN absent_at    INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN not_found_at INTEGER NOT NULL DEFAULT 0;
 )sql"}};
 
 }  // namespace

@@ -133,7 +133,9 @@ result<json::value> parse_strict(std::string_view text) {
 
 std::optional<json::value> parse_lenient(std::string_view text) {
   json::error_code ec;
-  json::value v = json::parse(json::string_view(text.data(), text.size()), ec);
+  json::parse_options options;
+  options.max_depth = max_upstream_json_depth;
+  json::value v = json::parse(json::string_view(text.data(), text.size()), ec, {}, options);
   if (ec) return std::nullopt;
   return v;
 }

@@ -16,14 +16,16 @@ namespace relay {
 
 namespace json = boost::json;
 
-inline constexpr std::size_t max_json_depth = 32;
+inline constexpr std::size_t max_json_depth = 32;  // of what clients send
+/// Of what upstreams send. Well above the other: what a client sent comes back inside it (rule T2).
+inline constexpr std::size_t max_upstream_json_depth = 256;
 
 /// One JSON text, RFC 8259, UTF-8. Refuses: depth over 32, a key twice in one object, a number that is not
 /// finite, U+0000 in text, anything after the value. Errors: invalid_request, with a violation whose `loc` is
 /// ("body", byte offset).
 result<json::value> parse_strict(std::string_view text);
 
-/// nullopt when it is not JSON.
+/// nullopt when it is not JSON, or deeper than max_upstream_json_depth.
 std::optional<json::value> parse_lenient(std::string_view text);
 
 /// The member, or null when it is absent, JSON null, or `from` is no object.

@@ -53,12 +53,13 @@ struct found {
   job reported;
   std::string reply;
 };
-/// The list, requested at `requested_at`, does not show it. `proven`: it would.
+/// The list, requested at `requested_at`, does not show it. `would_show`: it shows all that is as new.
 struct absent {
   timestamp requested_at;
-  bool proven = false;
+  bool would_show = false;
 };
-/// The list gave no usable response. `no_list`: this upstream has none.
+/// The list gave no usable response. `no_list`: this upstream has none; its own callback may still name the
+/// job.
 struct lookup_failed {
   bool no_list = false;
   milliseconds retry_after{0};
@@ -74,6 +75,7 @@ struct polled {
   std::string reply;
 };
 struct poll_failed {
+  /// The upstream says that it does not know the job, while it knows others.
   bool not_found = false;
   milliseconds retry_after{0};
 };

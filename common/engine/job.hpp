@@ -34,6 +34,9 @@ struct listed_job {
 /// A page of it, newest first as far as is known.
 struct listed_page {
   std::vector<listed_job> jobs;
+  std::size_t items = 0;  // all of it, what is no job included
+  /// Items that could not be read stand, if there are any, behind so many jobs.
+  std::vector<std::size_t> odd;
   std::optional<bool> has_more;  // nullopt: the upstream does not say
 };
 

@@ -12,7 +12,8 @@ namespace {
 void finish(task& t, task_state state, timestamp now) {
   t.state = state;
   t.finished_at = now;
-  t.next_submit_at = t.next_poll_at = t.next_reconcile_at = t.ambiguous_at = never;
+  t.next_submit_at = t.next_poll_at = t.next_reconcile_at = t.ambiguous_at = t.absent_at = never;
+  t.not_found_at = never;
   t.misses = t.not_found = 0;
 }
 
@@ -21,11 +22,20 @@ void fail_task(task& t, std::string reason, timestamp now) {
   t.fail_reason = std::move(reason);
 }
 
-// The job may still complete: it is polled for a while, slowly (rule M5).
-void fail_at_deadline(task& t, timestamp now, const policy& p) {
-  fail_task(t, "The job did not end within the time allowed", now);
+// The job may still complete: it is polled for a while, slowly (rules M5, M9).
+void fail_late(task& t, std::string reason, timestamp now, const policy& p) {
+  fail_task(t, std::move(reason), now);
   t.deadline = now + p.late_for;
   t.next_poll_at = now + p.late_interval;
+}
+
+// The upstream may have it all the same: it is looked for a while longer, slowly (rule M9).
+void fail_lost(task& t, std::string reason, timestamp now, const policy& p) {
+  const timestamp since = t.ambiguous_at;
+  fail_task(t, std::move(reason), now);
+  t.ambiguous_at = since;
+  t.deadline = now + p.late_for;
+  t.next_reconcile_at = now + p.late_interval;
 }
 
 bool at_upstream(const task& t) {
@@ -38,6 +48,7 @@ void follow(task& t, const job& reported, const std::string& reply, timestamp no
             double jitter) {
   t.reply = reply;
   t.misses = t.not_found = 0;
+  t.not_found_at = never;
   if (reported.progress) t.progress = *reported.progress;
   // Some upstreams report "completed" before there is a result, and clients read that as the end: not before
   // the deadline.
@@ -62,7 +73,7 @@ void follow(task& t, const job& reported, const std::string& reply, timestamp no
       break;
   }
   if (now >= t.deadline) {
-    fail_at_deadline(t, now, p);
+    fail_late(t, "The job did not end within the time allowed", now, p);
     return;
   }
   t.next_poll_at = now + backoff(0, p.poll_interval, p.poll_interval, jitter);
@@ -99,7 +110,7 @@ struct step {
     t.upstream_id = reported.id;
     t.started_at = now;
     t.deadline = now + job_deadline(p, t.action);
-    t.ambiguous_at = t.next_reconcile_at = never;
+    t.ambiguous_at = t.next_reconcile_at = t.absent_at = never;
     follow(t, reported, reply, now, p, jitter);
     return true;
   }
@@ -154,6 +165,7 @@ struct step {
 
   bool start_lookup(milliseconds after) const {
     t.ambiguous_at = now;
+    t.absent_at = never;
     t.misses = 0;
     t.next_reconcile_at = now + after;
     return true;
@@ -167,13 +179,32 @@ struct step {
     return submitting(e.attempt_id) && !is_ambiguous(t) && start_lookup(milliseconds{0});
   }
 
-  bool operator()(const event::found& e) const { return is_ambiguous(t) && adopt(e.reported, e.reply); }
+  bool operator()(const event::found& e) const {
+    if (is_ambiguous(t)) return adopt(e.reported, e.reply);
+    if (!is_looked_for_late(t)) return false;
+    // To its client it has failed, until it is completed.
+    t.upstream_id = e.reported.id;
+    t.started_at = now;
+    t.ambiguous_at = t.next_reconcile_at = never;
+    t.deadline = now + p.late_for;
+    t.next_poll_at = now;
+    return true;
+  }
 
   milliseconds next_lookup_delay() const {
     return backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter);
   }
+  bool look_later() const {
+    if (now < t.deadline) {
+      t.next_reconcile_at = std::min(now + p.late_interval, t.deadline);
+    } else {
+      t.next_reconcile_at = t.ambiguous_at = never;
+    }
+    return true;
+  }
 
   bool operator()(const event::absent& e) const {
+    if (is_looked_for_late(t)) return look_later();
     if (!is_ambiguous(t)) return false;
     const timestamp settled = t.ambiguous_at + p.settle;
     if (e.requested_at < settled) {
@@ -182,21 +213,44 @@ struct step {
       t.next_reconcile_at = now < settled ? std::min(now + delay, settled) : now;
       return true;
     }
+    // Rule M10: two lists, a settling time apart, that would both have shown it. One that would not takes the
+    // other's worth.
+    if (!e.would_show) t.absent_at = never;
+    if (e.would_show && !is_set(t.absent_at)) t.absent_at = e.requested_at;
+    const bool proven = e.would_show && e.requested_at >= t.absent_at + p.settle;
     // What the list cannot prove now it may still show: as long as it takes.
-    if (!e.proven && p.ambiguous != on_ambiguous::resubmit && now < t.ambiguous_at + p.reconcile_for) {
-      t.next_reconcile_at = std::min(now + next_lookup_delay(), t.ambiguous_at + p.reconcile_for);
+    if (!proven && p.ambiguous != on_ambiguous::resubmit && now < t.ambiguous_at + p.reconcile_for) {
+      const timestamp second = e.would_show ? std::max(t.absent_at + p.settle, now) : never;
+      const timestamp next = std::min(now + next_lookup_delay(), t.ambiguous_at + p.reconcile_for);
+      t.next_reconcile_at = is_set(second) ? std::min(next, second) : next;
       return true;
     }
     return not_found(
-        e.proven, "The job was not found in the upstream's list, but nothing proves that it was not created");
+        proven, "The job was not found in the upstream's list, but nothing proves that it was not created");
   }
 
   bool operator()(const event::lookup_failed& e) const {
+    if (is_looked_for_late(t)) {
+      // Without a list only the upstream's own callback can name the job.
+      if (e.no_list && now < t.deadline) {
+        t.next_reconcile_at = t.deadline;
+        return true;
+      }
+      return look_later();
+    }
     if (!is_ambiguous(t)) return false;
+    const timestamp end = t.ambiguous_at + p.reconcile_for;
+    if (e.no_list) {
+      // The upstream may call back yet, if it was given an address.
+      if (!t.marker.empty() && p.ambiguous != on_ambiguous::resubmit && now < end) {
+        t.next_reconcile_at = end;
+        return true;
+      }
+      return not_found(false, "This upstream has no list in which the job could be looked for");
+    }
     // The time may have passed while the relay was down: this many lookups it must have been.
     constexpr int min_lookups = 3;
-    if (e.no_list) return not_found(false, "This upstream has no list in which the job could be looked for");
-    if (now >= t.ambiguous_at + p.reconcile_for && t.misses >= min_lookups)
+    if (now >= end && t.misses >= min_lookups)
       return not_found(false, "The upstream's list, in which the job could be looked for, could not be read");
     t.next_reconcile_at = now + std::max(e.retry_after, next_lookup_delay());
     return true;
@@ -206,7 +260,7 @@ struct step {
   bool not_found(bool proven, std::string_view why) const {
     constexpr std::string_view lost = "The upstream's answer to the submission was lost. ";
     if (p.ambiguous == on_ambiguous::resubmit || (p.ambiguous == on_ambiguous::prove && proven)) {
-      t.ambiguous_at = t.next_reconcile_at = never;
+      t.ambiguous_at = t.next_reconcile_at = t.absent_at = never;
       if (now >= t.deadline) {
         fail_task(t, std::string(lost) + "The time in which it could have been submitted again is over", now);
         return true;
@@ -216,8 +270,14 @@ struct step {
       t.next_submit_at = now;
       return true;
     }
-    if (proven) why = "The job is not there, and this relay is set up not to submit such a job again";
-    fail_task(t, std::string(lost).append(why).append(proven ? "" : ", so it was not submitted again"), now);
+    if (proven) {
+      fail_task(
+          t,
+          std::string(lost) + "The job is not there, and this relay is set up not to submit such a job again",
+          now);
+    } else {
+      fail_lost(t, std::string(lost).append(why).append(", so it was not submitted again"), now, p);
+    }
     return true;
   }
 
@@ -225,14 +285,25 @@ struct step {
 
   bool awaits_late_success() const { return t.state == task_state::failed && is_set(t.next_poll_at); }
   bool poll_later() const {
-    t.next_poll_at = now < t.deadline ? now + p.late_interval : never;
+    // One that was found late may be at work: it is polled at the usual pace for as long as such a job may
+    // take.
+    const bool at_work = t.misses == 0 && now < t.started_at + job_deadline(p, t.action);
+    const milliseconds delay =
+        at_work ? backoff(0, p.poll_interval, p.poll_interval, jitter) : p.late_interval;
+    t.next_poll_at = now < t.deadline ? now + delay : never;
     return true;
   }
 
   bool operator()(const event::polled& e) const {
+    // A failure is its end, as the client knows already.
+    if (awaits_late_success() && e.reported.state == job_state::failed) {
+      t.next_poll_at = never;
+      return true;
+    }
     // After the deadline only a result counts.
     if (awaits_late_success() &&
         (e.reported.state != job_state::completed || (!e.reported.has_result && now < t.deadline))) {
+      t.misses = 0;
       return poll_later();
     }
     if (!at_upstream(t) && !awaits_late_success()) return false;
@@ -241,17 +312,22 @@ struct step {
   }
 
   bool operator()(const event::poll_failed& e) const {
-    if (awaits_late_success()) return poll_later();
+    if (awaits_late_success()) {
+      ++t.misses;
+      return poll_later();
+    }
     if (!at_upstream(t)) return false;
     // A single failure means little: a task fails only after several in a row.
     ++t.misses;
     t.not_found = e.not_found ? t.not_found + 1 : 0;
-    if (t.not_found >= p.not_found_limit) {
-      fail_task(t, "The upstream no longer knows the job", now);
+    if (t.not_found == 0) t.not_found_at = never;
+    if (t.not_found == 1) t.not_found_at = now;
+    if (t.not_found >= p.not_found_limit && now >= t.not_found_at + p.not_found_for) {
+      fail_late(t, "The upstream no longer knows the job", now, p);
       return true;
     }
     if (now >= t.deadline) {
-      fail_at_deadline(t, now, p);
+      fail_late(t, "The job did not end within the time allowed", now, p);
       return true;
     }
     const milliseconds delay =

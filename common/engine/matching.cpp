@@ -7,6 +7,9 @@
 namespace relay {
 namespace {
 
+// More jobs that could be meant do not make it clearer.
+constexpr std::size_t max_candidates = 16;
+
 bool in_time(const task& t, const listed_job& j) {
   return is_set(j.created_at) && j.created_at >= t.attempted_at - clock_tolerance &&
          j.created_at <= t.ambiguous_at + clock_tolerance;
@@ -18,23 +21,25 @@ const listed_job* only_candidate(const lost_submission& s, const listing& seen,
   const bool rivals = std::ranges::any_of(others, [&](const lost_submission& o) {
     return o.of->id != s.of->id && o.path == s.path && o.request == s.request;
   });
-  if (rivals) return nullptr;
-  const listed_job* candidate = nullptr;
-  for (const listed_job& j : seen.jobs) {
-    if (!j.callback_url.empty() || !in_time(*s.of, j) || !from.speaks.same_request(*s.of, s.request, j) ||
-        from.is_known(j.reported.id)) {
-      continue;
-    }
-    if (candidate != nullptr) return nullptr;
-    candidate = &j;
+  const auto& candidates = seen.candidates(s.of->id);
+  if (rivals || candidates.size() >= max_candidates) return nullptr;
+  const listed_job* only = nullptr;
+  for (const listed_job& j : candidates) {
+    if (from.is_known(j.reported.id)) continue;
+    if (only != nullptr) return nullptr;
+    only = &j;
   }
-  return candidate;
+  return only;
 }
 
 }  // namespace
 
-lost_submission::lost_submission(const task& t, const outgoing& sent, const protocol& p)
-    : of(&t), path(sent.path), readable(false) {
+timestamp needed_since(const task& t) {
+  return t.attempted_at - clock_tolerance;
+}
+
+lost_submission::lost_submission(task_ptr t, const outgoing& sent, const protocol& p)
+    : of(std::move(t)), path(sent.path), readable(false) {
   auto body = parse_lenient(sent.body);
   if (!body || !body->is_object()) return;
   readable = true;
@@ -42,52 +47,108 @@ lost_submission::lost_submission(const task& t, const outgoing& sent, const prot
   request.erase(p.marker_field);
 }
 
+listing::listing(timestamp requested_at, std::vector<lost_submission> wanted, const protocol& p)
+    : requested_at_(requested_at), wanted_(std::move(wanted)), speaks_(p) {}
+
+bool listing::add(const listed_page& page) {
+  const bool joined = !page.jobs.empty() && shown_.contains(page.jobs.front().reported.id);
+  // 1. The order: within the page, and across the border to it.
+  timestamp last = joined || shown_.empty() ? timestamp::max() : oldest_;
+  auto odd = page.odd.begin();
+  for (std::size_t i = 0; i <= page.jobs.size(); ++i) {
+    // 2. An item that could not be read is at most as new as the one before it.
+    for (; odd != page.odd.end() && *odd == i; ++odd)
+      unclear_ = std::max(unclear_, ordered_ ? last : timestamp::max());
+    if (i == page.jobs.size()) break;
+    const listed_job& j = page.jobs[i];
+    if (!is_set(j.created_at) || j.created_at > last) ordered_ = false;
+    last = j.created_at;
+    // 3. The jobs, each once.
+    if (!shown_.contains(j.reported.id)) note(j);
+  }
+  if (!page.jobs.empty()) oldest_ = last;
+  return joined;
+}
+
+void listing::note(const listed_job& j) {
+  const bool ours = is_marked(j.callback_url);
+  shown_.emplace(j.reported.id, ours ? j.callback_url : std::string{});
+  echoes_ |= ours;
+  if (!j.request) unclear_ = std::max(unclear_, is_set(j.created_at) ? j.created_at : timestamp::max());
+  for (const lost_submission& s : wanted_) {
+    if (ours && !s.of->marker.empty() && j.callback_url.ends_with(marker_path(*s.of))) {
+      marked_.emplace(s.of->id, j);
+      continue;
+    }
+    if (!j.callback_url.empty() || !s.readable || !in_time(*s.of, j) ||
+        !speaks_.same_request(*s.of, s.request, j)) {
+      continue;
+    }
+    auto& kept = candidates_[s.of->id];
+    if (kept.size() < max_candidates) kept.push_back(j);
+  }
+}
+
 bool listing::covers(timestamp since) const {
-  if (ended) return true;
-  if (jobs.empty() || !std::ranges::all_of(jobs, [](const listed_job& j) { return is_set(j.created_at); })) {
-    return false;
+  return ended_ || (ordered_ && !shown_.empty() && oldest_ < since);
+}
+
+bool listing::is_clear(timestamp since) const {
+  return unclear_ < since;
+}
+
+bool listing::is_fresh(timestamp since, timestamp until, std::span<const witness> accepted) const {
+  bool shown_marked = false;
+  for (const witness& w : accepted) {
+    if (w.attempted_at < since || w.accepted_at > until) continue;
+    const auto found = shown_.find(w.upstream_id);
+    if (found == shown_.end()) return false;
+    shown_marked |= !w.marker_path.empty() && found->second.ends_with(w.marker_path);
   }
-  const bool newest_first = std::ranges::is_sorted(
-      jobs, [](const listed_job& a, const listed_job& b) { return a.created_at > b.created_at; });
-  return newest_first && jobs.back().created_at < since;
+  return shown_marked;
 }
 
-bool listing::echoes() const {
-  return std::ranges::any_of(jobs, [](const listed_job& j) { return is_marked(j.callback_url); });
+const listed_job* listing::marked(const task& t) const {
+  const auto found = marked_.find(t.id);
+  return found == marked_.end() ? nullptr : &found->second;
 }
 
-bool listing::shows_requests(timestamp since) const {
-  return std::ranges::all_of(jobs, [since](const listed_job& j) {
-    return (is_set(j.created_at) && j.created_at < since) || j.request.has_value();
-  });
-}
-
-void listing::add(std::vector<listed_job> page) {
-  for (listed_job& j : page) {
-    if (ids_.insert(j.reported.id).second) jobs.push_back(std::move(j));
+std::vector<std::string> listing::candidate_ids() const {
+  std::vector<std::string> out;
+  for (const auto& [task, jobs] : candidates_) {
+    for (const listed_job& j : jobs) out.push_back(j.reported.id);
   }
+  return out;
 }
 
-timestamp needed_since(const task& t) {
-  return t.attempted_at - clock_tolerance;
+const std::vector<listed_job>& listing::candidates(const std::string& task_id) const {
+  static const std::vector<listed_job> none;
+  const auto found = candidates_.find(task_id);
+  return found == candidates_.end() ? none : found->second;
 }
 
 task_event find_lost(const lost_submission& s, const listing& seen, std::span<const lost_submission> others,
                      const list_source& from) {
-  const std::string mark = marker_path(*s.of);
-  if (!mark.empty()) {
-    const auto found =
-        std::ranges::find_if(seen.jobs, [&](const listed_job& j) { return j.callback_url.ends_with(mark); });
-    if (found != seen.jobs.end()) return event::found{found->reported, found->reply};
-  }
+  if (const listed_job* j = seen.marked(*s.of)) return event::found{j->reported, j->reply};
   // With a marker, and a list that echoes it, a job without it is not ours.
-  const bool marked = !mark.empty() && from.echoes_markers;
-  if (!marked && s.readable) {
-    if (const listed_job* candidate = only_candidate(s, seen, others, from))
-      return event::found{candidate->reported, candidate->reply};
+  const bool marked = !s.of->marker.empty() && from.echoes_markers && from.clock_is_right;
+  if (!marked) {
+    if (const listed_job* j = only_candidate(s, seen, others, from))
+      return event::found{j->reported, j->reply};
   }
-  return event::absent{seen.requested_at, marked && seen.echoes() && seen.covers(needed_since(*s.of)) &&
-                                              seen.shows_requests(needed_since(*s.of))};
+  const timestamp since = needed_since(*s.of);
+  return event::absent{
+      seen.requested_at(),
+      marked && seen.covers(since) && seen.is_clear(since) &&
+          seen.is_fresh(s.of->attempted_at, seen.requested_at() - from.list_delay, from.accepted)};
+}
+
+bool contradicts(const lost_submission& s, const listed_job& shown, const protocol& p) {
+  const task& t = *s.of;
+  if (is_marked(shown.callback_url) && (t.marker.empty() || !shown.callback_url.ends_with(marker_path(t))))
+    return true;
+  if (is_set(shown.created_at) && shown.created_at < needed_since(t)) return true;
+  return p.other_request(s.request, shown);
 }
 
 }  // namespace relay

@@ -6,9 +6,10 @@
 // meant.
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "common/engine/events.hpp"
@@ -16,25 +17,6 @@
 #include "common/engine/task.hpp"
 
 namespace relay {
-
-/// As much of an upstream's list as was read.
-struct listing {
-  timestamp requested_at;  // when the first page was requested
-  std::vector<listed_job> jobs;
-  bool ended = false;  // the last page was read
-
-  /// True if every job created at `since` or later is in it, as far as its order can be trusted.
-  bool covers(timestamp since) const;
-  /// True if it is seen to echo callback URLs such as ours. What a response to a create echoes proves
-  /// nothing: the list may be made otherwise.
-  bool echoes() const;
-  /// True if each job created at `since` or later, or at an unknown time, shows the request it was made with.
-  bool shows_requests(timestamp since) const;
-  /// A page more; jobs that have moved on from an earlier page are not added twice.
-  void add(std::vector<listed_job> page);
-
-  std::unordered_set<std::string> ids_{};  // of what add() added
-};
 
 /// Clocks of the two sides may differ by this much.
 inline constexpr std::chrono::minutes clock_tolerance{1};
@@ -45,25 +27,91 @@ timestamp needed_since(const task& t);
 /// A submission and what was sent for it.
 struct lost_submission {
   /// `sent`: empty body: what was sent is not known.
-  lost_submission(const task& t, const outgoing& sent, const protocol& p);
+  lost_submission(task_ptr t, const outgoing& sent, const protocol& p);
 
-  const task* of;  // outlives this
+  task_ptr of;
   std::string path;
   json::object request;  // the body, without the marker: that is each task's own
   bool readable;         // the body could be read
 };
 
-/// What the engine must know of the upstream whose list it is.
-struct list_source {
-  const protocol& speaks;
-  bool echoes_markers = false;  // its list is known to echo callback URLs of ours
-  /// True for a job id there that some task of ours has.
-  std::function<bool(const std::string&)> is_known;
+/// A job that this upstream has accepted from us: what a list must show to be taken for a fresh one.
+struct witness {
+  std::string upstream_id;
+  std::string marker_path;  // empty: it had none
+  timestamp attempted_at;   // its submission began
+  timestamp accepted_at;    // its response came
 };
 
-/// `others`: all tasks of this upstream that are being submitted, lost or not. The event is `found` or
-/// `absent`.
+/// One reading of an upstream's list, a page after the other. Of the jobs that cannot be meant it keeps the
+/// ids only.
+class listing {
+ public:
+  /// `requested_at`: when the first page was asked for. `wanted`: the submissions it is read for.
+  listing(timestamp requested_at, std::vector<lost_submission> wanted, const protocol& p);
+
+  /// True if the page began with a job that was there already.
+  bool add(const listed_page& page);
+  /// The last page was added.
+  void end() { ended_ = true; }
+
+  timestamp requested_at() const { return requested_at_; }
+  /// Jobs so far.
+  std::size_t size() const { return shown_.size(); }
+  const std::vector<lost_submission>& wanted() const { return wanted_; }
+  /// True if every job created at `since` or later is in it, as far as its order can be trusted.
+  bool covers(timestamp since) const;
+  /// True if it is seen to echo callback URLs such as ours. What a response to a create echoes proves
+  /// nothing: the list may be made otherwise.
+  bool echoes() const { return echoes_; }
+  /// True if each item of `since` or later could be read, and shows the request it was made with.
+  bool is_clear(timestamp since) const;
+  /// True if it is as new as `since`: it shows a marked job whose submission began after that, and misses
+  /// none of those that did and were accepted before `until`.
+  bool is_fresh(timestamp since, timestamp until, std::span<const witness> accepted) const;
+  /// The job that bears the task's marker, if the list shows one.
+  const listed_job* marked(const task& t) const;
+  /// Ids of jobs that could be taken for wanted ones.
+  std::vector<std::string> candidate_ids() const;
+  const std::vector<listed_job>& candidates(const std::string& task_id) const;
+
+ private:
+  void note(const listed_job& j);
+
+  const timestamp requested_at_;
+  const std::vector<lost_submission> wanted_;
+  const protocol& speaks_;
+  std::unordered_map<std::string, std::string> shown_;  // every job's id; its callback URL when it is ours
+  std::unordered_map<std::string, listed_job> marked_;  // wanted ones, by task id
+  std::unordered_map<std::string, std::vector<listed_job>> candidates_;  // by task id
+  bool ended_ = false;
+  bool echoes_ = false;
+  bool ordered_ = true;                  // newest first, each with its time
+  timestamp oldest_ = timestamp::max();  // of the last job
+  // The newest time an item that says too little may have; max: any.
+  timestamp unclear_ = timestamp::min();
+};
+
+/// What the engine must know of the upstream whose list it is.
+struct list_source {
+  bool echoes_markers = false;  // its list is known to echo callback URLs of ours
+  /// Our clock can be compared with the upstream's.
+  bool clock_is_right = true;
+  /// True for a job id there that some task of ours has.
+  std::function<bool(const std::string&)> is_known;
+  /// Jobs that it has accepted from us of late.
+  std::span<const witness> accepted;
+  /// A job may be in the list so much later than its response came.
+  milliseconds list_delay{0};
+};
+
+/// `s`: one of seen.wanted(). `others`: all submissions to this upstream that have no job yet, lost or not.
+/// The event is `found` or `absent`.
 task_event find_lost(const lost_submission& s, const listing& seen, std::span<const lost_submission> others,
                      const list_source& from);
+
+/// True if what an upstream shows of a job cannot be the task's: it bears another marker, was made before the
+/// task was submitted, or from another request. `s`: the task, and what was sent for it.
+bool contradicts(const lost_submission& s, const listed_job& shown, const protocol& p);
 
 }  // namespace relay

@@ -94,7 +94,7 @@ poll_outcome classify_poll(const exchange& x, const protocol& p) {
     return {event::polled{std::move(*reported), x.body}, "ok", std::move(note), {}};
   }
   const std::string note = status + ": " + p.error_text(x.status, x.body);
-  if (x.status == 404 || x.status == 410)
+  if ((x.status == 404 || x.status == 410) && p.says_not_found(x.body))
     return {event::poll_failed{.not_found = true}, "not_found", note, {}};
   const milliseconds wait = retry_after(x, milliseconds{0});
   const milliseconds whole_upstream =

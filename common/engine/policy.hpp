@@ -33,7 +33,8 @@ struct policy {
   milliseconds job_deadline{0};  // an accepted job that has not ended by then fails; 0: the action's own
   milliseconds late_interval{600'000};  // how often a job that missed its deadline is polled,
   milliseconds late_for{86'400'000};    // and how long: a late success is still recorded
-  int not_found_limit = 5;              // 404s in a row before the job counts as gone
+  int not_found_limit = 5;              // 404s in a row before the job counts as gone,
+  milliseconds not_found_for{180'000};  // and the time they must span
   /// Delays between the attempts of one callback; the schedule of Standard Webhooks. After the last it is
   /// given up.
   std::vector<milliseconds> callback_retries{

@@ -48,11 +48,22 @@ struct protocol {
 
   /// Errors: upstream_unavailable when the text holds no job.
   result<job> (*parse_job)(std::string_view body);
-  /// Errors: upstream_unavailable when it is no list.
-  result<listed_page> (*parse_list)(std::string_view body);
+  /// A page of the list is an object with this array; "" when there is no list.
+  std::string_view list_member;
+  /// What the upstream shows of a job: an item of its list, or its reply to a poll.
+  /// Errors: upstream_unavailable when the text holds no job.
+  result<listed_job> (*parse_listed)(std::string_view text);
+  /// Whether a page, without its array, says that more follow; nullopt: it does not say.
+  std::optional<bool> (*has_more)(const json::object& page);
   /// True if the list shows, for a job, the very request that was sent for the task (its body, without the
   /// marker). False where what is shown does not tell requests apart. Null: there is no list.
   bool (*same_request)(const task& t, const json::object& sent, const listed_job& listed);
+  /// True for a 404 or 410 in the upstream's own words. One in another's, a gateway's say, tells nothing of
+  /// the job.
+  bool (*says_not_found)(std::string_view body);
+  /// True if what is shown of a job was made from another request than the one that was sent: what it shows
+  /// of the text differs. Some upstreams show nothing; that is no contradiction.
+  bool (*other_request)(const json::object& sent, const listed_job& shown);
   /// The client's text for a refusal: the upstream's own words when its body has some, and nothing that could
   /// hold a secret of ours.
   std::string (*error_text)(int status, std::string_view body);

@@ -43,6 +43,7 @@ std::ostream& operator<<(std::ostream& out, const task& t) {
   show("next_reconcile", t.next_reconcile_at);
   show("next_callback", t.next_callback_at);
   show("ambiguous", t.ambiguous_at);
+  show("absent", t.absent_at);
   show("deadline", t.deadline);
   if (!t.pending_callbacks.empty())
     out << " pending_callbacks=" << t.pending_callbacks << " callback_attempts=" << t.callback_attempts;

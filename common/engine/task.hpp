@@ -61,7 +61,7 @@ struct task {
   std::string attempt_id;  // of the last one, UUIDv7; empty: none was begun
   std::string submitter;   // the process that began it (its instance id); empty: none
   int misses = 0;          // polls, or readings of the upstream's list, in a row without a usable response
-  int not_found = 0;       // of these, 404s in a row
+  int not_found = 0;       // of these, 404s in a row that count
 
   // What callback_url must still be sent: one letter a state, the oldest first: r, c, f (callbacks.hpp).
   std::string pending_callbacks;
@@ -80,6 +80,8 @@ struct task {
   timestamp updated_at;
   timestamp attempted_at;  // the last submission began
   timestamp ambiguous_at;  // since then its outcome is unknown: the upstream may or may not have the job
+  timestamp absent_at;     // a list that would have shown it was asked for then, and did not (rule M10)
+  timestamp not_found_at;  // the first of the 404s in a row
   timestamp started_at;    // the upstream accepted it
   timestamp finished_at;   // it completed or failed
 
@@ -94,6 +96,12 @@ using task_ptr = std::shared_ptr<const task>;
 /// Submitted, and it is not known yet whether the upstream created it: it is looked up there.
 inline bool is_ambiguous(const task& t) {
   return t.state == task_state::submitting && is_set(t.ambiguous_at);
+}
+
+/// It was told "failed", because its submission was lost and never found; it is still looked for, for a
+/// while.
+inline bool is_looked_for_late(const task& t) {
+  return t.state == task_state::failed && is_set(t.ambiguous_at);
 }
 
 /// Bytes of memory it takes, as far as a cache's limit is concerned.

@@ -48,33 +48,10 @@ std::string build_list(std::size_t limit, std::size_t offset) {
   return "/generations?limit=" + std::to_string(limit) + "&offset=" + std::to_string(offset);
 }
 
-result<listed_page> parse_list(std::string_view body) {
-  const auto v = parse_lenient(body);
-  const json::object* o = v ? v->if_object() : nullptr;
-  const json::value* list = o != nullptr ? member(*o, "generations") : nullptr;
-  if (list == nullptr || !list->is_array()) {
-    return fail(errc::upstream_unavailable, "the upstream's response is not a list of generations");
-  }
-  listed_page out;
-  for (const json::value& item : list->get_array()) {
-    auto reply = parse_reply(item);
-    if (!reply || reply->reported.id.empty()) {
-      return fail(errc::upstream_unavailable, "an item of the upstream's list is not a generation");
-    }
-    listed_job j;
-    j.reply = json::serialize(item);
-    j.created_at = from_iso(text_of(reply->body, "created_at")).value_or(never);
-    if (const json::value* request = member(reply->body, "request");
-        request != nullptr && request->is_object()) {
-      j.callback_url = text_of(request->get_object(), "callback_url");
-      j.request = request->get_object();
-    }
-    j.reported = std::move(reply->reported);
-    out.jobs.push_back(std::move(j));
-  }
-  const json::value* more = member(*o, "has_more");
-  if (more != nullptr && more->is_bool()) out.has_more = more->get_bool();
-  return out;
+std::optional<bool> has_more(const json::object& page) {
+  const json::value* more = member(page, "has_more");
+  if (more == nullptr || !more->is_bool()) return std::nullopt;
+  return more->get_bool();
 }
 
 // Every field that was sent and that the upstream echoes is the same, the prompt and the keyframes among
@@ -91,6 +68,16 @@ bool same_request(const task& t, const json::object& sent, const listed_job& lis
   });
 }
 
+// FastAPI's shape.
+bool says_not_found(std::string_view body) {
+  const auto v = parse_lenient(body);
+  return v && v->is_object() && member(v->get_object(), "detail") != nullptr;
+}
+
+bool other_request(const json::object& sent, const listed_job& shown) {
+  return shown.request && !same_prompt(text_of(sent, "prompt"), *shown.request);
+}
+
 }  // namespace
 
 const protocol official_protocol = {.name = "luma",
@@ -102,8 +89,12 @@ const protocol official_protocol = {.name = "luma",
                                     .build_fetch = build_fetch,
                                     .build_list = build_list,
                                     .parse_job = parse_job,
-                                    .parse_list = parse_list,
+                                    .list_member = "generations",
+                                    .parse_listed = parse_listed,
+                                    .has_more = has_more,
                                     .same_request = same_request,
+                                    .says_not_found = says_not_found,
+                                    .other_request = other_request,
                                     .error_text = error_text};
 
 }  // namespace relay::luma

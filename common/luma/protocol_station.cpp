@@ -42,6 +42,19 @@ void move_frame(json::object& request, const char* frame, const char* field) {
   request[field] = std::move(copy);
 }
 
+// FastAPI's shape, OpenAI's, or the envelope's.
+bool says_not_found(std::string_view body) {
+  const auto v = parse_lenient(body);
+  if (!v || !v->is_object()) return false;
+  const json::object& o = v->get_object();
+  return member(o, "detail") != nullptr || member(o, "error") != nullptr ||
+         (member(o, "code") != nullptr && member(o, "message") != nullptr);
+}
+
+bool other_request(const json::object& sent, const listed_job& shown) {
+  return shown.request && !same_prompt(text_of(sent, "user_prompt"), *shown.request);
+}
+
 }  // namespace
 
 outgoing video_for_station(json::object request) {
@@ -72,8 +85,12 @@ const protocol station_protocol = {.name = "station",
                                    .build_fetch = build_fetch,
                                    .build_list = nullptr,
                                    .parse_job = parse_job,
-                                   .parse_list = nullptr,
+                                   .list_member = "",
+                                   .parse_listed = parse_listed,
+                                   .has_more = nullptr,
                                    .same_request = nullptr,
+                                   .says_not_found = says_not_found,
+                                   .other_request = other_request,
                                    .error_text = error_text};
 
 }  // namespace relay::luma

@@ -5,6 +5,7 @@
 
 #include "common/base/ascii.hpp"
 #include "common/base/text.hpp"
+#include "common/base/time.hpp"
 
 namespace relay::luma {
 namespace {
@@ -149,6 +150,30 @@ result<job> parse_job(std::string_view text) {
   auto reply = parse_reply(text);
   if (!reply) return std::unexpected(std::move(reply.error()));
   return std::move(reply->reported);
+}
+
+result<listed_job> parse_listed(std::string_view text) {
+  auto reply = parse_reply(text);
+  if (!reply) return std::unexpected(std::move(reply.error()));
+  if (reply->reported.id.empty()) return fail(errc::upstream_unavailable, "the generation has no usable id");
+  const json::object& o = reply->body;
+  listed_job j;
+  j.reply = text;
+  j.created_at = from_iso(text_of(o, "created_at")).value_or(never);
+  const json::value* request = member(o, "request");
+  if (request != nullptr && request->is_object()) {
+    j.callback_url = text_of(request->get_object(), "callback_url");
+    j.request = request->get_object();
+  } else if (const std::string_view prompt = text_of(o, "prompt"); !prompt.empty()) {
+    j.request = json::object{{"prompt", json::string(prompt)}};
+  }
+  j.reported = std::move(reply->reported);
+  return j;
+}
+
+bool same_prompt(std::string_view sent, const json::object& shown) {
+  const std::string_view there = first_text(shown, {"prompt", "user_prompt"});
+  return there.empty() || there == sent;
 }
 
 namespace {

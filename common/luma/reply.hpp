@@ -24,6 +24,13 @@ result<parsed_reply> parse_reply(std::string_view text);
 /// The same, without the object. Errors: as parse_reply.
 result<job> parse_job(std::string_view text);
 
+/// The same, with what it shows of the request: the official API's echo, or the fields that stations put
+/// beside the job. Errors: as parse_reply, and when it has no usable id.
+result<listed_job> parse_listed(std::string_view text);
+
+/// True if `shown`, what an upstream shows of a request, has this prompt, or none at all.
+bool same_prompt(std::string_view sent, const json::object& shown);
+
 /// The word an upstream uses for a state; `unknown` for a word we have never seen, which is never a failure.
 job_state job_state_from(std::string_view word);
 

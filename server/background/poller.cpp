@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/engine/list_walk.hpp"
 #include "common/engine/outcome.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
@@ -164,6 +165,13 @@ awaitable<> poller::poll_and_save(poll_lane& l, const task& t) {
     const exchange x = co_await l.from->fetch(path);
     if (!x.responded && stopped_) co_return;  // cut off by ourselves: it says nothing of the job
     outcome = classify_poll(x, l.from->speaks());
+    if (std::holds_alternative<event::polled>(outcome.event)) l.well_at = now();
+    // Rule M9: one that knows no job at all has lost its mind, not this job.
+    if (auto* failed = std::get_if<event::poll_failed>(&outcome.event);
+        failed != nullptr && failed->not_found) {
+      failed->not_found = co_await is_well(l);
+      if (!failed->not_found) outcome.note += "; it knows no other job either, so this does not count";
+    }
     metrics_.upstream_call(l.name, "poll", outcome.name,
                            std::chrono::duration<double>(steady_clock::now() - started).count());
   }
@@ -186,6 +194,22 @@ awaitable<> poller::poll_and_save(poll_lane& l, const task& t) {
               is_set(next.next_poll_at) ? to_iso(next.next_poll_at, precision::milliseconds) : "-");
   }
   if (next.state != saved->before->state) log_.info("task {}: {} at {}", t.id, name_of(next.state), l.name);
+}
+
+// It answered for another job within the last minute, or its list can be read now.
+awaitable<bool> poller::is_well(poll_lane& l) {
+  constexpr std::chrono::minutes recent{1};
+  const protocol& p = l.from->speaks();
+  if (p.build_list != nullptr && (!is_set(l.well_at) || l.well_at + recent < now()) &&
+      (!is_set(l.checked_at) || l.checked_at + recent < now())) {
+    l.checked_at = now();
+    page_reader page(p);
+    const std::string path = p.build_list(1, 0);
+    const exchange x = co_await l.from->fetch_list(path, [&page](std::string_view part) { page.feed(part); });
+    const auto first = page.end();
+    if (x.responded && x.status == 200 && first && !first->jobs.empty()) l.well_at = now();
+  }
+  co_return is_set(l.well_at) && l.well_at + recent >= now();
 }
 
 void poller::stop() {

@@ -48,6 +48,8 @@ class poller {
     std::deque<task_ptr> ready;  // were due when they were read
     std::size_t in_flight = 0;
     timestamp cool_down_until;
+    timestamp well_at;     // it showed a job that it was asked about, or its list
+    timestamp checked_at;  // its list was asked for, to see whether it is well
   };
 
   awaitable<> add_unconfigured_lanes();
@@ -56,6 +58,7 @@ class poller {
   bool should_poll(const task& t, timestamp time) const;
   awaitable<> poll(poll_lane& l, task_ptr t);
   awaitable<> poll_and_save(poll_lane& l, const task& t);
+  awaitable<bool> is_well(poll_lane& l);
   poll_lane* lane_of(const std::string& name);
 
   asio::io_context& loop_;

@@ -7,6 +7,7 @@
 
 #include "common/engine/marker.hpp"
 #include "server/await_store.hpp"
+#include "server/background/list_reader.hpp"
 #include "server/clock.hpp"
 #include "server/outgoing_request.hpp"
 
@@ -15,8 +16,7 @@ namespace {
 
 constexpr std::int64_t batch = 1'000;  // tasks looked up at once
 constexpr std::int64_t max_submitting = 10'000;
-constexpr std::size_t page_size = 100;
-constexpr std::size_t max_pages = 100;
+constexpr std::size_t max_accepted = 20'000;
 constexpr int max_retry_after = 300;
 
 }  // namespace
@@ -31,13 +31,29 @@ reconciler::reconciler(asio::io_context& loop, store& s, task_changes& changes,
       public_url_(std::move(public_url)),
       metrics_(m),
       log_(log),
+      named_(loop, s, changes, upstreams, public_url_, m, log),
       wake_(loop) {}
 
 void reconciler::saved(const task& t) {
   if (is_set(t.next_reconcile_at)) wake_.notify_by(t.next_reconcile_at);
+  if (is_ambiguous(t)) accepted_.try_emplace(t.upstream);
+  if (!accepted_.empty()) note_accepted(t);
+  named_.saved(t);
 }
 
-void reconciler::hint(const task& t) {
+void reconciler::note_accepted(const task& t) {
+  if (t.upstream_id.empty() || !is_set(t.started_at)) return;
+  const auto found = accepted_.find(t.upstream);
+  if (found == accepted_.end() || !found->second.ids.insert(t.upstream_id).second) return;
+  accepted_jobs& kept = found->second;
+  kept.jobs.push_back({t.upstream_id, marker_path(t), t.attempted_at, t.started_at});
+  if (kept.jobs.size() <= max_accepted) return;
+  kept.ids.erase(kept.jobs.front().upstream_id);
+  kept.jobs.pop_front();
+}
+
+void reconciler::hint(const task& t, std::string_view body) {
+  if (named_.named(t, body)) return;
   hinted_.insert(t.id);
   wake_.notify();
 }
@@ -64,7 +80,7 @@ awaitable<> reconciler::look_up_due(timestamp time) {
   std::map<std::string, tasks> by_upstream;
   for (task_ptr& t : due->tasks) {
     hinted_.erase(t->id);
-    if (!is_ambiguous(*t)) continue;  // it has changed since it was read
+    if (!is_ambiguous(*t) && !is_looked_for_late(*t)) continue;  // it has changed since it was read
     const std::string name = t->upstream;
     by_upstream[name].push_back(std::move(t));
   }
@@ -72,7 +88,7 @@ awaitable<> reconciler::look_up_due(timestamp time) {
   const auto hinted = std::exchange(hinted_, {});
   for (const std::string& id : hinted) {
     auto t = co_await load_task(store_, id);
-    if (t && *t && is_ambiguous(**t)) by_upstream[(*t)->upstream].push_back(*t);
+    if (t && *t && (is_ambiguous(**t) || is_looked_for_late(**t))) by_upstream[(*t)->upstream].push_back(*t);
   }
   // 3. One reading of an upstream's list serves all of its lost submissions.
   for (auto& [name, lost] : by_upstream) {
@@ -109,20 +125,30 @@ awaitable<> reconciler::look_up_at(upstream* at, tasks due) {
     co_await fail_lookups(due, e, name);
     co_return;
   }
-  auto seen = co_await read_list(*at, due);
-  if (!seen && stopped_) co_return;  // cut off by ourselves
-  if (!seen) {
+  auto wanted = co_await submissions(*at, due);
+  listing seen(now(), std::move(wanted), at->speaks());
+  list_reader reader(loop_, *at, metrics_, [this] { return stopped_; });
+  // As far as it takes to reach back past the oldest attempt that is still looked up.
+  auto on_page = [&](const listed_page& page) -> awaitable<bool> {
+    co_await adopt_marked(page, due, at->name());
+    timestamp since = seen.requested_at();
+    for (const task_ptr& t : due) since = std::min(since, needed_since(*t));
+    co_return !due.empty() && !seen.covers(since);
+  };
+  const auto read = co_await reader.read(seen, std::move(on_page));
+  if (!read && stopped_) co_return;  // cut off by ourselves
+  if (!read) {
     for (const task_ptr& t : due) {
       log_.warn("task {}: the list of {} cannot be read: {}; trying again", t->id, at->name(),
-                seen.error().log.text);
+                read.error().log.text);
     }
-    const milliseconds later(1000 * std::min(seen.error().retry_after_seconds, max_retry_after));
+    const milliseconds later(1000 * std::min(read.error().retry_after_seconds, max_retry_after));
     const event::lookup_failed e{false, later};
     co_await fail_lookups(due, e, at->name());
     co_return;
   }
-  if (seen->echoes()) echo_markers_.insert(at->name());
-  co_await match(*at, *seen, due);
+  if (seen.echoes()) echo_markers_.insert(at->name());
+  co_await match(*at, seen, due);
 }
 
 awaitable<> reconciler::fail_lookups(const tasks& due, event::lookup_failed e,
@@ -130,19 +156,15 @@ awaitable<> reconciler::fail_lookups(const tasks& due, event::lookup_failed e,
   for (const task_ptr& t : due) co_await settle(t->id, e, upstream_name);
 }
 
-awaitable<result<listed_page>> reconciler::read_page(upstream& at, std::size_t offset) {
-  const auto started = steady_clock::now();
-  const std::string path = at.speaks().build_list(page_size, offset);
-  const exchange x = co_await at.fetch(path);
-  std::string problem = x.problem;
-  if (x.responded && x.status != 200)
-    problem = "status " + std::to_string(x.status) + ": " + at.speaks().error_text(x.status, x.body);
-  result<listed_page> page = fail(errc::upstream_unavailable, problem);
-  if (problem.empty()) page = at.speaks().parse_list(x.body);
-  metrics_.upstream_call(at.name(), "list", page ? "ok" : "error",
-                         std::chrono::duration<double>(steady_clock::now() - started).count());
-  if (!page) page.error().retry_after_seconds = x.retry_after_seconds;
-  co_return page;
+// The tasks, and what was sent for them.
+awaitable<std::vector<lost_submission>> reconciler::submissions(upstream& at, const tasks& of) {
+  const outgoing_settings with{at.settings().default_model, public_url_};
+  std::vector<lost_submission> out;
+  for (const task_ptr& t : of) {
+    const auto request = co_await outgoing_request(store_, *t, at.speaks(), with);
+    out.emplace_back(t, request ? *request : outgoing{}, at.speaks());
+  }
+  co_return out;
 }
 
 // A job that bears a task's marker is adopted as soon as it is seen, so that a long list does not hold up a
@@ -161,37 +183,13 @@ awaitable<> reconciler::adopt_marked(const listed_page& page, tasks& due, std::s
   }
 }
 
-// As many pages as it takes to reach back past the oldest attempt.
-awaitable<result<listing>> reconciler::read_list(upstream& at, tasks& due) {
-  listing seen;
-  seen.requested_at = now();
-  std::size_t offset = 0;
-  for (std::size_t page_number = 0; page_number < max_pages && !seen.ended; ++page_number) {
-    auto page = co_await read_page(at, offset);
-    if (!page) co_return std::unexpected(std::move(page.error()));
-    co_await adopt_marked(*page, due, at.name());
-    offset += page->jobs.size();
-    // A page that is merely short proves nothing: what an upstream allows at most is not known.
-    seen.ended = page->jobs.empty() || (page->has_more && !*page->has_more);
-    seen.add(std::move(page->jobs));
-    // Far enough: the list reaches back to before the oldest attempt that is still looked up.
-    timestamp since = seen.requested_at;
-    for (const task_ptr& t : due) since = std::min(since, needed_since(*t));
-    if (due.empty() || seen.covers(since)) break;
-  }
-  co_return seen;
-}
-
-// Jobs in the list without a callback URL that some task of ours has already. When that cannot be read, all
-// of them count: then nothing is adopted by mistake.
+// Jobs that could be meant and that some task of ours has already. When that cannot be read, all of them
+// count: then nothing is adopted by mistake.
 awaitable<std::unordered_set<std::string>> reconciler::known_jobs(const upstream& at, const listing& seen,
                                                                   const tasks& submitting) {
-  std::vector<std::string> ids;
-  for (const listed_job& j : seen.jobs) {
-    if (j.callback_url.empty()) ids.push_back(j.reported.id);
-  }
+  const std::vector<std::string> ids = seen.candidate_ids();
   if (ids.empty()) co_return std::unordered_set<std::string>{};
-  timestamp since = seen.requested_at;
+  timestamp since = seen.requested_at();
   for (const task_ptr& t : submitting) since = std::min(since, t->created_at);
   // A task that has such a job was created at most this long before these were.
   since -= changes_.limits().submit_deadline + std::chrono::hours(24);
@@ -202,35 +200,38 @@ awaitable<std::unordered_set<std::string>> reconciler::known_jobs(const upstream
 
 awaitable<> reconciler::match(upstream& at, const listing& seen, const tasks& due) {
   // Every submission under way counts too: two equal ones must not take each other's job.
-  auto submitting = co_await from_store(store_, &store::submitting_to, at.name(), max_submitting);
+  const auto submitting = co_await from_store(store_, &store::submitting_to, at.name(), max_submitting);
   if (!submitting) throw std::runtime_error(submitting.error().log.text);
-  const outgoing_settings with{at.settings().default_model, public_url_};
-  std::vector<lost_submission> all;
-  for (const task_ptr& t : *submitting) {
-    auto request = co_await outgoing_request(store_, *t, at.speaks(), with);
-    all.emplace_back(*t, request ? *request : outgoing{}, at.speaks());
-  }
+  const std::vector<lost_submission> all = co_await submissions(at, *submitting);
   auto known = co_await known_jobs(at, seen, *submitting);
 
+  const auto accepted = accepted_.find(at.name());
+  std::vector<witness> witnesses;
+  if (accepted != accepted_.end())
+    witnesses.assign(accepted->second.jobs.begin(), accepted->second.jobs.end());
+  list_source from;
+  from.echoes_markers = echo_markers_.contains(at.name());
   // While our clock still follows a jump, times of the two sides cannot be compared: nothing is proven.
-  const bool clock_is_right = std::chrono::abs(wall_clock() - now()) < clock_tolerance;
-  const list_source from{at.speaks(), echo_markers_.contains(at.name()) && clock_is_right,
-                         [&known](const std::string& id) { return known.contains(id); }};
+  from.clock_is_right = std::chrono::abs(wall_clock() - now()) < clock_tolerance;
+  from.is_known = [&known](const std::string& id) { return known.contains(id); };
+  from.accepted = witnesses;
+  from.list_delay = changes_.limits().settle / 12;
   // One after the other: a job that one submission takes is known to the next.
-  for (const lost_submission& s : all) {
-    const bool is_due =
-        is_ambiguous(*s.of) && std::ranges::any_of(due, [&](const task_ptr& t) { return t->id == s.of->id; });
-    if (!is_due) continue;
+  for (const lost_submission& s : seen.wanted()) {
+    if (std::ranges::none_of(due, [&](const task_ptr& t) { return t->id == s.of->id; })) continue;  // adopted
     task_event e = find_lost(s, seen, all, from);
     if (const auto* found = std::get_if<event::found>(&e)) known.insert(found->reported.id);
     co_await settle(s.of->id, std::move(e), at.name());
   }
+  // Nothing is lost there any more: no list has to be fresh.
+  if (std::ranges::none_of(*submitting, [](const task_ptr& t) { return is_ambiguous(*t); }))
+    accepted_.erase(at.name());
 }
 
 awaitable<> reconciler::settle(std::string id, task_event e, std::string_view upstream_name) {
   // The event is moved from below; the log line needs this of it.
   const auto* absent = std::get_if<event::absent>(&e);
-  const bool proven = absent != nullptr && absent->proven;
+  const bool proven = absent != nullptr && absent->would_show;
   auto saved = co_await changes_.apply(id, std::move(e));
   if (!saved) {
     if (saved.error().code == errc::task_not_found) co_return;
@@ -253,7 +254,15 @@ awaitable<> reconciler::settle(std::string id, task_event e, std::string_view up
                              " (submit.on_ambiguous = \"resubmit\")");
       break;
     case task_state::failed:
-      log_.error("task {}: it failed: {}", id, next.fail_reason);
+      if (!is_terminal(saved->before->state)) {
+        log_.error("task {}: it failed: {}{}", id, next.fail_reason,
+                   is_looked_for_late(next)
+                       ? "; it is looked for until " + to_iso(next.deadline, precision::milliseconds)
+                       : "");
+      } else if (!next.upstream_id.empty()) {
+        log_.warn("task {}: found in the list of {} as {}, after it had failed; it is followed from here", id,
+                  upstream_name, next.upstream_id);
+      }
       break;
     case task_state::submitting:
       break;

@@ -1,5 +1,6 @@
 // POST /callbacks/{task}/{secret}: an upstream says that something has happened. It is not signed, so it is a
-// hint and nothing more (rule S6): the task is polled, and the body is not looked at.
+// hint and nothing more (rule S6): the upstream is asked. Of the body only the job's id is looked at, and
+// only while it is not known (rule M13).
 
 #include <openssl/crypto.h>
 
@@ -17,7 +18,7 @@ awaitable<handled> upstream_callback(call& c) {
                      CRYPTO_memcmp((*t)->marker.data(), c.key.data(), c.key.size()) == 0;
   if (!known) co_return fail(errc::not_found, "There is no such callback here");
   c.http.task_id = (*t)->id;
-  c.in.upstream_called(*t);
+  c.in.upstream_called(*t, c.http.body);
   co_return http::json_reply(200, {{"message", "ok"}});
 }
 

@@ -27,6 +27,8 @@ class schedule_rebase final : public write_of<std::int64_t> {
         {"UPDATE task SET deadline=?2 WHERE next_submit_at>0 AND deadline>?2", l.submit_deadline},
         {"UPDATE task SET deadline=?2 WHERE status IN ('queued','running') AND deadline>?2", l.job_deadline},
         {"UPDATE task SET deadline=?2 WHERE status='failed' AND next_poll_at>0 AND deadline>?2", l.late_for},
+        {"UPDATE task SET deadline=?2 WHERE next_reconcile_at>0 AND +status='failed' AND deadline>?2",
+         l.late_for},
         {"UPDATE task SET ambiguous_at=?1 WHERE next_reconcile_at>0 AND ambiguous_at>?2", milliseconds(0)},
         // When it began is not known: nothing but a list read to its end proves anything about it.
         {"UPDATE task SET attempted_at=1 WHERE status='submitting' AND attempted_at>?2", milliseconds(0)},

@@ -61,8 +61,9 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   browse_ =
       prepare(select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
                            "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
-  ambiguous_ = prepare(
-      select_tasks("WHERE next_reconcile_at>0 AND (?1=0 OR owner=?1) ORDER BY next_reconcile_at LIMIT ?2"));
+  ambiguous_ =
+      prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
+                           "ORDER BY next_reconcile_at LIMIT ?2"));
   // Schedules: each has an index on (time, task_id), and a page goes on where the last one ended.
   due_submit_ = prepare(
       select_tasks("WHERE next_submit_at>0 AND next_submit_at<=?1 AND (next_submit_at,task_id)>(?2,?3) "
@@ -91,7 +92,10 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>0 AND next_callback_at>?1");
   // By state: the index on (status, upstream).
   in_state_ = prepare(select_tasks("WHERE status=?1 LIMIT ?2"));
-  submitting_to_ = prepare(select_tasks("WHERE status='submitting' AND upstream=?1 LIMIT ?2"));
+  // Those that are looked for after they have failed could be meant by a job of the list too.
+  submitting_to_ = prepare(select_tasks(
+      "WHERE id IN (SELECT id FROM task WHERE status='submitting' AND upstream=?1 UNION ALL "
+      "SELECT id FROM task WHERE next_reconcile_at>0 AND +status='failed' AND +upstream=?1) LIMIT ?2"));
   interrupted_ =
       prepare(select_tasks("WHERE status='submitting' AND submitter<>?1 AND ambiguous_at=0 LIMIT ?2"));
   open_at_ =
@@ -101,7 +105,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   token_by_id_ = prepare(select_tokens("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
   count_states_ = prepare("SELECT status,count(*) FROM task GROUP BY status");
-  count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0");
+  count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0 AND +status='submitting'");
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
 }
 

@@ -92,7 +92,7 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"outcome_unknown", {"-", "submitting", "-", "-", "-", "-", "-"}},
     {"interrupted", {"-", "submitting", "-", "-", "-", "-", "-"}},
     {"found", {"-", "-", "-", "-", "-", "-", "running"}},
-    {"absent", {"-", "-", "-", "-", "-", "-", "pending"}},
+    {"absent", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"lookup_failed", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"submit_expired", {"failed", "failed", "-", "-", "-", "-", "-"}},
     {"cancelled", {"failed", "-", "-", "-", "-", "-", "-"}},
@@ -232,20 +232,34 @@ TEST(lifecycle, polls_that_fail_back_off_and_never_fail_the_task_before_its_dead
   EXPECT_EQ(advance(t, event::poll_failed{}, t.deadline, p, 0).state, task_state::failed);
 }
 
-TEST(lifecycle, a_few_404s_are_tolerated_in_a_row) {
+// Rule M9: 404 is not gone.
+TEST(lifecycle, many_404s_in_a_row_over_minutes_end_a_job) {
   policy p;
   p.not_found_limit = 3;
+  p.not_found_for = std::chrono::minutes(3);
   task t = in(task_state::queued);
   const task_event gone = event::poll_failed{.not_found = true};
-  t = advance(t, gone, t0, p, 0);
-  t = advance(t, gone, t0, p, 0);
-  t = advance(t, event::poll_failed{}, t0, p, 0);  // not in a row any more
-  t = advance(t, gone, t0, p, 0);
-  t = advance(t, gone, t0, p, 0);
-  EXPECT_EQ(t.state, task_state::queued);
-  t = advance(t, gone, t0, p, 0);
+  const auto at = [](int minutes) { return t0 + std::chrono::minutes(minutes); };
+  t.deadline = at(60);
+  t = advance(t, gone, at(0), p, 0);
+  t = advance(t, gone, at(1), p, 0);
+  t = advance(t, event::poll_failed{}, at(2), p, 0);  // not in a row any more
+  for (const int minute : {3, 4, 5}) t = advance(t, gone, at(minute), p, 0);
+  EXPECT_EQ(t.state, task_state::queued) << "often enough, not long enough";
+  task once = advance(in(task_state::queued), gone, at(0), p, 0);
+  once.deadline = at(60);
+  EXPECT_EQ(advance(once, gone, at(30), p, 0).state, task_state::queued) << "long enough, not often enough";
+  t = advance(t, gone, at(6), p, 0);
   EXPECT_EQ(t.state, task_state::failed);
   EXPECT_EQ(t.fail_reason, "The upstream no longer knows the job");
+  // It is asked about on.
+  EXPECT_EQ(t.next_poll_at, at(6) + p.late_interval);
+  EXPECT_EQ(advance(t, gone, at(16), p, 0).next_poll_at, at(16) + p.late_interval);
+  const task back = advance(t, event::polled{said(job_state::running), "{}"}, at(16), p, 0);
+  EXPECT_EQ(back.state, task_state::failed) << "to the client, until it is completed";
+  EXPECT_EQ(back.next_poll_at, at(16) + p.poll_interval) << "at work, it is polled at the usual pace";
+  EXPECT_EQ(advance(back, event::polled{said(job_state::completed), "{}"}, at(17), p, 0).state,
+            task_state::completed);
 }
 
 TEST(lifecycle, a_response_forgives_earlier_misses) {
@@ -269,19 +283,22 @@ TEST(lifecycle, the_deadline_of_a_job) {
 TEST(lifecycle, a_late_success_is_recorded) {
   policy p;
   task t = in(task_state::running);
+  t.started_at = t.deadline - job_deadline(p, t.action);
   t = advance(t, event::polled{said(job_state::running), "{}"}, t.deadline, p, 0);
   ASSERT_EQ(t.state, task_state::failed);
   EXPECT_EQ(t.next_poll_at, t.finished_at + p.late_interval) << "it is asked about on";
   const timestamp later = t.next_poll_at;
   for (const task_event& e :
-       {task_event(event::polled{said(job_state::running), "{}"}), task_event(event::poll_failed{}),
-        task_event(event::polled{said(job_state::failed, "x"), "{}"})}) {
+       {task_event(event::polled{said(job_state::running), "{}"}), task_event(event::poll_failed{})}) {
     const task still = advance(t, e, later, p, 0);
     EXPECT_EQ(still.state, task_state::failed);
     EXPECT_EQ(still.fail_reason, "The job did not end within the time allowed");
     EXPECT_EQ(still.next_poll_at, later + p.late_interval);
     EXPECT_FALSE(is_set(advance(t, e, t.deadline, p, 0).next_poll_at)) << "not for ever";
   }
+  const task over = advance(t, event::polled{said(job_state::failed, "x"), "{}"}, later, p, 0);
+  EXPECT_EQ(over.fail_reason, "The job did not end within the time allowed");
+  EXPECT_FALSE(is_set(over.next_poll_at)) << "a failure is its end";
   job empty = said(job_state::completed);
   empty.has_result = false;
   EXPECT_EQ(advance(t, event::polled{empty, "{}"}, later, p, 0).state, task_state::failed)
@@ -345,10 +362,97 @@ TEST(lifecycle, a_lost_response_is_looked_up_until_it_has_settled) {
   // One that was asked for before, and answered after, proves nothing either.
   EXPECT_EQ(advance(t, event::absent{now - std::chrono::seconds(1), true}, now, p, 0).state,
             task_state::submitting);
-  const task again = advance(t, event::absent{now, true}, now, p, 0);
+}
+
+// Rule M10: one list may be stale, or the upstream be late to create the job.
+TEST(lifecycle, absence_takes_two_lists_a_settling_time_apart) {
+  policy p;
+  p.settle = std::chrono::seconds(60);
+  task first = advance(in(task_state::submitting), event::outcome_unknown{}, t0, p, 0);
+  first.deadline = t0 + std::chrono::hours(1);
+  const timestamp now = t0 + p.settle;
+  first = advance(first, event::absent{now, true}, now, p, 0);
+  ASSERT_EQ(first.state, task_state::submitting);
+  EXPECT_EQ(first.absent_at, now);
+  // Looks in between show nothing new; they may find it.
+  task t = first;
+  for (timestamp at = t.next_reconcile_at; at < now + p.settle; at = t.next_reconcile_at) {
+    t = advance(t, event::absent{at, true}, at, p, 0);
+    ASSERT_EQ(t.state, task_state::submitting);
+    ASSERT_GT(t.next_reconcile_at, at);
+    ASSERT_EQ(t.absent_at, now);
+  }
+  EXPECT_EQ(t.next_reconcile_at, now + p.settle) << "the look that counts is not put off";
+  const timestamp second = now + p.settle;
+  const task again = advance(t, event::absent{second, true}, second, p, 0);
   EXPECT_EQ(again.state, task_state::pending);
-  EXPECT_EQ(again.next_submit_at, now);
-  EXPECT_FALSE(is_set(again.ambiguous_at) || is_set(again.next_reconcile_at));
+  EXPECT_EQ(again.next_submit_at, second);
+  EXPECT_FALSE(is_set(again.ambiguous_at) || is_set(again.next_reconcile_at) || is_set(again.absent_at));
+  // A list that would not show it takes the worth of the first.
+  const task stale = advance(t, event::absent{second, false}, second, p, 0);
+  EXPECT_EQ(stale.state, task_state::submitting);
+  EXPECT_FALSE(is_set(stale.absent_at));
+  EXPECT_EQ(advance(stale, event::absent{second, true}, second, p, 0).state, task_state::submitting);
+  // None of them does by the end of the search.
+  const timestamp end = t0 + p.reconcile_for;
+  EXPECT_EQ(advance(stale, event::absent{end, false}, end, p, 0).state, task_state::failed);
+}
+
+// Rule M9: "failed" is not the end of looking.
+TEST(lifecycle, what_was_lost_is_looked_for_a_day_more) {
+  policy p;
+  task t = lost();
+  t.callback_url = "https://client.example.com/hook";
+  const timestamp end = t.ambiguous_at + p.reconcile_for;
+  t = advance(t, event::absent{end, false}, end, p, 0);
+  ASSERT_EQ(t.state, task_state::failed);
+  ASSERT_TRUE(is_looked_for_late(t));
+  EXPECT_EQ(t.pending_callbacks, "f");
+  EXPECT_EQ(t.next_reconcile_at, end + p.late_interval);
+  t = advance(t, event::delivered{}, end, p, 0);
+  // Nothing yet; the list fails; nothing yet, until the day is over.
+  const timestamp later = t.next_reconcile_at;
+  for (const task_event& e : {task_event(event::absent{later, true}), task_event(event::lookup_failed{})}) {
+    const task still = advance(t, e, later, p, 0);
+    EXPECT_EQ(still.state, task_state::failed) << "never submitted again";
+    EXPECT_EQ(still.next_reconcile_at, later + p.late_interval);
+    const task over = advance(t, e, t.deadline, p, 0);
+    EXPECT_FALSE(is_set(over.next_reconcile_at) || is_looked_for_late(over));
+  }
+  // Without a list only a callback of the upstream's can name it.
+  EXPECT_EQ(advance(t, event::lookup_failed{true, {}}, later, p, 0).next_reconcile_at, t.deadline);
+  // Found: it is followed, and to its client it has failed until it is completed.
+  task found = advance(t, event::found{said(job_state::running), "{}"}, later, p, 0);
+  EXPECT_EQ(found.state, task_state::failed);
+  EXPECT_EQ(found.upstream_id, "u-1");
+  EXPECT_EQ(found.next_poll_at, later);
+  EXPECT_FALSE(is_set(found.next_reconcile_at) || is_looked_for_late(found));
+  EXPECT_TRUE(found.pending_callbacks.empty());
+  found = advance(found, event::polled{said(job_state::running), "{}"}, later, p, 0);
+  EXPECT_EQ(found.next_poll_at, later + p.poll_interval);
+  const task done = advance(found, event::polled{said(job_state::completed), "{}"}, found.next_poll_at, p, 0);
+  EXPECT_EQ(done.state, task_state::completed);
+  EXPECT_EQ(done.pending_callbacks, "c");
+}
+
+// A station has no list, but it was given an address: it may call there.
+TEST(lifecycle, without_a_list_the_upstreams_callback_is_waited_for) {
+  policy p;
+  task t = lost();
+  t.marker = "m";
+  t.deadline = t0 + std::chrono::hours(1);
+  const task_event no_list = event::lookup_failed{true, {}};
+  const timestamp end = t.ambiguous_at + p.reconcile_for;
+  const task waiting = advance(t, no_list, t0, p, 0);
+  EXPECT_EQ(waiting.state, task_state::submitting);
+  EXPECT_EQ(waiting.next_reconcile_at, end);
+  EXPECT_EQ(advance(waiting, event::found{said(job_state::running), "{}"}, t0, p, 0).state,
+            task_state::running);
+  const task failed = advance(waiting, no_list, end, p, 0);
+  EXPECT_EQ(failed.state, task_state::failed);
+  EXPECT_TRUE(is_looked_for_late(failed));
+  t.marker.clear();
+  EXPECT_EQ(advance(t, no_list, t0, p, 0).state, task_state::failed) << "it was given no address";
 }
 
 TEST(lifecycle, not_found_is_not_the_same_as_not_created) {
@@ -367,7 +471,12 @@ TEST(lifecycle, not_found_is_not_the_same_as_not_created) {
   for (const auto& row : table) {
     policy p;
     p.ambiguous = row.set;
-    task t = advance(lost(), event::absent{t0, row.proven}, t0, p, 0);
+    const task before = [&] {
+      task l = lost();
+      if (row.proven) l.absent_at = t0 - p.settle;  // and one list has shown it before
+      return l;
+    }();
+    task t = advance(before, event::absent{t0, row.proven}, t0, p, 0);
     if (!row.proven &&
         row.set != on_ambiguous::resubmit) {  // it may still show: it is looked for as long as it takes
       EXPECT_EQ(t.state, task_state::submitting);
@@ -388,6 +497,7 @@ TEST(lifecycle, not_found_is_not_the_same_as_not_created) {
     EXPECT_TRUE(is_set(adopted.next_poll_at));
   }
   task late = lost();
+  late.absent_at = t0 - std::chrono::minutes(1);
   late.deadline = t0;
   EXPECT_EQ(advance(late, event::absent{t0, true}, t0, {}, 0).state, task_state::failed);
 }

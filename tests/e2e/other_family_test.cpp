@@ -84,6 +84,12 @@ result<job> parse_job(std::string_view body) {
   return j;
 }
 
+result<listed_job> parse_listed(std::string_view text) {
+  auto reported = parse_job(text);
+  if (!reported) return std::unexpected(std::move(reported.error()));
+  return listed_job{std::move(*reported), std::string(text), {}, {}, {}};
+}
+
 const protocol upstream = {.name = "poets",
                            .base_path = "/desk",
                            .authorization = "Poet ",
@@ -100,8 +106,12 @@ const protocol upstream = {.name = "poets",
                            .build_fetch = [](const std::string& id) { return "/poems/" + id + "/now"; },
                            .build_list = nullptr,
                            .parse_job = parse_job,
-                           .parse_list = nullptr,
+                           .list_member = "",
+                           .parse_listed = parse_listed,
+                           .has_more = nullptr,
                            .same_request = nullptr,
+                           .says_not_found = [](std::string_view) { return true; },
+                           .other_request = [](const json::object&, const listed_job&) { return false; },
                            .error_text = [](int, std::string_view body) { return std::string(body); }};
 
 constexpr const action* actions[] = {&write_poems};

@@ -38,7 +38,9 @@ const std::string public_url = "https://relay.example.com";
 struct sim_job {
   std::string id, marker_task, callback_url, prompt;
   timestamp created, dreams, ends;
+  timestamp shown_from;  // the time from which it is in the list, but for its lag
   bool fails = false;
+  listed_job listed;  // as the list shows it
   std::string at(timestamp now) const {
     return now < dreams ? "queued" : now < ends ? "dreaming" : fails ? "failed" : "completed";
   }
@@ -67,6 +69,7 @@ class sim_day {
     policy_.submit_deadline = seconds(600 + chance(3'000));
     policy_.poll_interval = seconds(60);  // fewer of the steps that change nothing
     policy_.job_deadline = seconds(1'200 + chance(3'000));
+    policy_.late_interval = seconds(3'600);
     marked_ = chance(4) != 0;
     const int upstreams = 1 + static_cast<int>(chance(2));
     for (int i = 0; i < upstreams; ++i) {
@@ -180,7 +183,8 @@ class sim_day {
         EXPECT_FALSE(after.upstream_id.empty()) << where;
         break;
       default:
-        EXPECT_FALSE(is_set(after.next_submit_at) || is_set(after.next_reconcile_at)) << where;
+        EXPECT_FALSE(is_set(after.next_submit_at)) << where;
+        EXPECT_EQ(is_set(after.next_reconcile_at), is_looked_for_late(after)) << where;
     }
     if (!is_terminal(after.state)) EXPECT_TRUE(is_set(after.deadline)) << where;
     EXPECT_EQ(after.pending_callbacks.empty(), !is_set(after.next_callback_at)) << where;
@@ -340,10 +344,14 @@ class sim_day {
           const json::object body = parse_lenient(out->body)->get_object();
           if (u.echoes) j.callback_url = text_of(body, "callback_url");
           j.prompt = text_of(body, "prompt");
-          j.created = now_;
-          j.dreams = now_ + seconds(chance(60));
+          // Now and then it is queued long before it is created: after the connection is gone.
+          const bool late = sick && chance(4) == 0;
+          j.created = late ? now_ + seconds(chance(75)) : now_;
+          j.shown_from = j.created;
+          j.dreams = j.created + seconds(chance(60));
           j.ends = j.dreams + seconds(10 + chance(chance(20) == 0 ? 6'000 : 120));
           j.fails = chance(20) == 0;
+          j.listed = *upstream_speaks.parse_listed(j.reply(now_));
           u.jobs.push_back(j);
           x.status = 201;
           x.body = j.reply(now_);
@@ -355,6 +363,7 @@ class sim_day {
           x.status = statuses[chance(std::size(statuses))];
           x.responded = x.status != 0;
           x.body = "<html>";
+          if (x.status == 201 && (lost_before || u.jobs.back().created > now_)) x.status = 504;
           if (!x.responded) x.problem = "cut off";
         }
       }
@@ -418,39 +427,53 @@ class sim_day {
       save(advance(t, event::lookup_failed{}, now_, policy_, jitter()));
       return;
     }
-    // The list lags behind, by less than the time it takes to settle; it is read as far back as is needed.
-    listing seen;
-    seen.requested_at = now_;
-    const auto lag = seconds(chance(30));
-    seen.ended = true;
-    for (auto j = u.jobs.rbegin(); j != u.jobs.rend(); ++j) {
-      if (j->created > now_ - lag) continue;
-      listed_job one;
-      one.reply = j->reply(now_);
-      one.reported = *upstream_speaks.parse_job(one.reply);
-      one.request = json::object{{"prompt", json::string(j->prompt)}};
-      one.created_at = j->created;
-      one.callback_url = j->callback_url;
-      seen.jobs.push_back(std::move(one));
+    std::vector<lost_submission> submissions;
+    for (const auto& [other, o] : tasks_) {
+      if ((o.state == task_state::submitting || is_looked_for_late(o)) && o.upstream == u.name)
+        submissions.emplace_back(std::make_shared<const task>(o), *sent_for(o), upstream_speaks);
+    }
+    const auto mine =
+        std::ranges::find_if(submissions, [&](const lost_submission& l) { return l.of->id == id; });
+    // The list lags behind, now and then by more than the time it takes to settle; it is read as far back as
+    // is needed, and some item of it cannot be read.
+    listing seen(now_, {*mine}, upstream_speaks);
+    const auto lag = seconds(chance(10) == 0 ? chance(300) : chance(30));
+    bool all = true;
+    listed_page page;
+    std::vector<const sim_job*> newest_first;
+    for (const sim_job& j : u.jobs) newest_first.push_back(&j);
+    std::ranges::sort(newest_first, std::greater{},
+                      [](const sim_job* j) { return std::pair(j->created, j->id); });
+    for (const sim_job* j : newest_first) {
+      if (j->shown_from > now_ - lag) continue;
+      ++page.items;
+      if (!quiet_ && chance(300) == 0) {
+        page.odd.push_back(page.jobs.size());
+        continue;
+      }
+      page.jobs.push_back(j->listed);
       if (j->created < needed_since(t)) {
-        seen.ended = false;
+        all = false;
         break;
       }
     }
+    seen.add(page);
+    if (all) seen.end();
     if (seen.echoes()) echoes_.insert(u.name);
-    std::vector<task> lost;
-    for (const auto& [other, o] : tasks_) {
-      if (o.state == task_state::submitting && o.upstream == u.name) lost.push_back(o);
-    }
-    std::vector<lost_submission> submissions;
-    for (const task& o : lost) submissions.emplace_back(o, *sent_for(o), upstream_speaks);
-    const auto mine =
-        std::ranges::find_if(submissions, [&](const lost_submission& l) { return l.of->id == id; });
     const auto known = [&](const std::string& job) {
       return std::ranges::any_of(tasks_, [&](const auto& e) { return e.second.upstream_id == job; });
     };
-    const task_event e =
-        find_lost(*mine, seen, submissions, {upstream_speaks, echoes_.contains(u.name), known});
+    std::vector<witness> accepted;
+    for (const auto& [other, o] : tasks_) {
+      if (o.upstream == u.name && !o.upstream_id.empty() && o.attempted_at >= t.attempted_at)
+        accepted.push_back({o.upstream_id, marker_path(o), o.attempted_at, o.started_at});
+    }
+    list_source from;
+    from.echoes_markers = echoes_.contains(u.name);
+    from.is_known = known;
+    from.accepted = accepted;
+    from.list_delay = policy_.settle / 12;
+    const task_event e = find_lost(*mine, seen, submissions, from);
     task next = advance(t, e, now_, policy_, jitter());
     if (const auto* f = std::get_if<event::found>(&e)) {
       say(id + " is found as " + f->reported.id);
@@ -481,6 +504,20 @@ class sim_day {
     save(advance(t, e, now_, policy_, jitter()));
   }
 
+  // What the upstream made, and shows as the task's, is not told "failed" in the end.
+  void check_not_thrown_away(const std::string& id, const task& t) const {
+    // Set up to be submitted again unproven, it may be billed twice and one of the two be nobody's.
+    if (policy_.ambiguous == on_ambiguous::resubmit) return;
+    if (t.state != task_state::failed || !t.upstream_id.empty() || !marked_) return;
+    for (const sim_upstream& u : upstreams_) {
+      for (const sim_job& j : u.jobs) {
+        const bool made = j.marker_task == id && !j.fails && u.echoes;
+        EXPECT_FALSE(made) << "task " << id << " was told failed, and " << j.id
+                           << " was made for it: " << t.fail_reason;
+      }
+    }
+  }
+
   void at_the_end() {
     for (const auto& [id, t] : tasks_) {
       if (!is_terminal(t.state)) {
@@ -490,6 +527,7 @@ class sim_day {
       }
       EXPECT_TRUE(t.pending_callbacks.empty()) << "task " << id << " still owes " << t.pending_callbacks;
       check_bought_once(id);
+      check_not_thrown_away(id, t);
       // What was bought and followed came to the client as it was.
       if (t.state == task_state::completed) {
         const sim_upstream& u = upstreams_[lane_of(t.upstream)];

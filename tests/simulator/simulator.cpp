@@ -171,6 +171,11 @@ http::reply simulator::create(const http::request& r, bool& hang, const order& w
     return record(std::move(out));
   }
   if (prompt.find("#drop") != std::string::npos) return record(detail(0, "dropped"));
+  if (const int after = number_after(prompt, "#late-")) {
+    auto making = make_late(std::move(o), milliseconds(after), what);
+    asio::co_spawn(loop_.get_executor(), std::move(making), asio::detached);
+    return record(detail(0, "cut"));
+  }
   if (const int status = number_after(prompt, "#refuse-"))
     return record(detail(status, "refused as the prompt asked"));
   if (prompt.size() < 3 && o.if_contains("keyframes") == nullptr && o.if_contains("image_url") == nullptr &&
@@ -179,35 +184,47 @@ http::reply simulator::create(const http::request& r, bool& hang, const order& w
         400, prompt.empty() ? "Prompt is required" : "Prompt is too short, minimum length is 3 characters"));
   }
 
-  job j;
-  j.id = random_uuid();
-  j.kind = what.kind;
-  j.builds_on = what.builds_on;
-  j.callback_url = first_text(o, {"callback_url", "notify_hook"});
-  j.created_at = now;
-  j.queued_for = options_.queued_for;
-  j.dreams_for = options_.dreams_for;
-  j.by_polls = options_.by_polls;
-  if (prompt.find("#fail") != std::string::npos) j.failure_reason = "Job failed";
-  if (prompt.find("#moderated") != std::string::npos) j.failure_reason = "Advanced prompt moderation failed";
-  j.request = std::move(o);
+  const job& j = make_job(std::move(o), what);
   entry["id"] = json::string(j.id);
-  recent_creates_.push_back(now);
-  order_.push_back(j.id);
-  const std::string id = j.id;
-  const bool calls_back = !options_.silent && is_web_url(j.callback_url);
   http::reply out = http::json_reply(201, render(j));
-  jobs_.emplace(id, std::move(j));
-  if (calls_back) {
-    auto calling = call_back(id);
-    asio::co_spawn(loop_.get_executor(), std::move(calling), asio::detached);
-  }
   hang = prompt.find("#hang") != std::string::npos;
   if (const int status = number_after(prompt, "#answer-"))
     out = detail(status, "answered as the prompt asked");
   if (prompt.find("#cut") != std::string::npos) out = detail(0, "cut");
   if (prompt.find("#garbage") != std::string::npos) out.body = "<html>created</html>";
   return record(std::move(out));
+}
+
+job& simulator::make_job(json::object request, const order& what) {
+  const timestamp now = wall_clock();
+  const std::string prompt(first_text(request, {"prompt", "user_prompt", "resolution"}));
+  job j;
+  j.id = random_uuid();
+  j.kind = what.kind;
+  j.builds_on = what.builds_on;
+  j.callback_url = first_text(request, {"callback_url", "notify_hook"});
+  j.created_at = now;
+  j.queued_for = options_.queued_for;
+  j.dreams_for = options_.dreams_for;
+  j.by_polls = options_.by_polls;
+  if (prompt.find("#fail") != std::string::npos) j.failure_reason = "Job failed";
+  if (prompt.find("#moderated") != std::string::npos) j.failure_reason = "Advanced prompt moderation failed";
+  j.request = std::move(request);
+  recent_creates_.push_back(now);
+  order_.push_back(j.id);
+  if (!options_.silent && is_web_url(j.callback_url)) {
+    auto calling = call_back(j.id);
+    asio::co_spawn(loop_.get_executor(), std::move(calling), asio::detached);
+  }
+  const std::string id = j.id;
+  return jobs_.emplace(id, std::move(j)).first->second;
+}
+
+awaitable<> simulator::make_late(json::object request, milliseconds after, order what) {
+  steady_timer wait(loop_.get_executor());
+  wait.expires_after(after);
+  co_await wait.async_wait(as_result);
+  if (!deadlines_.expiring()) make_job(std::move(request), what);
 }
 
 awaitable<http::reply> simulator::fetch(std::string id) {
@@ -222,8 +239,16 @@ awaitable<http::reply> simulator::fetch(std::string id) {
     co_await wait.async_wait(as_result);
   }
   --asking_[id];
-  const auto found = jobs_.find(id);
   ++polls_[id];
+  if (forgotten_ == amnesia::own_words) co_return detail(404, "Generation not found");
+  if (forgotten_ == amnesia::gateway) {
+    http::reply out;
+    out.status = 404;
+    out.content_type = "text/html";
+    out.body = "<html>404 Not Found</html>";
+    co_return out;
+  }
+  const auto found = jobs_.find(id);
   if (found == jobs_.end()) co_return detail(404, "Generation not found");
   ++found->second.polls;
   co_return http::json_reply(200, render(found->second));
@@ -236,23 +261,48 @@ http::reply simulator::list(const http::request& r) {
     if (text) std::from_chars(text->data(), text->data() + text->size(), value);
     return value;
   };
-  const std::size_t limit = std::min<std::size_t>(number("limit", 100), 100);
+  const std::size_t limit = std::min(number("limit", 100), options_.list_page);
   const std::size_t offset = number("offset", 0);
-  json::array page;
   ++lists_;
+  if (list_down_) return detail(503, "The list is down");
+  if (lists_ * options_.list_fails % 100 < options_.list_fails)
+    return detail(500, "Internal Server Error");
+  // Jobs at its head go while it is read: what follows moves up.
+  if (offset > 0 && !std::exchange(shrunk_, true)) {
+    for (int i = 0; i < options_.list_shrinks && !order_.empty(); ++i) order_.pop_back();
+  }
+  json::array page;
   // The newest may not be in it yet.
   std::size_t shown = order_.size();
   while (shown > 0 && jobs_.at(order_[shown - 1]).created_at > wall_clock() - options_.list_lag) --shown;
-  for (std::size_t i = offset; i < shown && page.size() < limit; ++i) {
-    page.emplace_back(render(jobs_.at(order_[shown - 1 - i])));
+  std::size_t count = 0;
+  for (std::size_t i = offset; i < shown && count < limit; ++i, ++count) {
+    if (options_.list_odd > 0 && i % options_.list_odd == 0) {
+      page.emplace_back(nullptr);  // stands in the place of a job that nobody asks for
+      continue;
+    }
+    page.push_back(listed(jobs_.at(order_[shown - 1 - i])));
   }
-  const bool more = offset + page.size() < shown;
-  const std::size_t count = page.size();
-  return http::json_reply(200, {{"has_more", more},
-                                {"count", count},
-                                {"limit", limit},
-                                {"offset", offset},
-                                {"generations", std::move(page)}});
+  json::object out{{"count", count}, {"limit", limit}, {"offset", offset}, {"generations", std::move(page)}};
+  if (options_.list_says_more) out["has_more"] = offset + count < shown;
+  return http::json_reply(200, std::move(out));
+}
+
+json::value simulator::listed(const job& j) const {
+  json::object out = render(j);
+  if (options_.list_padding > 0) out["padding"] = json::string(options_.list_padding, 'x');
+  json::value deep = nullptr;
+  for (int i = 0; i < options_.list_depth; ++i) deep = json::array{std::move(deep)};
+  if (options_.list_depth > 0) out["deep"] = std::move(deep);
+  return out;
+}
+
+void simulator::list_is_down(bool down) {
+  asio::post(loop_.get_executor(), [this, down] { list_down_ = down; });
+}
+
+void simulator::forget_jobs(amnesia how) {
+  asio::post(loop_.get_executor(), [this, how] { forgotten_ = how; });
 }
 
 http::reply simulator::asset(std::string_view path) {

@@ -13,6 +13,7 @@
 //   #cut          the job is created, and the connection ends without an answer
 //   #garbage      the job is created, and the answer is no JSON
 //   #drop         nothing is created, and the connection ends without an answer
+//   #late-NNN     the connection ends without an answer, and the job is created NNN milliseconds later
 // Where a request has no prompt, `resolution` can ask for the same.
 
 #include <atomic>
@@ -40,6 +41,15 @@ struct options {
   bool silent = false;            // no callbacks
   milliseconds list_lag{0};       // a job is in the list only so long after its creation
   milliseconds poll_delay{0};     // how long an answer to a question about a job takes
+
+  // The list.
+  std::size_t list_page = 100;   // items it gives at most, whatever it is asked for
+  std::size_t list_padding = 0;  // bytes of text in each item
+  int list_depth = 0;            // levels of arrays in a field of each item
+  std::size_t list_odd = 0;      // an item that is none before every so many; 0: none
+  int list_fails = 0;            // percent of the requests that get status 500
+  bool list_says_more = true;    // `has_more` is there
+  int list_shrinks = 0;          // so many of its newest jobs are deleted before its second page is read
 };
 
 class simulator {
@@ -49,6 +59,11 @@ class simulator {
 
   void run();
   void stop();
+  /// The list responds with 503.
+  void list_is_down(bool down);
+  /// Each question about a job gets 404, in its own words or in a gateway's.
+  enum class amnesia { none, own_words, gateway };
+  void forget_jobs(amnesia how);
   std::uint16_t port() const { return listener_->port(); }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port()); }
 
@@ -68,6 +83,9 @@ class simulator {
   http::reply log(const http::request& r) const;
   http::reply detail(int status, std::string_view text) const;
   json::object render(const job& j) const;
+  json::value listed(const job& j) const;
+  job& make_job(json::object request, const order& what);
+  awaitable<> make_late(json::object request, milliseconds after, order what);
   bool authorised(const http::request& r) const;
   bool over_limit(timestamp now, std::string& why);
   awaitable<> call_back(std::string id);
@@ -89,6 +107,9 @@ class simulator {
   std::deque<steady_clock::time_point> last_second_;
   std::size_t most_in_a_second_ = 0;
   std::int64_t lists_ = 0;
+  bool list_down_ = false;
+  bool shrunk_ = false;
+  amnesia forgotten_ = amnesia::none;
   std::int64_t refused_ = 0;
   std::int64_t callbacks_ = 0;
 };

@@ -51,7 +51,7 @@ child_relay::child_relay(const temp_dir& dir, std::uint16_t port, const std::str
   out << "[server]\nlisten = \"127.0.0.1:" << port << "\"\npublic_url = \"http://127.0.0.1:" << port
       << "\"\nshutdown_grace_ms = 3000\nsubmit_wait_ms = 2000\n"
       << "[storage]\npath = \"" << database_ << "\"\n"
-      << "[submit]\nretry_ms = 20\nretry_max_ms = 100\nsettle_ms = 300\nreconcile_deadline_ms = 10000\n"
+      << "[submit]\nretry_ms = 20\nretry_max_ms = 100\nsettle_ms = 300\nreconcile_deadline_ms = 4000\n"
       << "deadline_ms = 2000\n"
       << "[poll]\ninterval_ms = 20\nretry_max_ms = 200\n"
       << "[callbacks]\nallow_private_addresses = true\ntimeout_ms = 3000\n"

@@ -83,7 +83,7 @@ class memory_store final : public store {
   void browse(const task_filter& f, completion<std::vector<task_ptr>> done) override {
     std::vector<task_ptr> out = where([&f](const task& t) {
       return (!f.state || t.state == *f.state) && (!f.owner || t.owner == *f.owner) &&
-             (!f.ambiguous || is_set(t.next_reconcile_at)) && (!f.undelivered || !t.callback_problem.empty());
+             (!f.ambiguous || is_ambiguous(t)) && (!f.undelivered || !t.callback_problem.empty());
     });
     std::ranges::sort(out, std::greater{}, [](const task_ptr& t) { return t->row; });
     if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
@@ -160,8 +160,9 @@ class memory_store final : public store {
   }
   void submitting_to(const std::string& upstream, std::int64_t limit,
                      completion<std::vector<task_ptr>> done) override {
-    some(std::move(done), limit,
-         [&upstream](const task& t) { return t.state == task_state::submitting && t.upstream == upstream; });
+    some(std::move(done), limit, [&upstream](const task& t) {
+      return (t.state == task_state::submitting || is_looked_for_late(t)) && t.upstream == upstream;
+    });
   }
   void interrupted(const std::string& self, std::int64_t limit,
                    completion<std::vector<task_ptr>> done) override {
@@ -267,14 +268,14 @@ class memory_store final : public store {
       };
       const bool pending = is_set(t.next_submit_at);
       const bool open = t.state == task_state::queued || t.state == task_state::running;
-      const bool late = t.state == task_state::failed && is_set(t.next_poll_at);
+      const bool late = t.state == task_state::failed && (is_set(t.next_poll_at) || is_looked_for_late(t));
       const milliseconds limit = pending ? l.submit_deadline : open ? l.job_deadline : l.late_for;
       pull(t.next_submit_at, l.submit, now);
       pull(t.next_poll_at, l.poll, now);
       pull(t.next_reconcile_at, l.reconcile, now);
       pull(t.next_callback_at, l.callback, now);
       if (pending || open || late) pull(t.deadline, limit, now + limit);
-      if (is_ambiguous(t)) pull(t.ambiguous_at, milliseconds(0), now);
+      if (is_set(t.next_reconcile_at)) pull(t.ambiguous_at, milliseconds(0), now);
       if (t.state == task_state::submitting)
         pull(t.attempted_at, milliseconds(0), timestamp(std::chrono::microseconds(1)));
       kept = std::make_shared<const task>(std::move(t));
@@ -291,7 +292,7 @@ class memory_store final : public store {
     std::erase_if(kept_->tasks, [&](const auto& entry) {
       const task& t = *entry.second;
       const bool old = is_terminal(t.state) && t.finished_at < before && !is_set(t.next_poll_at) &&
-                       !is_set(t.next_callback_at) && gone < limit;
+                       !is_set(t.next_reconcile_at) && !is_set(t.next_callback_at) && gone < limit;
       if (old) counts_.remove(t);
       gone += old;
       return old;

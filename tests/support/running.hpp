@@ -25,6 +25,8 @@ class running_simulator {
 
   std::string url() const { return sim_->url(); }
   std::uint16_t port() const { return sim_->port(); }
+  void list_is_down(bool down) { sim_->list_is_down(down); }
+  void forget_jobs(sim::simulator::amnesia how) { sim_->forget_jobs(how); }
   /// What it was asked.
   json::object log() const;
   std::int64_t created() const { return log().at("created").as_int64(); }
