@@ -131,6 +131,7 @@ void app::make_loops(const policy& p) {
   deliverer_ =
       std::make_unique<deliverer>(loop_, deadlines_, *store_, *changes_, config_.callbacks, metrics_, *log_);
   janitor_ = std::make_unique<janitor>(loop_, *store_, config_.storage.keep_ended, *log_);
+  timekeeper_ = std::make_unique<timekeeper>(loop_, *store_, *log_);
 }
 
 // Throws boost::system::system_error when an address cannot be listened on.
@@ -220,6 +221,7 @@ awaitable<> app::begin() {
   spawn(poller_->run());
   spawn(deliverer_->run());
   spawn(janitor_->run());
+  spawn(timekeeper_->run());
   // 3. The listeners.
   spawn(public_->run());
   if (admin_) spawn(admin_->run());
@@ -229,6 +231,10 @@ awaitable<> app::begin() {
 }
 
 awaitable<result<void>> app::recover() {
+  // What stood still meanwhile has not run out of time.
+  const auto resumed = co_await timekeeper_->resume();
+  if (!resumed) co_return std::unexpected(resumed.error());
+
   // Who may call.
   const auto tokens = co_await from_store(*store_, &store::tokens);
   if (!tokens) co_return std::unexpected(tokens.error());
@@ -312,6 +318,7 @@ awaitable<> app::drain() {
   poller_->stop();
   deliverer_->stop();
   janitor_->stop();
+  timekeeper_->stop();
   watch_.drain();
   fault_point("in the drain");
   // 2. What is under way may end, within the grace.
@@ -338,6 +345,7 @@ awaitable<> app::drain() {
   // 4. The rest is cut off. Whatever still begins to wait for a peer gives up at the next sweep.
   end_now();
   while (clients() || others()) co_await moment();
+  co_await from_store(*store_, &store::mark_alive, now());
   deadlines_.stop();
   loop_.stop();  // a name service that does not respond is not waited for
 }

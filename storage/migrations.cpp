@@ -120,10 +120,16 @@ CREATE UNIQUE INDEX idempotency_key ON idempotency(owner, digest) WHERE kind = '
 CREATE INDEX idempotency_retry ON idempotency(owner, digest, created_at) WHERE kind = 'retry';
 CREATE INDEX idempotency_age ON idempotency(created_at);
 )sql"},
-    // Proof that a job is not there takes two readings of the list, proof that it is gone takes time.
+    // Proof that a job is not there takes two readings of the list, proof that it is gone takes time. When a
+    // process last lived: time in which none did counts against no deadline.
     {4, R"sql(
 ALTER TABLE task ADD COLUMN absent_at    INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN not_found_at INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE process (
+  id       INTEGER PRIMARY KEY CHECK (id = 1),
+  alive_at INTEGER NOT NULL
+) STRICT;
 )sql"}};
 
 }  // namespace

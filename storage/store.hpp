@@ -177,6 +177,13 @@ class store {
   virtual void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) = 0;
   /// Brings times that a clock set back since has left too far ahead within the limits; how many tasks.
   virtual void rebase(timestamp now, schedule_limits limits, completion<std::int64_t> done) = 0;
+  /// A process lives at `now`.
+  virtual void mark_alive(timestamp now, completion<std::int64_t> done) = 0;
+  /// At start: the deadlines of what has not ended move by the time since the last mark_alive(); that time, 0
+  /// when there was none.
+  virtual void resume(timestamp now, completion<milliseconds> done) = 0;
+  /// The same for a time in which this process did not run; of how many tasks.
+  virtual void extend_deadlines(milliseconds by, completion<std::int64_t> done) = 0;
   /// Deletes up to `limit` idempotency records made before `before`; how many.
   virtual void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) = 0;
   /// Deletes up to `limit` tasks that ended before `before` and have no pending callback; how many.

@@ -57,6 +57,12 @@ class lru {
     newest_first_.erase(place);
   }
 
+  void clear() {
+    by_key_.clear();
+    newest_first_.clear();
+    bytes_ = 0;
+  }
+
   std::size_t bytes() const { return bytes_; }
   std::size_t size() const { return by_key_.size(); }
 

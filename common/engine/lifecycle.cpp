@@ -191,6 +191,8 @@ struct step {
     return true;
   }
 
+  // The time may have passed while the relay was down: this many lookups it must have been.
+  static constexpr int min_lookups = 3;
   milliseconds next_lookup_delay() const {
     return backoff(++t.misses, p.reconcile_retry, p.reconcile_retry_max, jitter);
   }
@@ -219,9 +221,11 @@ struct step {
     if (e.would_show && !is_set(t.absent_at)) t.absent_at = e.requested_at;
     const bool proven = e.would_show && e.requested_at >= t.absent_at + p.settle;
     // What the list cannot prove now it may still show: as long as it takes.
-    if (!proven && p.ambiguous != on_ambiguous::resubmit && now < t.ambiguous_at + p.reconcile_for) {
+    const bool over = now >= t.ambiguous_at + p.reconcile_for && t.misses >= min_lookups;
+    if (!proven && p.ambiguous != on_ambiguous::resubmit && !over) {
       const timestamp second = e.would_show ? std::max(t.absent_at + p.settle, now) : never;
-      const timestamp next = std::min(now + next_lookup_delay(), t.ambiguous_at + p.reconcile_for);
+      const timestamp end = std::max(t.ambiguous_at + p.reconcile_for, now + p.reconcile_retry);
+      const timestamp next = std::min(now + next_lookup_delay(), end);
       t.next_reconcile_at = is_set(second) ? std::min(next, second) : next;
       return true;
     }
@@ -248,8 +252,6 @@ struct step {
       }
       return not_found(false, "This upstream has no list in which the job could be looked for");
     }
-    // The time may have passed while the relay was down: this many lookups it must have been.
-    constexpr int min_lookups = 3;
     if (now >= end && t.misses >= min_lookups)
       return not_found(false, "The upstream's list, in which the job could be looked for, could not be read");
     t.next_reconcile_at = now + std::max(e.retry_after, next_lookup_delay());

@@ -47,6 +47,74 @@ class schedule_rebase final : public write_of<std::int64_t> {
   schedule_limits limits_;
 };
 
+result<std::int64_t> move_deadlines(db& d, milliseconds by) {
+  statement s = d.prepare(
+      "UPDATE task SET deadline=deadline+?1,revision=revision+1 "
+      "WHERE status IN ('pending','submitting','queued','running') AND deadline>0");
+  s.bind(1, std::chrono::microseconds(by).count());
+  if (auto done = run(s); !done) return std::unexpected(std::move(done.error()));
+  return d.changes();
+}
+
+result<void> set_alive(db& d, timestamp now) {
+  statement s = d.prepare("INSERT INTO process VALUES(1,?1) ON CONFLICT(id) DO UPDATE SET alive_at=?1");
+  s.bind(1, to_column(now));
+  return run(s);
+}
+
+class alive_mark final : public write_of<std::int64_t> {
+ public:
+  alive_mark(write_statements& s, timestamp now, completion<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), now_(now) {}
+  result<void> apply() override { return set_alive(s_.connection, now_); }
+
+ private:
+  timestamp now_;
+};
+
+class resumption final : public write_of<milliseconds> {
+ public:
+  resumption(write_statements& s, timestamp now, completion<milliseconds> done)
+      : write_of(s, milliseconds(0), std::move(done)), now_(now) {}
+  result<void> apply() override {
+    value_ = milliseconds(0);
+    {
+      statement last = s_.connection.prepare("SELECT alive_at FROM process");
+      const auto row = last.step();
+      if (!row) return std::unexpected(row.error());
+      if (*row) value_ = std::chrono::floor<milliseconds>(now_ - from_column(last.integer(0)));
+    }
+    // A clock that was set back since says nothing.
+    value_ = std::max(value_, milliseconds(0));
+    if (value_.count() > 0) {
+      if (auto moved = move_deadlines(s_.connection, value_); !moved) return std::unexpected(moved.error());
+    }
+    return set_alive(s_.connection, now_);
+  }
+
+ private:
+  timestamp now_;
+};
+
+class deadline_extension final : public write_of<std::int64_t> {
+ public:
+  deadline_extension(write_statements& s, const std::function<void()>& moved, milliseconds by,
+                     completion<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), moved_(moved), by_(by) {}
+  result<void> apply() override {
+    auto n = move_deadlines(s_.connection, by_);
+    if (!n) return std::unexpected(std::move(n.error()));
+    value_ = *n;
+    return {};
+  }
+
+ private:
+  void committed() override { moved_(); }
+
+  const std::function<void()>& moved_;
+  milliseconds by_;
+};
+
 class idempotency_purge final : public write_of<std::int64_t> {
  public:
   idempotency_purge(write_statements& s, timestamp before, std::int64_t limit, completion<std::int64_t> done)
@@ -108,6 +176,19 @@ class task_purge final : public write_of<std::int64_t> {
 std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
                                     completion<std::int64_t> done) {
   return std::make_unique<schedule_rebase>(s, now, limits, std::move(done));
+}
+
+std::unique_ptr<write> write_alive(write_statements& s, timestamp now, completion<std::int64_t> done) {
+  return std::make_unique<alive_mark>(s, now, std::move(done));
+}
+
+std::unique_ptr<write> write_resume(write_statements& s, timestamp now, completion<milliseconds> done) {
+  return std::make_unique<resumption>(s, now, std::move(done));
+}
+
+std::unique_ptr<write> write_extension(write_statements& s, const std::function<void()>& moved,
+                                       milliseconds by, completion<std::int64_t> done) {
+  return std::make_unique<deadline_extension>(s, moved, by, std::move(done));
 }
 
 std::unique_ptr<write> write_idempotency_purge(write_statements& s, timestamp before, std::int64_t limit,

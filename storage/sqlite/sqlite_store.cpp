@@ -41,6 +41,7 @@ class sqlite_store final : public store {
         listener_{[this](const task_ptr& before, const task_ptr& after) { on_saved(before, after); },
                   [this](const task& stale) { on_conflict(stale); }},
         purged_([this](const auto& tasks) { on_purged(tasks); }),
+        deadlines_moved_([this] { on_deadlines_moved(); }),
         point_(std::move(r.on_loop)),
         lists_(std::move(r.for_lists), hooks_),
         searches_(std::move(r.for_operator), hooks_),
@@ -177,6 +178,15 @@ class sqlite_store final : public store {
   void rebase(timestamp now, schedule_limits limits, completion<std::int64_t> done) override {
     commits_.push(write_rebase(write_, now, limits, std::move(done)));
   }
+  void mark_alive(timestamp now, completion<std::int64_t> done) override {
+    commits_.push(write_alive(write_, now, std::move(done)));
+  }
+  void resume(timestamp now, completion<milliseconds> done) override {
+    commits_.push(write_resume(write_, now, std::move(done)));
+  }
+  void extend_deadlines(milliseconds by, completion<std::int64_t> done) override {
+    commits_.push(write_extension(write_, deadlines_moved_, by, std::move(done)));
+  }
   void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) override {
     commits_.push(write_idempotency_purge(write_, before, limit, std::move(done)));
   }
@@ -303,6 +313,12 @@ class sqlite_store final : public store {
     }
   }
 
+  // Any task may be another one on disk now, also one that is being read.
+  void on_deadlines_moved() {
+    cache_.clear();
+    changes_ += max_changed + 1;
+  }
+
   lock_file lock_;
   store_hooks hooks_;
   db writer_;                        // store thread, once commits_ runs
@@ -314,6 +330,7 @@ class sqlite_store final : public store {
   std::deque<std::string> changed_;  // loop thread: the last of them, since the oldest of those reads began
   const task_listener listener_;
   const purged_function purged_;
+  const std::function<void()> deadlines_moved_;
   reads point_;           // loop thread
   reader lists_;          // what clients and the background loops read
   reader searches_;       // what may take long

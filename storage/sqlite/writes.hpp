@@ -40,6 +40,12 @@ std::unique_ptr<write> write_webhook_secret(write_statements& s, std::string nam
                                             completion<token> done);
 std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
                                     completion<std::int64_t> done);
+std::unique_ptr<write> write_alive(write_statements& s, timestamp now, completion<std::int64_t> done);
+std::unique_ptr<write> write_resume(write_statements& s, timestamp now, completion<milliseconds> done);
+/// `moved` runs on the loop thread: what is in memory of tasks that have not ended is no longer what is on
+/// disk.
+std::unique_ptr<write> write_extension(write_statements& s, const std::function<void()>& moved,
+                                       milliseconds by, completion<std::int64_t> done);
 std::unique_ptr<write> write_idempotency_purge(write_statements& s, timestamp before, std::int64_t limit,
                                                completion<std::int64_t> done);
 std::unique_ptr<write> write_task_purge(write_statements& s, const purged_function& purged, timestamp before,

@@ -220,6 +220,20 @@ TEST(rate, no_more_than_so_many_in_any_second) {
   EXPECT_TRUE(one.take(one.next() + std::chrono::milliseconds(1)));
 }
 
+TEST(slewed_clock, leaves_out_pauses_and_steps_when_it_is_told_to) {
+  using std::chrono::seconds;
+  slewed_clock clock;
+  clock.leave_out_pauses(seconds(5));
+  EXPECT_EQ(clock.read(t0, seconds(10)), t0);
+  // Stopped for an hour, in which both other clocks went on.
+  const timestamp late = clock.read(t0 + seconds(3'600), seconds(3'610));
+  EXPECT_EQ(late, t0 + std::chrono::milliseconds(5'500)) << "five seconds, and a tenth to catch up";
+  clock.step_to(t0 + seconds(3'600));
+  EXPECT_EQ(clock.read(t0 + seconds(3'601), seconds(3'611)), t0 + seconds(3'601));
+  clock.step_to(t0);
+  EXPECT_EQ(clock.read(t0 + seconds(3'602), seconds(3'612)), t0 + seconds(3'602)) << "never back";
+}
+
 TEST(slewed_clock, follows_jumps_slowly_and_never_goes_back) {
   using std::chrono::seconds;
   slewed_clock clock;

@@ -403,6 +403,7 @@ TEST(lifecycle, what_was_lost_is_looked_for_a_day_more) {
   policy p;
   task t = lost();
   t.callback_url = "https://client.example.com/hook";
+  t.misses = 3;
   const timestamp end = t.ambiguous_at + p.reconcile_for;
   t = advance(t, event::absent{end, false}, end, p, 0);
   ASSERT_EQ(t.state, task_state::failed);
@@ -484,6 +485,11 @@ TEST(lifecycle, not_found_is_not_the_same_as_not_created) {
       t = lost();
       const timestamp end = t.ambiguous_at + p.reconcile_for;
       t.deadline = end + std::chrono::hours(1);
+      // A relay that was down all the while has not looked yet.
+      for (int looks = 0; looks < 3; ++looks) {
+        t = advance(t, event::absent{end, false}, end, p, 0);
+        EXPECT_EQ(t.state, task_state::submitting) << looks;
+      }
       t = advance(t, event::absent{end, false}, end, p, 0);
     }
     EXPECT_EQ(t.state, row.want) << static_cast<int>(row.set) << row.proven;

@@ -62,7 +62,7 @@ const hard_list hard_lists[] = {
        o.list_page = 25;
        o.list_fails = 33;
      })},
-    {"jobs go while it is read", with([](sim::options& o) { o.list_shrinks = 60; }), 250},
+    {"jobs go while it is read", with([](sim::options& o) { o.list_shrinks = 60; }), 120},
 };
 
 class lists : public ::testing::TestWithParam<hard_list> {};

@@ -223,6 +223,71 @@ timestamp moved_clock() {
 }
 
 // Rule F5.
+// Rule M11: jobs that wait for an upstream have their time again when the relay is back.
+TEST(pace, downtime_does_not_count_against_deadlines) {
+  const auto before = wall_clock;
+  wall_clock = moved_clock;
+  clock_moved_by = 0;
+  {
+    temp_dir dir;
+    running_simulator sim;
+    tcp_gate gate(sim.port());
+    gate.refuse_new();
+    config settings = test_config(dir, gate.url());
+    settings.submit.deadline = milliseconds(60'000);
+    std::vector<std::string> ids;
+    std::string token;
+    {
+      running_relay relay(settings);
+      token = relay.token("me");
+      const client c(relay.port(), "Bearer " + token);
+      for (int i = 0; i < 12; ++i) ids.push_back(create(c, "job"));
+    }
+    clock_moved_by = 8 * 3'600;  // the relay was off for a night
+    running_relay relay(settings);
+    const client c(relay.port(), "Bearer " + token);
+    gate.let_through();
+    for (const std::string& id : ids) wait_for_state(c, generations + "/" + id, "completed");
+  }
+  clock_moved_by = 0;
+  wall_clock = before;
+}
+
+// Rule M11: the same for a suspend, and afterwards what the relay says about times is true again.
+TEST(pace, a_suspend_costs_no_job_and_the_time_is_right_again) {
+  const auto before = wall_clock;
+  wall_clock = moved_clock;
+  clock_moved_by = 0;
+  {
+    temp_dir dir;
+    running_simulator sim;
+    tcp_gate gate(sim.port());
+    gate.refuse_new();
+    config settings = test_config(dir, gate.url());
+    settings.submit.deadline = milliseconds(60'000);
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    std::vector<std::string> ids;
+    for (int i = 0; i < 12; ++i) ids.push_back(create(c, "job"));
+    clock_moved_by = 8 * 3'600;
+    // Attempts go on, and say when.
+    const auto shown = [&](const std::string& id) {
+      const json::object r = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
+      return from_iso(text_of(r.at("task").as_object(), "attempted_at")).value_or(never);
+    };
+    const auto is_right = [](timestamp t) { return wall_clock() - t < std::chrono::seconds(5); };
+    EXPECT_TRUE(relay.wait_until([&] {
+      return std::ranges::any_of(ids, [&](const std::string& id) { return is_right(shown(id)); });
+    }));
+    const json::object made = c.get(generations + "/" + create(c, "a later job")).json().as_object();
+    EXPECT_TRUE(is_right(*from_iso(text_of(made, "created_at")))) << text_of(made, "created_at");
+    gate.let_through();
+    for (const std::string& id : ids) wait_for_state(c, generations + "/" + id, "completed");
+  }
+  clock_moved_by = 0;
+  wall_clock = before;
+}
+
 TEST(pace, a_clock_that_jumps_neither_bursts_nor_stalls) {
   const auto before = wall_clock;
   wall_clock = moved_clock;

@@ -58,6 +58,7 @@ struct sim_upstream {
   std::vector<sim_job> jobs;
   timestamp down_until, sick_until;  // refuses connections; creates and loses answers, or answers 5xx
   std::size_t limit = 1'000;         // open jobs it allows; then 429
+  seconds list_lag{0};               // on most days none
 };
 
 class sim_day {
@@ -76,6 +77,7 @@ class sim_day {
       sim_upstream u;
       u.name = i == 0 ? "a" : "b";
       u.echoes = chance(4) != 0;
+      if (chance(3) == 0) u.list_lag = seconds(chance(900));
       if (chance(2) == 0) u.limit = 3 + chance(20);
       upstreams_.push_back(u);
       per_minute_.push_back(chance(3) == 0 ? 5 + static_cast<std::int64_t>(chance(20)) : 0);
@@ -437,7 +439,7 @@ class sim_day {
     // The list lags behind, now and then by more than the time it takes to settle; it is read as far back as
     // is needed, and some item of it cannot be read.
     listing seen(now_, {*mine}, upstream_speaks);
-    const auto lag = seconds(chance(10) == 0 ? chance(300) : chance(30));
+    const auto lag = u.list_lag + seconds(chance(10) == 0 ? chance(300) : chance(30));
     bool all = true;
     listed_page page;
     std::vector<const sim_job*> newest_first;

@@ -333,6 +333,38 @@ TEST_P(store_test, a_clock_that_was_set_back_leaves_nothing_too_far_ahead) {
   EXPECT_EQ(get(&store::load, near.id).value()->next_poll_at, at(60));
 }
 
+// Rule M11: a deadline counts only time in which a relay ran.
+TEST_P(store_test, downtime_moves_deadlines) {
+  const token owner = add_token("a");
+  EXPECT_EQ(get(&store::resume, at(1'000)).value(), milliseconds(0)) << "the first start";
+  task t = fresh(owner.id);
+  t.deadline = at(1'100);
+  t = insert(t).value();
+  task ended = insert(fresh(owner.id)).value();
+  ended.state = task_state::failed;
+  ended.next_submit_at = never;
+  ended.deadline = at(1'100);
+  ended = save(ended).value();
+  ASSERT_TRUE(get(&store::mark_alive, at(1'050)));
+  store_.reset();
+  open();
+  EXPECT_EQ(get(&store::resume, at(2'050)).value(), milliseconds(1'000'000));
+  EXPECT_EQ(get(&store::load, t.id).value()->deadline, at(2'100));
+  EXPECT_EQ(get(&store::load, ended.id).value()->deadline, at(1'100));
+  EXPECT_EQ(get(&store::resume, at(50)).value(), milliseconds(0)) << "the clock was set back";
+  EXPECT_EQ(get(&store::load, t.id).value()->deadline, at(2'100));
+  // And while it runs: what was read before cannot be saved over it.
+  const task_ptr before = get(&store::load, t.id).value();
+  EXPECT_EQ(get(&store::extend_deadlines, milliseconds(5'000)).value(), 1);
+  EXPECT_EQ(get(&store::load, t.id).value()->deadline, at(2'105));
+  task late = *before;
+  late.misses = 1;
+  const auto refused = get(&store::write, change{before, late, std::nullopt});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::conflict);
+  EXPECT_EQ(get(&store::load, t.id).value()->deadline, at(2'105));
+}
+
 TEST_P(store_test, old_tasks_are_deleted_when_no_callback_is_pending) {
   const token owner = add_token("a");
   const auto ended = [&](int finished, const char* pending) {

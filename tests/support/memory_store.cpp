@@ -22,6 +22,7 @@ struct tables {
   std::vector<record> records;
   std::vector<token> tokens;
   std::int64_t rows = 0;
+  timestamp alive_at;
 };
 
 // One for each path. Opened and closed by tests' own threads.
@@ -282,6 +283,21 @@ class memory_store final : public store {
     }
     answer(std::move(done), std::move(moved));
   }
+  void mark_alive(timestamp now, completion<std::int64_t> done) override {
+    kept_->alive_at = now;
+    answer(std::move(done), 0);
+  }
+  void resume(timestamp now, completion<milliseconds> done) override {
+    milliseconds down{0};
+    if (is_set(kept_->alive_at))
+      down = std::max(down, std::chrono::floor<milliseconds>(now - kept_->alive_at));
+    kept_->alive_at = now;
+    move_deadlines(down);
+    answer(std::move(done), std::move(down));
+  }
+  void extend_deadlines(milliseconds by, completion<std::int64_t> done) override {
+    answer(std::move(done), move_deadlines(by));
+  }
   void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) override {
     std::int64_t gone = 0;
     std::erase_if(kept_->records, [&](const record& r) { return r.created_at < before && gone++ < limit; });
@@ -305,6 +321,18 @@ class memory_store final : public store {
   template <class T>
   void answer(completion<T> done, std::type_identity_t<result<T>> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
+  }
+  std::int64_t move_deadlines(milliseconds by) {
+    std::int64_t moved = 0;
+    for (auto& [id, kept] : kept_->tasks) {
+      if (is_terminal(kept->state) || !is_set(kept->deadline)) continue;
+      task t = *kept;
+      t.deadline += by;
+      ++t.revision;
+      kept = std::make_shared<const task>(std::move(t));
+      ++moved;
+    }
+    return moved;
   }
   task_ptr at(const std::string& id) const {
     const auto found = kept_->tasks.find(id);

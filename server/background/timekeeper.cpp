@@ -1,0 +1,60 @@
+#include "server/background/timekeeper.hpp"
+
+#include <spdlog/logger.h>
+
+#include "server/await_store.hpp"
+#include "server/clock.hpp"
+
+namespace relay {
+namespace {
+
+constexpr std::chrono::seconds tick{1};
+constexpr int ticks_between_marks = 5;
+// Less is followed by going faster: no deadline is that short.
+constexpr std::chrono::seconds tolerated{5};
+
+}  // namespace
+
+awaitable<result<void>> timekeeper::resume() {
+  // The loop reads the clock many times a second: what is longer is a pause.
+  this_threads_clock().leave_out_pauses(tolerated);
+  const auto down = co_await from_store(store_, &store::resume, now());
+  if (!down) co_return std::unexpected(down.error());
+  if (down->count() > 0)
+    log_.info("no relay ran for {} s: this does not count against deadlines", down->count() / 1'000);
+  co_return result<void>{};
+}
+
+awaitable<> timekeeper::catch_up(milliseconds ahead) {
+  const auto moved = co_await from_store(store_, &store::extend_deadlines, ahead);
+  if (!moved) {
+    log_.error("the clock is {} s ahead, and the deadlines cannot be moved, trying again: {}",
+               ahead.count() / 1'000, moved.error().log.text);
+    co_return;
+  }
+  this_threads_clock().step_to(now() + ahead);
+  log_.warn(
+      "the clock is {} s ahead of the time the relay ran: it was suspended, or the clock was set; the "
+      "deadlines of "
+      "{} jobs were moved by as much",
+      ahead.count() / 1'000, *moved);
+}
+
+awaitable<> timekeeper::run() {
+  for (int ticks = 0; !stopped_; ++ticks) {
+    const auto ahead = std::chrono::floor<milliseconds>(wall_clock() - now());
+    if (ahead > tolerated) co_await catch_up(ahead);
+    // A mark that cannot be written makes a deadline longer after a restart, no more.
+    if (ticks % ticks_between_marks == 0) co_await from_store(store_, &store::mark_alive, now());
+    if (stopped_) break;
+    timer_.expires_after(tick);
+    co_await timer_.async_wait(as_result);
+  }
+}
+
+void timekeeper::stop() {
+  stopped_ = true;
+  timer_.cancel();
+}
+
+}  // namespace relay
