@@ -8,16 +8,18 @@
 namespace relay {
 namespace {
 
-constexpr std::chrono::seconds tick{1};
-constexpr int ticks_between_marks = 5;
-// Less is followed by going faster: no deadline is that short.
-constexpr std::chrono::seconds tolerated{5};
+constexpr std::chrono::milliseconds tick{500};
+constexpr int ticks_between_marks = 10;
+// Between two reads of the clock; the loop reads it once a tick at least.
+constexpr std::chrono::seconds longest_step{1};
+// Less is followed by going faster.
+constexpr std::chrono::seconds tolerated{2};
 
 }  // namespace
 
 awaitable<result<void>> timekeeper::resume() {
-  // The loop reads the clock many times a second: what is longer is a pause.
-  this_threads_clock().leave_out_pauses(tolerated);
+  // What is longer is a pause, in which nothing ran.
+  this_threads_clock().leave_out_pauses(longest_step);
   const auto down = co_await from_store(store_, &store::resume, now());
   if (!down) co_return std::unexpected(down.error());
   if (down->count() > 0)
@@ -45,7 +47,7 @@ awaitable<> timekeeper::run() {
     const auto ahead = std::chrono::floor<milliseconds>(wall_clock() - now());
     if (ahead > tolerated) co_await catch_up(ahead);
     // A mark that cannot be written makes a deadline longer after a restart, no more.
-    if (ticks % ticks_between_marks == 0) co_await from_store(store_, &store::mark_alive, now());
+    if (ahead > tolerated || ticks % ticks_between_marks == 0) co_await from_store(store_, &store::mark_alive, now());
     if (stopped_) break;
     timer_.expires_after(tick);
     co_await timer_.async_wait(as_result);
