@@ -47,7 +47,8 @@ awaitable<> timekeeper::run() {
     const auto ahead = std::chrono::floor<milliseconds>(wall_clock() - now());
     if (ahead > tolerated) co_await catch_up(ahead);
     // A mark that cannot be written makes a deadline longer after a restart, no more.
-    if (ahead > tolerated || ticks % ticks_between_marks == 0) co_await from_store(store_, &store::mark_alive, now());
+    if (ahead > tolerated || ticks % ticks_between_marks == 0)
+      co_await from_store(store_, &store::mark_alive, now());
     if (stopped_) break;
     timer_.expires_after(tick);
     co_await timer_.async_wait(as_result);

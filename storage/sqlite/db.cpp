@@ -188,8 +188,11 @@ result<void> migrate(db& d) {
     fault_point("in a migration");
     if (done) done = d.run("COMMIT");
     if (!done) {
+      const std::string why = d.message();  // before the rollback, which has words of its own
       auto rolled_back = d.run("ROLLBACK");
-      done.error().log.text = "migration " + std::to_string(m.number) + ": " + d.message();
+      done.error().log.text =
+          "migration " + std::to_string(m.number) + " failed, the database is as it was before it: " + why;
+      if (!rolled_back) done.error().log.text += "; it could not be rolled back: " + d.message();
       return done;
     }
   }

@@ -265,8 +265,7 @@ http::reply simulator::list(const http::request& r) {
   const std::size_t offset = number("offset", 0);
   ++lists_;
   if (list_down_) return detail(503, "The list is down");
-  if (lists_ * options_.list_fails % 100 < options_.list_fails)
-    return detail(500, "Internal Server Error");
+  if (lists_ * options_.list_fails % 100 < options_.list_fails) return detail(500, "Internal Server Error");
   // Jobs at its head go while it is read: what follows moves up.
   if (offset > 0 && !std::exchange(shrunk_, true)) {
     for (int i = 0; i < options_.list_shrinks && !order_.empty(); ++i) order_.pop_back();

@@ -976,6 +976,26 @@ TEST(migrations, a_copy_of_the_old_database_is_kept) {
 }
 
 // Without its copy nothing is changed.
+TEST(migrations, one_that_fails_says_why_in_sqlites_words) {
+  test::temp_dir dir;
+  make_old(dir.file("a.db"), "schema_3.sql");
+  {
+    auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
+    ASSERT_TRUE(d->run("CREATE TABLE process (something TEXT)"));
+  }
+  store_hooks hooks;
+  hooks.post = [](std::move_only_function<void()>) {};
+  sqlite_options options;
+  options.path = dir.file("a.db");
+  const auto opened = open_sqlite_store(options, families(), std::move(hooks));
+  ASSERT_FALSE(opened);
+  const std::string& says = opened.error().log.text;
+  EXPECT_NE(says.find("migration 4"), std::string::npos) << says;
+  EXPECT_NE(says.find("table process already exists"), std::string::npos) << says;
+  auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::reader);
+  EXPECT_EQ(sqlite::schema_version(*d).value(), 3);
+}
+
 TEST(migrations, are_not_begun_when_no_copy_can_be_kept) {
   test::temp_dir dir;
   make_old(dir.file("a.db"), "schema_2.sql");
