@@ -153,6 +153,7 @@ void app::make_listeners() {
                                 metrics_,
                                 *log_,
                                 streams_,
+                                sends_,
                                 [this] { return !stopping_; },
                                 [this] { return disk_->refusal(); },
                                 upstream_called};

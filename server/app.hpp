@@ -82,6 +82,7 @@ class app {
   metrics metrics_;
   watch watch_{loop_};
   stream_limit streams_;
+  sent_creates sends_;
   rendered_tasks rendered_;
   token_registry tokens_;
   std::unique_ptr<disk> disk_;  // the store thread asks it for space

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string_view>
 
+#include "common/engine/sent_creates.hpp"
 #include "config/config.hpp"
 #include "server/auth.hpp"
 #include "server/background/dispatcher.hpp"
@@ -26,6 +27,7 @@ struct handler_context {
   metrics& figures;
   spdlog::logger& log;
   stream_limit& streams;
+  sent_creates& sends;
   std::function<bool()> ready;
   /// Empty: new jobs are accepted; else why not.
   std::function<std::string_view()> refuses_jobs;

@@ -19,6 +19,15 @@ std::optional<int> retry_count(std::string_view text) {
   return count;
 }
 
+// Of one send.
+std::chrono::seconds timeout_of(std::string_view text) {
+  double seconds = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (text.empty() || ec != std::errc{} || !(seconds > 0)) return sdk_timeout;
+  const double most = std::chrono::duration<double>(longest_sdk_timeout).count();
+  return std::chrono::seconds(static_cast<std::int64_t>(std::min(seconds, most)) + 1);
+}
+
 }  // namespace
 
 result<std::optional<idempotency_record>> idempotency_of(const idempotency_headers& h,
@@ -44,7 +53,7 @@ result<std::optional<idempotency_record>> idempotency_of(const idempotency_heade
   out.what = idempotency_record::kind::retry;
   out.digest = out.request = sha256(request);
   out.retries = *count;
-  out.since = now - retries_kept;
+  out.since = now - (*count + 1) * (timeout_of(h.timeout) + sdk_pause);
   return out;
 }
 

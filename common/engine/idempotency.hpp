@@ -15,7 +15,10 @@
 namespace relay {
 
 inline constexpr std::chrono::hours keys_kept{24};
-inline constexpr std::chrono::minutes retries_kept{10};
+/// An SDK sends again when its time-out is over, and after a pause of a minute at most (Retry-After).
+inline constexpr std::chrono::seconds sdk_timeout{60};  // unless its header fields say another
+inline constexpr std::chrono::seconds sdk_pause{60};
+inline constexpr std::chrono::hours longest_sdk_timeout{1};
 
 /// Written in the transaction of the task that it names; looked up by each create that carries the same.
 struct idempotency_record {
@@ -23,10 +26,11 @@ struct idempotency_record {
     key,    // the create carries an Idempotency-Key
     retry,  // it comes from an SDK that counts its own retries
   } what = kind::key;
-  sha256_digest digest{};   // of the key, or of the request
-  sha256_digest request{};  // of the request
-  int retries = 0;          // the SDK's count: 0 for the first send
-  timestamp since;          // what was recorded before is forgotten
+  sha256_digest digest{};     // of the key, or of the request
+  sha256_digest request{};    // of the request
+  int retries = 0;            // the SDK's count: 0 for the first send
+  bool stands_alone = false;  // it is known to repeat no send that was recorded
+  timestamp since;            // what was recorded before is forgotten
 };
 
 /// What a create's header fields and request say. Text outside of a request is empty.
@@ -34,6 +38,7 @@ struct idempotency_headers {
   std::size_t keys = 0;          // number of Idempotency-Key fields
   std::string_view key;          // the value
   std::string_view retry_count;  // x-stainless-retry-count
+  std::string_view timeout;      // x-stainless-timeout or x-stainless-read-timeout, seconds
 };
 
 /// How the client marked a create; nullopt: not at all. `request`: path and body. Errors: invalid_request for

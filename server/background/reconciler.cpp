@@ -128,13 +128,7 @@ awaitable<> reconciler::look_up_at(upstream* at, tasks due) {
   auto wanted = co_await submissions(*at, due);
   listing seen(now(), std::move(wanted), at->speaks());
   list_reader reader(loop_, *at, metrics_, [this] { return stopped_; });
-  // As far as it takes to reach back past the oldest attempt that is still looked up.
-  auto on_page = [&](const listed_page& page) -> awaitable<bool> {
-    co_await adopt_marked(page, due, at->name());
-    timestamp since = seen.requested_at();
-    for (const task_ptr& t : due) since = std::min(since, needed_since(*t));
-    co_return !due.empty() && !seen.covers(since);
-  };
+  auto on_page = [&](const listed_page& page) { return take_page(page, seen, due, at->name()); };
   const auto read = co_await reader.read(seen, std::move(on_page));
   if (!read && stopped_) co_return;  // cut off by ourselves
   if (!read) {
@@ -165,6 +159,15 @@ awaitable<std::vector<lost_submission>> reconciler::submissions(upstream& at, co
     out.emplace_back(t, request ? *request : outgoing{}, at.speaks());
   }
   co_return out;
+}
+
+// False: the list reaches back past the oldest attempt that is still looked up.
+awaitable<bool> reconciler::take_page(const listed_page& page, const listing& seen, tasks& due,
+                                      std::string_view upstream_name) {
+  co_await adopt_marked(page, due, upstream_name);
+  timestamp since = seen.requested_at();
+  for (const task_ptr& t : due) since = std::min(since, needed_since(*t));
+  co_return !due.empty() && !seen.covers(since);
 }
 
 // A job that bears a task's marker is adopted as soon as it is seen, so that a long list does not hold up a

@@ -49,6 +49,8 @@ class reconciler {
   awaitable<> look_up_at(upstream* at, tasks due);
   awaitable<> fail_lookups(const tasks& due, event::lookup_failed e, std::string_view upstream_name);
   awaitable<std::vector<lost_submission>> submissions(upstream& at, const tasks& of);
+  awaitable<bool> take_page(const listed_page& page, const listing& seen, tasks& due,
+                            std::string_view upstream_name);
   awaitable<> adopt_marked(const listed_page& page, tasks& due, std::string_view upstream_name);
   awaitable<> match(upstream& at, const listing& seen, const tasks& due);
   awaitable<std::unordered_set<std::string>> known_jobs(const upstream& at, const listing& seen,

@@ -87,6 +87,8 @@ result<std::optional<idempotency_record>> idempotency_of(const call& c, timestam
   h.keys = c.http.headers->count("Idempotency-Key");
   h.key = c.http.header("Idempotency-Key");
   h.retry_count = c.http.header("x-stainless-retry-count");
+  h.timeout = c.http.header("x-stainless-timeout");
+  if (h.timeout.empty()) h.timeout = c.http.header("x-stainless-read-timeout");
   if (h.keys == 0 && h.retry_count.empty()) return std::nullopt;
   std::string request(c.http.path);
   request.append("\n").append(c.http.body);
@@ -218,9 +220,57 @@ awaitable<handled> record(call& c, dispatcher::assigned a, std::optional<idempot
   fault_point("inserted, not sent");
   if (a.slot) c.in.submit.launch(recorded->value, std::move(*a.slot));
   a.slot.reset();
+  if (idempotency) c.in.sends.recorded(c.who.id, *idempotency, recorded->value->created_at);
   handled out = co_await respond(c, change, std::move(recorded->value), wait_in_body, false);
+  if (idempotency && out) {
+    out->on_written = [&sends = c.in.sends, owner = c.who.id, r = *idempotency] {
+      sends.responded(owner, r);
+    };
+  } else if (idempotency) {
+    c.in.sends.responded(c.who.id, *idempotency);  // the upstream refused it: no SDK sends that again
+  }
   fault_point("saved, no response sent");
   co_return out;
+}
+
+awaitable<handled> create(call& c, new_task asked, const std::optional<idempotency_record>& idempotency,
+                          timestamp time) {
+  // What came before is not refused, whatever stands in the way of new jobs.
+  bool came_before = false;
+  if (idempotency && !idempotency->stands_alone) {
+    const auto found = co_await from_store(c.in.tasks, &store::find_repeated, c.who.id, *idempotency);
+    if (!found) co_return std::unexpected(found.error());
+    came_before = found->has_value();
+    if (came_before && idempotency->what == idempotency_record::kind::key)
+      co_return co_await replay(c, **found, asked.wait);
+  }
+  // 1. Whether a new job can be kept at all.
+  const std::string_view full = c.in.refuses_jobs();
+  if (!full.empty() && !came_before) co_return std::unexpected(disk_full(full));
+
+  // 2. The task, held to the upstream that has what it builds on.
+  task t = task_for(c, asked, time);
+  if (!asked.references.empty()) {
+    const auto pinned = co_await pin(c, std::move(asked.references), t);
+    if (!pinned && !came_before) co_return std::unexpected(pinned.error());
+  }
+  if (!t.callback_url.empty() && !is_web_url(t.callback_url))
+    c.in.log.warn("task {}: its callback_url is no http or https URL; it will not be called", t.id);
+
+  // 3. An upstream, if one is free now; otherwise the job waits for one on disk.
+  dispatcher::assigned a{std::move(t), std::nullopt};
+  if (!came_before) {
+    a = c.in.submit.assign(std::move(a.value));
+    if (!a.slot && c.in.settings.server.when_busy == "reject") co_return std::unexpected(all_busy());
+  }
+  // 4. On disk, to the upstream, back to the client.
+  co_return co_await record(c, std::move(a), idempotency, asked.wait);
+}
+
+// Nothing was recorded: a retry of this send is no retry of an equal job.
+bool is_refusal(const error& e) {
+  const int status = e.http_status();
+  return status == 503 || status == 429;
 }
 
 }  // namespace
@@ -230,39 +280,14 @@ awaitable<handled> create_generation(call& c) {
   auto asked = co_await parse(c);
   if (!asked) co_return std::unexpected(std::move(asked.error()));
   const timestamp time = now();
-  const auto idempotency = idempotency_of(c, time);
-  if (!idempotency) co_return std::unexpected(idempotency.error());
+  auto idempotency = idempotency_of(c, time);
+  if (!idempotency) co_return std::unexpected(std::move(idempotency.error()));
+  std::optional<idempotency_record>& marked = *idempotency;
+  if (marked) marked->stands_alone = c.in.sends.is_retry_of_refused(c.who.id, *marked);
 
-  // What came before is not refused, whatever stands in the way of new jobs.
-  bool came_before = false;
-  if (*idempotency) {
-    const auto found = co_await from_store(c.in.tasks, &store::find_repeated, c.who.id, **idempotency);
-    if (!found) co_return std::unexpected(found.error());
-    came_before = found->has_value();
-    if (came_before && (*idempotency)->what == idempotency_record::kind::key)
-      co_return co_await replay(c, **found, asked->wait);
-  }
-  // 2. Whether a new job can be kept at all.
-  const std::string_view full = c.in.refuses_jobs();
-  if (!full.empty() && !came_before) co_return std::unexpected(disk_full(full));
-
-  // 3. The task, held to the upstream that has what it builds on.
-  task t = task_for(c, *asked, time);
-  if (!asked->references.empty()) {
-    const auto pinned = co_await pin(c, std::move(asked->references), t);
-    if (!pinned && !came_before) co_return std::unexpected(pinned.error());
-  }
-  if (!t.callback_url.empty() && !is_web_url(t.callback_url))
-    c.in.log.warn("task {}: its callback_url is no http or https URL; it will not be called", t.id);
-
-  // 4. An upstream, if one is free now; otherwise the job waits for one on disk.
-  dispatcher::assigned a{std::move(t), std::nullopt};
-  if (!came_before) {
-    a = c.in.submit.assign(std::move(a.value));
-    if (!a.slot && c.in.settings.server.when_busy == "reject") co_return std::unexpected(all_busy());
-  }
-  // 5. On disk, to the upstream, back to the client.
-  co_return co_await record(c, std::move(a), *idempotency, asked->wait);
+  handled out = co_await create(c, std::move(*asked), marked, time);
+  if (!out && marked && is_refusal(out.error())) c.in.sends.refused(c.who.id, *marked, time);
+  co_return out;
 }
 
 }  // namespace relay::handlers

@@ -54,6 +54,9 @@ class reply {
   /// Set: the body is what this sends, in chunks, and the connection ends with it.
   std::move_only_function<awaitable<>(body_stream&)> stream;
 
+  /// Called when it was written whole, as far as this side can see.
+  std::move_only_function<void()> on_written;
+
   /// The one writer of header fields beside those every response has. CR, LF and NUL in a value are left out.
   void add_header(std::string_view name, std::string_view value);
   const std::string& extra_headers() const { return extra_; }

@@ -231,6 +231,7 @@ awaitable<session::verdict> session::one_request() {
   }
 
   // 4. What became of it, and of the connection.
+  if (sent && response.on_written) response.on_written();
   app_.log({r, response.status, bytes,
             std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
   if (!sent) co_return verdict::end;

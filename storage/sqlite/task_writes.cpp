@@ -42,7 +42,7 @@ class task_write final : public write_of<written_change> {
 
   result<void> insert() {
     // The same transaction that would write it tells whether it was written before.
-    if (record_) {
+    if (record_ && !record_->stands_alone) {
       auto found = record_->what == idempotency_record::kind::key ? find_key() : find_retry();
       if (!found || *found) return found ? result<void>{} : std::unexpected(std::move(found.error()));
     }

@@ -334,6 +334,37 @@ TEST(idempotency, a_thousand_keys_twenty_times_each) {
   EXPECT_EQ(sim.created(), keys);
 }
 
+// Rule M12: the first send was refused, so its retry is no retry of an older job of the same text.
+TEST(idempotency, the_retry_of_a_refused_send_is_a_job_of_its_own) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.server.when_busy = "reject";
+  settings.upstreams[0].max_concurrent = 1;
+  settings.poll.interval = milliseconds(600'000);  // the first job keeps its place until the upstream calls
+  settings.server.public_url = "http://127.0.0.1:9";
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const auto send = [&](const char* count) {
+    return create(c, "a cat", {"x-stainless-retry-count: " + std::string(count)});
+  };
+  const std::string older = id_of(send("0"));
+  EXPECT_EQ(send("0").status, 503);
+  const json::object log = sim.log();
+  const json::object& sent = log.at("creates").as_array().at(0).at("body").as_object();
+  const std::string url(text_of(sent, "callback_url"));
+  const auto completed = [&] {
+    relay.as_nobody().post(url.substr(url.find("/callbacks/")), "{}");
+    return text_of(c.get(generations + "/" + older).json().as_object(), "state") == "completed";
+  };
+  ASSERT_TRUE(relay.wait_until(completed));
+
+  const std::string own = id_of(send("1"));
+  EXPECT_NE(own, older);
+  EXPECT_EQ(id_of(send("2")), own) << "and a retry of that one is that one";
+  EXPECT_EQ(sim.created(), 2);
+}
+
 TEST(idempotency, an_sdks_own_retry_is_the_same_job) {
   temp_dir dir;
   running_simulator sim;

@@ -204,7 +204,7 @@ class memory_store final : public store {
     if (closed_)
       return answer<written_change>(std::move(done), fail(errc::overloaded, "the store is closed"));
     written_change out;
-    if (!c.before && c.idempotency) {
+    if (!c.before && c.idempotency && !c.idempotency->stands_alone) {
       if (record* found = repeated(c.after.owner, *c.idempotency)) {
         out = outcome_of(*found, *c.idempotency);
         if (found->what.what == idempotency_record::kind::retry) found->retries = c.idempotency->retries;
