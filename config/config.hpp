@@ -88,6 +88,7 @@ struct callbacks_config {
 
 struct admin_config {
   std::string listen = "127.0.0.1:9090";
+  std::vector<std::string> host_names;
 };
 
 struct log_config {

@@ -1,7 +1,10 @@
 #include "server/admin.hpp"
 
+#include <fcntl.h>
 #include <spdlog/logger.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/read_until.hpp>
@@ -20,12 +23,27 @@ std::string admin_socket_path(const std::string& database) {
   return database + ".sock";
 }
 
+socket_address::socket_address(const std::string& path) : name_(path) {
+  constexpr std::size_t room = 107;
+  if (path.size() <= room) return;
+  const std::filesystem::path whole(path);
+  folder_ =
+      ::open(whole.has_parent_path() ? whole.parent_path().c_str() : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (folder_ < 0) throw boost::system::system_error(errno, boost::system::system_category(), path);
+  name_ = "/proc/self/fd/" + std::to_string(folder_) + "/" + whole.filename().string();
+}
+
+socket_address::~socket_address() {
+  if (folder_ >= 0) ::close(folder_);
+}
+
 admin_socket::admin_socket(asio::io_context& loop, const std::string& path, admin_context in,
                            spdlog::logger& log)
     : loop_(loop), path_(path), in_(in), log_(log), acceptor_(loop.get_executor()) {
   ::unlink(path_.c_str());  // left by a process that died; the database's lock says that none lives
   acceptor_.open();
-  acceptor_.bind(protocol::endpoint(path_));
+  const socket_address at(path_);
+  acceptor_.bind(at.endpoint());
   acceptor_.listen();
 }
 

@@ -18,6 +18,22 @@ namespace relay {
 /// Path of the admin socket of a database.
 std::string admin_socket_path(const std::string& database);
 
+/// A socket's address has room for 107 bytes of path (unix(7)); a longer one is reached through its folder,
+/// which stays open as long as this lives. Throws boost::system::system_error when there is no such folder.
+class socket_address {
+ public:
+  explicit socket_address(const std::string& path);
+  ~socket_address();
+  socket_address(const socket_address&) = delete;
+  socket_address& operator=(const socket_address&) = delete;
+
+  asio::local::stream_protocol::endpoint endpoint() const { return {name_}; }
+
+ private:
+  int folder_ = -1;
+  std::string name_;
+};
+
 /// A Unix socket beside the database, for its owner only: one line with a request, one line with the
 /// response.
 class admin_socket {

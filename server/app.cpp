@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include "common/base/fault_point.hpp"
+#include "common/base/masked.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
@@ -157,8 +158,8 @@ void app::make_listeners() {
                                 [this] { return !stopping_; },
                                 [this] { return disk_->refusal(); },
                                 upstream_called};
-  public_requests_ = std::make_unique<request_handler>(context, parts_.routes);
-  admin_requests_ = std::make_unique<request_handler>(context, admin_routes());
+  public_requests_ = std::make_unique<request_handler>(context, parts_.routes, audience::clients);
+  admin_requests_ = std::make_unique<request_handler>(context, admin_routes(), audience::operators);
   shared_.emplace(deadlines_);
 
   // Clients, metrics and the command line each have a listener of their own, with limits of their own.
@@ -173,6 +174,7 @@ void app::make_listeners() {
     admin_ = std::make_unique<http::listener>(loop_, *parse_listen(config_.admin.listen),
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }
+  tokens_.on_removed = [this] { watch_.look_again(); };
   const admin_context admin{*store_, *changes_, tokens_};
   socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), admin, *log_);
 }
@@ -202,6 +204,14 @@ void app::announce() {
         "found again only if its request is unlike every other of the same minutes");
   } else {
     log_->info("clients and upstreams reach it at {}", config_.server.public_url);
+  }
+  for (const upstream_config& u : config_.upstreams) {
+    if (u.key.reveal().size() < shortest_masked)
+      log_->warn(
+          "upstream {}: its key has fewer than {} characters; should the upstream quote it in an error, "
+          "clients and "
+          "this log see it",
+          u.name, shortest_masked);
   }
   if (admin_) log_->info("metrics on port {}", admin_->port());
 }

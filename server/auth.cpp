@@ -16,6 +16,7 @@ void token_registry::add(const token& t) {
 
 void token_registry::remove(const token& t) {
   by_digest_.erase(t.digest);
+  on_removed();
 }
 
 result<const token*> token_registry::authenticate(std::string_view authorization) const {

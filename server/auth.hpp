@@ -3,6 +3,7 @@
 // Who is calling: tokens in force, in memory. A revoked token stops working with the revocation's commit,
 // without a restart. Loop thread.
 
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -15,11 +16,16 @@ namespace relay {
 
 class token_registry {
  public:
+  /// Called after a token was removed.
+  std::function<void()> on_removed = [] {};
+
   void add(const token& t);
   void remove(const token& t);
 
   /// The token of an Authorization header. Errors: unauthorized.
   result<const token*> authenticate(std::string_view authorization) const;
+  /// False once it is revoked.
+  bool in_force(const token& t) const { return by_digest_.contains(t.digest); }
   std::size_t size() const { return by_digest_.size(); }
 
  private:

@@ -3,13 +3,25 @@
 #include <spdlog/logger.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
+
+#include "common/base/ascii.hpp"
+#include "common/base/text.hpp"
 
 namespace relay {
 namespace {
 
 // With Retry-After, x-should-retry and WWW-Authenticate where they belong.
 http::reply error_reply(const error& e, const dialect& d) {
-  http::reply out = http::json_reply(e.http_status(), d.render_error(e));
+  // What a client sent may stand in it: JSON is UTF-8 (RFC 8259 §8.1).
+  error shown = e;
+  shown.message.text = as_utf8(shown.message.text);
+  for (violation& v : shown.violations) {
+    v.msg = as_utf8(v.msg);
+    v.input = as_utf8(v.input);
+    for (std::string& place : v.loc) place = as_utf8(place);
+  }
+  http::reply out = http::json_reply(e.http_status(), d.render_error(shown));
   if (e.retry_after_seconds > 0) out.add_header("Retry-After", std::to_string(e.retry_after_seconds));
   if (!e.may_retry) out.add_header("x-should-retry", "false");
   if (e.http_status() == 401) out.add_header("WWW-Authenticate", "Bearer");
@@ -18,8 +30,8 @@ http::reply error_reply(const error& e, const dialect& d) {
 
 }  // namespace
 
-request_handler::request_handler(handler_context in, const route_table& table)
-    : in_(std::move(in)), table_(table) {
+request_handler::request_handler(handler_context in, const route_table& table, audience a)
+    : in_(std::move(in)), table_(table), audience_(a) {
   for (const route& r : table_.rows) patterns_.push_back({r.method, r.pattern});
 }
 
@@ -51,12 +63,28 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
     done.ended = error_reply(done.ended.error(), spoken);
   }
   for (const auto& [name, value] : done.headers) done.ended->add_header(name, value);
-  add_cors(r, *done.ended);
+  if (audience_ == audience::clients) add_cors(r, *done.ended);
   co_return std::move(*done.ended);
 }
 
 awaitable<request_handler::outcome> request_handler::route_and_handle(http::request& r,
                                                                       std::string& changed) {
+  if (audience_ == audience::operators && !is_own_name(r.header(boost::beast::http::field::host))) {
+    error e;
+    e.code = errc::invalid_request;
+    e.status = 421;  // RFC 9110 §15.5.20
+    e.message.text = "Host: must be an address, localhost, a name without a dot, or one of admin.host_names";
+    co_return outcome{std::unexpected(std::move(e))};
+  }
+  if (r.path == "*") {  // OPTIONS of the whole server
+    outcome out;
+    out.headers.emplace_back("Allow", "GET, HEAD, POST, OPTIONS");
+    http::reply allowed;
+    allowed.status = 204;
+    out.ended = std::move(allowed);
+    r.route = "options";
+    co_return out;
+  }
   // 1. The route.
   r.path = table_.canonical(r.path, changed);
   const http::route_match found = http::find_route(patterns_, r.method, r.path);
@@ -102,6 +130,21 @@ request_handler::outcome request_handler::not_routed(const http::route_match& fo
     out.ended = std::unexpected(std::move(e));
   }
   return out;
+}
+
+// A page in an operator's browser can have a name of its own lead here (DNS rebinding), but not choose these.
+bool request_handler::is_own_name(std::string_view host) const {
+  // Without the port.
+  if (host.starts_with('['))
+    host = host.substr(1, host.find(']') - 1);
+  else
+    host = host.substr(0, host.rfind(':'));
+  const std::string name = lower(host);
+  boost::system::error_code ec;
+  asio::ip::make_address(name, ec);
+  if (!ec || name.find('.') == name.npos) return true;
+  return std::ranges::any_of(in_.settings.admin.host_names,
+                             [&name](const std::string& own) { return lower(own) == name; });
 }
 
 void request_handler::add_cors(const http::request& r, http::reply& out) const {

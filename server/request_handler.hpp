@@ -11,9 +11,13 @@
 
 namespace relay {
 
+/// Who calls a listener: clients, from browsers too (CORS); or operators and their tools, which call it by
+/// one of its own names.
+enum class audience : std::uint8_t { clients, operators };
+
 class request_handler {
  public:
-  request_handler(handler_context in, const route_table& table);
+  request_handler(handler_context in, const route_table& table, audience a);
 
   awaitable<http::reply> handle(http::request& r);
   /// The reply to what is refused before it has a route.
@@ -28,10 +32,12 @@ class request_handler {
 
   awaitable<outcome> route_and_handle(http::request& r, std::string& changed);
   outcome not_routed(const http::route_match& found, http::request& r) const;
+  bool is_own_name(std::string_view host) const;
   void add_cors(const http::request& r, http::reply& out) const;
 
   handler_context in_;
   const route_table& table_;
+  const audience audience_;
   std::vector<http::route_pattern> patterns_;
 };
 

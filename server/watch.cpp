@@ -33,7 +33,8 @@ awaitable<std::vector<task_ptr>> watch::waiter::changes(steady_clock::duration a
   const auto any = [this] {
     return std::ranges::any_of(newest_, [](const task_ptr& t) { return t != nullptr; });
   };
-  while (!over() && !any() && steady_clock::now() < end) co_await sleep_until(end);
+  const std::uint64_t before = watch_.looks_;
+  while (!over() && !any() && watch_.looks_ == before && steady_clock::now() < end) co_await sleep_until(end);
   std::vector<task_ptr> out;
   for (task_ptr& t : newest_) {
     if (t) out.push_back(std::exchange(t, nullptr));
@@ -43,6 +44,11 @@ awaitable<std::vector<task_ptr>> watch::waiter::changes(steady_clock::duration a
 
 void watch::wake_all() {
   for (const auto& [id, at] : waiting_) at.of->wake_.cancel();
+}
+
+void watch::look_again() {
+  ++looks_;
+  wake_all();
 }
 
 void watch::drain() {

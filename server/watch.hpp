@@ -41,7 +41,7 @@ class watch {
                               on_drain d);
 
     /// What has changed since the last call, in the order of the ids; waits for the first change. Empty: the
-    /// time is over, or the relay stops.
+    /// time is over, the relay stops, or look_again() was called.
     awaitable<std::vector<task_ptr>> changes(steady_clock::duration at_most);
     bool over(on_drain d = on_drain::leave) const {
       return watch_.closed_ || (d == on_drain::leave && watch_.draining_);
@@ -59,6 +59,8 @@ class watch {
   };
 
   void notify(const task_ptr& t);
+  /// Those that follow tasks look whether they still may: a token was revoked.
+  void look_again();
   /// Waiters that leave on drain end.
   void drain();
   /// Every wait ends.
@@ -69,6 +71,7 @@ class watch {
   void wake_all();
 
   asio::io_context& loop_;
+  std::uint64_t looks_ = 0;
   bool draining_ = false;
   bool closed_ = false;
   places waiting_;

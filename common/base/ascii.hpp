@@ -30,8 +30,11 @@ constexpr std::string_view trim(std::string_view text) {
   return text;
 }
 
+constexpr bool is_alpha(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 constexpr bool is_alnum(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  return is_alpha(c) || (c >= '0' && c <= '9');
 }
 
 /// At least one character, each a letter, a digit or one of `others`.

@@ -13,6 +13,9 @@ std::string_view cut(std::string_view text, std::size_t limit);
 /// Number of Unicode code points in valid UTF-8.
 std::size_t code_points(std::string_view text);
 
+/// `text` as valid UTF-8: each byte that is no part of a character becomes U+FFFD (Unicode §3.9).
+std::string as_utf8(std::string_view text);
+
 /// One log line's worth: control characters and quotes escaped, cut to `limit` bytes (rule S7).
 std::string for_log(std::string_view text, std::size_t limit = 300);
 

@@ -1,5 +1,6 @@
 #include "common/base/time.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 
@@ -86,6 +87,23 @@ std::optional<timestamp> from_iso(std::string_view text) {
   return timestamp(std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(hour) +
                    std::chrono::minutes(minute) + std::chrono::seconds(second) +
                    std::chrono::microseconds(*micros) - *offset);
+}
+
+std::optional<timestamp> from_http_date(std::string_view text) {
+  static constexpr std::string_view months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  // "Sun, 06 Nov 1994 08:49:37 GMT"
+  if (text.size() != 29 || text.substr(3, 2) != ", " || text.substr(25) != " GMT") return std::nullopt;
+  const auto month = std::ranges::find(months, text.substr(8, 3));
+  if (month == std::end(months)) return std::nullopt;
+  // The rest is RFC 3339 in another order.
+  const std::string number = std::to_string(month - std::begin(months) + 101).substr(1);
+  return from_iso(std::string(text.substr(12, 4))
+                      .append("-" + number + "-")
+                      .append(text.substr(5, 2))
+                      .append("T")
+                      .append(text.substr(17, 8))
+                      .append("Z"));
 }
 
 std::int64_t to_unix(timestamp t) {

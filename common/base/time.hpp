@@ -31,6 +31,10 @@ std::string to_iso(timestamp t, precision p);
 /// nothing at the end (UTC). nullopt when it is no such time.
 std::optional<timestamp> from_iso(std::string_view text);
 
+/// Reads an IMF-fixdate, the date of HTTP (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`. nullopt when it
+/// is none.
+std::optional<timestamp> from_http_date(std::string_view text);
+
 /// Whole seconds since the epoch, rounded down; 0 when not set.
 std::int64_t to_unix(timestamp t);
 

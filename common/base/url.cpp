@@ -76,6 +76,15 @@ result<web_address> parse_web_address(std::string_view text) {
   return out;
 }
 
+bool has_scheme(std::string_view text) {
+  const auto colon = text.find(':');
+  if (colon == std::string_view::npos) return false;
+  const std::string_view name = text.substr(0, colon);
+  if (!is_word(name, "+-.") || !is_alpha(name.front())) return false;
+  const std::string_view rest = text.substr(colon + 1);
+  return rest.empty() || !(rest.front() >= '0' && rest.front() <= '9');
+}
+
 bool is_web_url(std::string_view text) {
   return parse_web_address(text).has_value();
 }

@@ -36,6 +36,10 @@ struct web_address {
 /// Errors: invalid_request.
 result<web_address> parse_web_address(std::string_view text);
 
+/// True for text that begins with a scheme, as RFC 3986 §3.1 has it: `ftp://x`, `javascript:x`. A host with a
+/// port, `localhost:80`, is none.
+bool has_scheme(std::string_view text);
+
 /// True for what parse_web_address takes.
 bool is_web_url(std::string_view text);
 

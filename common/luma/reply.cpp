@@ -69,7 +69,7 @@ bool has_link(const json::object& o) {
 
 // It goes into a request line and into log lines.
 bool usable_id(std::string_view id) {
-  return id.size() <= 200 && is_word(id, "-._~:");
+  return id.size() <= 200 && is_word(id, "-._~:") && id != "." && id != "..";  // RFC 3986 §3.3
 }
 
 std::optional<int> progress_of(const json::object& o) {

@@ -24,7 +24,12 @@ std::optional<json::object> ask_server(const std::string& database, const json::
   asio::io_context loop;
   asio::local::stream_protocol::socket s(loop);
   boost::system::error_code ec;
-  s.connect(asio::local::stream_protocol::endpoint(admin_socket_path(database)), ec);
+  try {
+    const socket_address at(admin_socket_path(database));
+    s.connect(at.endpoint(), ec);
+  } catch (const boost::system::system_error& e) {
+    ec = e.code();
+  }
   if (ec) return std::nullopt;  // no relay listens
   const std::string line = json::serialize(request) + "\n";
   asio::write(s, asio::buffer(line), ec);

@@ -254,8 +254,12 @@ awaitable<handled> create(call& c, new_task asked, const std::optional<idempoten
     const auto pinned = co_await pin(c, std::move(asked.references), t);
     if (!pinned && !came_before) co_return std::unexpected(pinned.error());
   }
-  if (!t.callback_url.empty() && !is_web_url(t.callback_url))
+  if (!t.callback_url.empty() && !is_web_url(t.callback_url)) {
     c.in.log.warn("task {}: its callback_url is no http or https URL; it will not be called", t.id);
+    // RFC 7234 §5.5: a miscellaneous, persistent warning.
+    c.headers.emplace_back("Warning",
+                           "299 - \"callback_url is no http or https URL, it will not be called\"");
+  }
 
   // 3. An upstream, if one is free now; otherwise the job waits for one on disk.
   dispatcher::assigned a{std::move(t), std::nullopt};

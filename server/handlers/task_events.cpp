@@ -16,9 +16,8 @@ namespace {
 
 constexpr std::size_t max_ids = 100;
 constexpr std::chrono::seconds heartbeat{15};
-// Then the client comes back, with its key: a revoked token ends there.
-constexpr std::chrono::minutes max_duration{10};
-constexpr int max_streams = 200;  // of one token
+constexpr std::chrono::minutes max_duration{10};  // then the client comes back
+constexpr int max_streams = 200;                  // of one token
 
 // What the client sees of a task, as one number: a change that does not show is no event.
 using seen_state = std::int64_t;
@@ -32,6 +31,7 @@ seen_state state_seen(const task& t, const task_form& how) {
 
 struct stream_state {
   handler_context& in;
+  const token who;
   const task_form& how;
   std::vector<std::string> ids;
   std::vector<task_ptr> tasks;            // newest, same order
@@ -83,12 +83,14 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
   }
   bool alive = co_await to.send(first);
 
-  // 2. Changes as they come, until all have ended, the client is gone, or the relay stops.
+  // 2. Changes as they come, until all have ended, the client is gone, its token is revoked, or the relay
+  // stops.
   const auto end = steady_clock::now() + max_duration;
   auto quiet_since = steady_clock::now();
   while (alive && !all_ended(s) && !s.change->over() && steady_clock::now() < end) {
     const std::vector<task_ptr> changed =
         co_await s.change->changes(quiet_since + heartbeat - steady_clock::now());
+    if (!s.in.tokens.in_force(s.who)) break;
     std::string out;
     for (const task_ptr& t : changed) {
       for (std::size_t i = 0; i < s.ids.size(); ++i) {
@@ -129,7 +131,7 @@ bool nothing_to_send(const stream_state& s) {
 // The stream of these tasks; ids that are not the caller's are left out.
 awaitable<handled> stream_of(call& c, std::vector<std::string> ids) {
   const task_form& how = c.on.form();
-  auto s = std::make_unique<stream_state>(stream_state{c.in, how, {}, {}, {}, {}, nullptr, nullptr});
+  auto s = std::make_unique<stream_state>(stream_state{c.in, c.who, how, {}, {}, {}, {}, nullptr, nullptr});
   s->place = c.in.streams.enter(c.who.id, max_streams);
   if (!s->place) co_return std::unexpected(too_many_streams());
   // Waits before it reads, so that nothing is missed; ids that turn out to be unknown are never notified.

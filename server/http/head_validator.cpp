@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "common/base/ascii.hpp"
 
@@ -57,6 +58,8 @@ result<void> read_request_line(std::string_view line, const head_limits& limits,
     return fail(errc::target_too_long,
                 "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
   }
+  // Of the whole server (RFC 9110 §9.3.7).
+  if (out.target == "*" && out.method == "OPTIONS") return {};
   // Only origin-form is a request to this server; '#' never belongs in a target.
   if (!out.target.starts_with('/')) return bad("the target must begin with \"/\"");
   const bool printable =
@@ -68,6 +71,7 @@ result<void> read_request_line(std::string_view line, const head_limits& limits,
 // What the header fields have shown so far.
 struct framing {
   int hosts = 0;
+  int authorizations = 0;
   int content_lengths = 0;
   int transfer_encodings = 0;
   bool close = false;
@@ -79,6 +83,8 @@ result<void> read_header(std::string_view name, std::string_view value, const he
   if (iequals(name, "host")) {
     if (++f.hosts > 1) return bad("there is more than one Host");
     if (!valid_host(value)) return bad("the Host is not valid");
+  } else if (iequals(name, "authorization")) {
+    if (++f.authorizations > 1) return bad("there is more than one Authorization");
   } else if (iequals(name, "content-length")) {
     // One, digits only (RFC 9112 §6.3): two readers could differ on anything else.
     if (++f.content_lengths > 1) return bad("there is more than one Content-Length");
@@ -86,7 +92,9 @@ result<void> read_header(std::string_view name, std::string_view value, const he
         !value.empty() && std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
     const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), out.content_length);
     if (!digits) return bad("Content-Length must be digits only");
-    if (ec != std::errc{} || out.content_length > limits.body_bytes) {
+    if (ec != std::errc{} || out.content_length > std::numeric_limits<std::int64_t>::max())
+      return bad("Content-Length must be a number of 63 bits");
+    if (out.content_length > limits.body_bytes) {
       return fail(errc::body_too_large,
                   "body: longer than the " + std::to_string(limits.body_bytes) + " bytes that are allowed");
     }

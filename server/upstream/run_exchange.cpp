@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "common/base/fault_point.hpp"
+#include "server/clock.hpp"
 
 namespace relay {
 namespace beast_http = boost::beast::http;
@@ -17,7 +18,13 @@ constexpr std::size_t max_kept = 16 * 1024 * 1024;  // of a body; exchange_limit
 // What a peer said before it cut the request off is here, or comes at once.
 constexpr auto last_words = std::chrono::seconds(1);
 
+// Seconds, or a date (RFC 9110 §10.2.3).
 int retry_after_of(std::string_view value) {
+  if (const auto date = from_http_date(value)) {
+    constexpr std::chrono::seconds longest = std::chrono::hours(24);
+    const auto left = std::chrono::ceil<std::chrono::seconds>(*date - wall_clock());
+    return static_cast<int>(std::clamp(left, std::chrono::seconds(0), longest).count());
+  }
   int seconds = 0;
   const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), seconds);
   return ec == std::errc{} && end == value.data() + value.size() && seconds > 0 ? seconds : 0;

@@ -1,5 +1,7 @@
 #include "server/upstream/upstream.hpp"
 
+#include "common/base/masked.hpp"
+
 namespace relay {
 namespace {
 
@@ -112,6 +114,8 @@ awaitable<exchange> upstream::one_exchange(const std::string& request, steady_cl
   exchange_limits limits = limits_of(config_);
   if (sink) limits.response_bytes = max_list_bytes;
   exchange out = co_await run_exchange(*l.conn, request, limits, reusable, std::move(sink));
+  // An upstream may quote the key: what is kept, shown or logged of its words is without it.
+  if (out.body.contains(config_.key.reveal())) out.body = masked(out.body, config_.key.reveal());
   if (reusable && idle_.size() < kept_connections) {
     l.conn->idle_since = steady_clock::now();
     idle_.push_back(std::move(l.conn));
@@ -141,15 +145,17 @@ awaitable<exchange> upstream::fetch_list(const std::string& path, body_sink sink
   const std::string request = make_request("GET", path, {});
   bool reused = false;
   bool began = false;  // once some of it was taken, it cannot be sent again
+  masking_stream without_key(config_.key.reveal(), std::move(sink));
   body_sink watched = [&](std::string_view part) {
     began = true;
-    sink(part);
+    without_key.feed(part);
   };
   exchange out = co_await one_exchange(request, config_.idle_timeout, reused, watched);
   if (!out.responded && reused && !began && !out.timed_out && !deadlines_.expiring()) {
     idle_.clear();
     out = co_await one_exchange(request, config_.idle_timeout, reused, watched);
   }
+  without_key.end();
   co_return out;
 }
 

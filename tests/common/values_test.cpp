@@ -7,6 +7,7 @@
 
 #include "common/base/id.hpp"
 #include "common/base/secret.hpp"
+#include "common/base/text.hpp"
 #include "common/base/time.hpp"
 #include "common/base/url.hpp"
 #include "common/engine/token.hpp"
@@ -22,6 +23,45 @@ TEST(time, rfc_3339) {
   EXPECT_EQ(to_unix(never), 0);
   EXPECT_EQ(to_iso(timestamp{std::chrono::microseconds(7)}, precision::microseconds),
             "1970-01-01T00:00:00.000007Z");
+}
+
+TEST(time, dates_of_http) {
+  const auto date = from_http_date("Sun, 06 Nov 1994 08:49:37 GMT");
+  ASSERT_TRUE(date);
+  EXPECT_EQ(to_iso(*date, precision::milliseconds), "1994-11-06T08:49:37.000Z");
+  for (const char* none : {"", "120", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+                           "Sun, 06 Nox 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT",
+                           "Sun, 06 Nov 1994 08:49:37 CET", "Sun, xx Nov 1994 08:49:37 GMT"})
+    EXPECT_FALSE(from_http_date(none)) << none;
+}
+
+TEST(text, becomes_valid_utf_8) {
+  const struct {
+    std::string_view text;
+    std::string_view want;
+  } table[] = {
+      {"", ""},
+      {"plain", "plain"},
+      {"\u00e9\u4e2d\U0001F600", "\u00e9\u4e2d\U0001F600"},
+      {"a\xff"
+       "b",
+       "a\uFFFD"
+       "b"},
+      {"\xc3", "\uFFFD"},
+      {"\xc0\xaf", "\uFFFD\uFFFD"},                      // overlong
+      {"\xed\xa0\x80", "\uFFFD\uFFFD\uFFFD"},            // a surrogate
+      {"\xf4\x90\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD"},  // beyond U+10FFFF
+      {"\xe4\xb8", "\uFFFD\uFFFD"},                      // cut off
+      {"\x80x", "\uFFFDx"},
+  };
+  for (const auto& row : table) EXPECT_EQ(as_utf8(row.text), row.want);
+}
+
+TEST(url, what_has_a_scheme) {
+  for (const char* yes : {"http://x", "ftp://x/y", "javascript:alert(1)", "mailto:a@b", "HTTP:", "x-y+z.1:w"})
+    EXPECT_TRUE(has_scheme(yes)) << yes;
+  for (const char* no : {"", "xxx", "localhost:8080/x", "/path:x", "1a:x", "a b:c", ":x", "example.com/x"})
+    EXPECT_FALSE(has_scheme(no)) << no;
 }
 
 TEST(id, is_a_uuid_of_version_7_that_begins_with_the_time) {

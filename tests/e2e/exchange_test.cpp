@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
+#include <ctime>
 #include <latch>
 #include <thread>
 
@@ -116,6 +118,31 @@ TEST(exchange, a_sink_takes_the_body_of_a_200_and_nothing_else) {
     EXPECT_TRUE(got.x.responded) << row.response << got.x.problem;
     EXPECT_EQ(got.taken, row.taken) << row.response;
     EXPECT_EQ(got.x.body, row.body) << row.response;
+  }
+}
+
+TEST(exchange, retry_after_is_seconds_or_a_date) {
+  const auto in_a_minute =
+      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  std::array<char, 40> date{};
+  std::strftime(date.data(), date.size(), "%a, %d %b %Y %H:%M:%S GMT", std::gmtime(&in_a_minute));
+  struct {
+    std::string value;
+    int least, most;
+  } const table[] = {{"7", 7, 7},
+                     {date.data(), 1, 60},
+                     {"Sun, 06 Nov 1994 08:49:37 GMT", 0, 0},
+                     {"soon", 0, 0},
+                     {"-1", 0, 0}};
+  for (const auto& row : table) {
+    const peer p([&](asio::ip::tcp::socket& s) {
+      read_head(s);
+      asio::write(
+          s, asio::buffer("HTTP/1.1 429 No\r\nRetry-After: " + row.value + "\r\nContent-Length: 0\r\n\r\n"));
+    });
+    const seen got = run(p, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", {}, false);
+    EXPECT_GE(got.x.retry_after_seconds, row.least) << row.value;
+    EXPECT_LE(got.x.retry_after_seconds, row.most) << row.value;
   }
 }
 

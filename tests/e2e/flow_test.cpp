@@ -170,6 +170,22 @@ TEST(flow, failures_come_back_with_the_upstreams_reason) {
   EXPECT_EQ(item(c, id).at("status"), "FAILURE");
 }
 
+// Rule R4.
+TEST(flow, an_upstream_that_quotes_the_key_does_not_give_it_away) {
+  temp_dir dir;
+  auto o = running_simulator::stepping();
+  o.key = "luma-0123456789abcdef";
+  running_simulator sim(o);
+  config settings = test_config(dir, sim.url());
+  settings.upstreams[0].key = secret(o.key);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const response r = c.post("/dream-machine/v1/generations", R"({"prompt":"#quote-400"})");
+  EXPECT_EQ(r.status, 400) << r.body;
+  EXPECT_NE(r.body.find("the key [secret] may not do this"), std::string::npos) << r.body;
+  EXPECT_EQ(r.body.find(o.key), std::string::npos);
+}
+
 TEST(flow, an_upstreams_refusal_is_the_clients_response) {
   temp_dir dir;
   running_simulator sim;

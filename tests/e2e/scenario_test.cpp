@@ -2,6 +2,7 @@
 // anywhere, and nothing of it reaches the upstream.
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tests/support/running.hpp"
 
@@ -173,6 +174,76 @@ TEST(scenario, head_options_and_cors) {
                 .header("access-control-allow-origin"),
             "*")
       << "a browser must be able to read errors too";
+}
+
+// Every JSON that leaves is UTF-8, whatever came in.
+TEST(scenario, errors_are_utf_8) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  for (const std::string& target :
+       {std::string("/%ff"), generations + "?limit=%ff", generations + "/%c3%28"}) {
+    const response r = c.get(target);
+    EXPECT_GE(r.status, 400) << target;
+    EXPECT_TRUE(parse_strict(r.body)) << target << ": " << r.body;
+  }
+}
+
+TEST(scenario, a_callback_url_is_an_address_or_a_word) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  const auto create = [&](const std::string& url) {
+    return c.post(generations, R"({"prompt":"a cat","callback_url":")" + url + R"("})");
+  };
+  for (const char* refused : {"ftp://example.com/x", "javascript:alert(1)", "https://", "http:///path",
+                              "https://user:secret@example.com/", "http:example.com", "file:///etc/passwd"}) {
+    const response r = create(refused);
+    EXPECT_EQ(r.status, 422) << refused << r.body;
+    EXPECT_NE(r.body.find("callback_url"), std::string::npos) << r.body;
+  }
+  const response word = create("xxx");
+  EXPECT_EQ(word.status, 201);
+  EXPECT_TRUE(word.header("warning").starts_with("299 - ")) << word.header("warning");
+  const response address = create("https://example.com/hook");
+  EXPECT_EQ(address.status, 201);
+  EXPECT_EQ(address.header("warning"), "");
+}
+
+// A page in an operator's browser reads no metrics: neither by CORS nor under a name of its own.
+TEST(scenario, metrics_are_for_operators) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.admin.host_names = {"Relay.internal"};
+  running_relay relay(settings);
+  const auto get = [&](const std::string& host) {
+    connection raw(relay.admin_port());
+    raw.send("GET /metrics HTTP/1.1\r\nHost: " + host + "\r\nOrigin: https://evil.example\r\n\r\n");
+    return raw.receive();
+  };
+  for (const char* own : {"127.0.0.1:9090", "[::1]:9090", "localhost", "relay:9090", "relay.internal:9090"}) {
+    const response r = get(own);
+    EXPECT_EQ(r.status, 200) << own;
+    EXPECT_EQ(r.header("access-control-allow-origin"), "") << own;
+  }
+  const response foreign = get("rebound.evil.example:9090");
+  EXPECT_EQ(foreign.status, 421);
+  EXPECT_EQ(foreign.body.find("luma_relay_"), std::string::npos);
+}
+
+TEST(scenario, the_database_may_have_a_long_path) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  const std::string folder = dir.file(std::string(120, 'x'));
+  ASSERT_EQ(::mkdir(folder.c_str(), 0700), 0);
+  settings.storage.path = folder + "/relay.db";
+  running_relay relay(settings);
+  EXPECT_EQ(relay.as("me").get("/dream-machine/v1/ping").status, 200)
+      << "its token came through the admin socket";
 }
 
 TEST(scenario, cors_can_be_narrowed) {

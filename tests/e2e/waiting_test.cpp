@@ -159,6 +159,30 @@ TEST(events, of_many_tasks_in_the_envelopes_words) {
                   .starts_with("HTTP/1.1 204"));
 }
 
+// What a token may not read any more is not sent to it either.
+TEST(events, end_when_the_token_is_revoked) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(3'600'000);
+  running_simulator sim(o);
+  running_relay relay(patient(dir, sim));
+  const std::string revoked = relay.token("revoked");
+  const std::string other = relay.token("other");
+  const auto follow = [&](const std::string& token) {
+    const std::string id = create(client(relay.port(), token));
+    auto conn = std::make_unique<connection>(relay.port());
+    conn->send("GET " + generations + "/" + id + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: " + token +
+               "\r\n\r\n");
+    conn->receive_until("data: ");
+    return conn;
+  };
+  const auto ends = follow(revoked);
+  const auto goes_on = follow(other);
+  EXPECT_EQ(relay.admin({{"command", "token-revoke"}, {"name", "revoked"}}).at("ok"), true);
+  EXPECT_TRUE(ends->receive_all().ends_with("0\r\n\r\n"));
+  EXPECT_FALSE(goes_on->ended());
+}
+
 TEST(events, one_key_does_not_take_every_connection) {
   temp_dir dir;
   sim::options o;

@@ -176,6 +176,8 @@ http::reply simulator::create(const http::request& r, bool& hang, const order& w
     asio::co_spawn(loop_.get_executor(), std::move(making), asio::detached);
     return record(detail(0, "cut"));
   }
+  if (const int status = number_after(prompt, "#quote-"))
+    return record(detail(status, "the key " + options_.key + " may not do this"));
   if (const int status = number_after(prompt, "#refuse-"))
     return record(detail(status, "refused as the prompt asked"));
   if (prompt.size() < 3 && o.if_contains("keyframes") == nullptr && o.if_contains("image_url") == nullptr &&

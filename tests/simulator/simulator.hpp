@@ -9,6 +9,7 @@
 //   #moderated    ends in failed, "Advanced prompt moderation failed"
 //   #answer-NNN   the job is created, but the answer to the create is status NNN
 //   #refuse-NNN   nothing is created, the answer is status NNN
+//   #quote-NNN    the same, and the answer quotes the key
 //   #hang         the job is created, and the create is never answered
 //   #cut          the job is created, and the connection ends without an answer
 //   #garbage      the job is created, and the answer is no JSON

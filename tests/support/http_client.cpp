@@ -102,7 +102,7 @@ bool connection::ended() {
 response client::request(const std::string& method, const std::string& target, const std::string& body,
                          const std::vector<std::string>& extra_headers) const {
   connection c(port_);
-  std::string text = method + " " + target + " HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n";
+  std::string text = method + " " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
   if (!authorization_.empty()) text += "Authorization: " + authorization_ + "\r\n";
   for (const std::string& h : extra_headers) text += h + "\r\n";
   if (!body.empty() || method == "POST") {

@@ -124,7 +124,8 @@ void running_relay::stop() {
 json::object running_relay::admin(const json::object& request) {
   boost::asio::io_context loop;
   boost::asio::local::stream_protocol::socket s(loop);
-  s.connect(boost::asio::local::stream_protocol::endpoint(admin_socket_path(database_)));
+  const socket_address at(admin_socket_path(database_));
+  s.connect(at.endpoint());
   boost::asio::write(s, boost::asio::buffer(json::serialize(request) + "\n"));
   std::string line;
   boost::asio::read_until(s, boost::asio::dynamic_buffer(line), '\n');
