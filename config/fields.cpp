@@ -243,7 +243,7 @@ const field table[] = {
     {"poll",
      "late_interval_ms",
      AT(poll.late_interval),
-     "How often a job is still asked about, or looked up, that failed here and may be completed there: it "
+     "How often a job is still polled, or looked up, that failed here and may be completed there: it "
      "missed its "
      "deadline, was lost, or got 404s. Completed late, it is told so.",
      10,

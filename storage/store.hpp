@@ -149,7 +149,7 @@ class store {
   virtual void next_callback(timestamp after, completion<timestamp> done) = 0;
   /// All tasks in a state, in no order.
   virtual void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) = 0;
-  /// Tasks that are being submitted to one upstream, or that failed there and are still looked for.
+  /// Tasks that are being submitted to one upstream, or that failed there and are still looked up.
   virtual void submitting_to(const std::string& upstream, std::int64_t limit,
                              completion<std::vector<task_ptr>> done) = 0;
   /// Submissions begun by a process that no longer lives, `self` being the instance id of this one; their

@@ -29,7 +29,7 @@ void fail_late(task& t, std::string reason, timestamp now, const policy& p) {
   t.next_poll_at = now + p.late_interval;
 }
 
-// The upstream may have it all the same: it is looked for a while longer, slowly (rule M9).
+// The upstream may have it all the same: it is looked up for a while longer, slowly (rule M9).
 void fail_lost(task& t, std::string reason, timestamp now, const policy& p) {
   const timestamp since = t.ambiguous_at;
   fail_task(t, std::move(reason), now);
@@ -181,7 +181,7 @@ struct step {
 
   bool operator()(const event::found& e) const {
     if (is_ambiguous(t)) return adopt(e.reported, e.reply);
-    if (!is_looked_for_late(t)) return false;
+    if (!is_looked_up_late(t)) return false;
     // To its client it has failed, until it is completed.
     t.upstream_id = e.reported.id;
     t.started_at = now;
@@ -206,7 +206,7 @@ struct step {
   }
 
   bool operator()(const event::absent& e) const {
-    if (is_looked_for_late(t)) return look_later();
+    if (is_looked_up_late(t)) return look_later();
     if (!is_ambiguous(t)) return false;
     const timestamp settled = t.ambiguous_at + p.settle;
     if (e.requested_at < settled) {
@@ -234,7 +234,7 @@ struct step {
   }
 
   bool operator()(const event::lookup_failed& e) const {
-    if (is_looked_for_late(t)) {
+    if (is_looked_up_late(t)) {
       // Without a list only the upstream's own callback can name the job.
       if (e.no_list && now < t.deadline) {
         t.next_reconcile_at = t.deadline;

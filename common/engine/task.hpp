@@ -98,9 +98,9 @@ inline bool is_ambiguous(const task& t) {
   return t.state == task_state::submitting && is_set(t.ambiguous_at);
 }
 
-/// It was told "failed", because its submission was lost and never found; it is still looked for, for a
+/// It was told "failed", because its submission was lost and never found; it is still looked up, for a
 /// while.
-inline bool is_looked_for_late(const task& t) {
+inline bool is_looked_up_late(const task& t) {
   return t.state == task_state::failed && is_set(t.ambiguous_at);
 }
 

@@ -17,7 +17,8 @@ awaitable<list_reader::attempt> list_reader::read_page(const list_walk& walk) {
   const auto started = steady_clock::now();
   const std::string path = at_.speaks().build_list(walk.limit(), walk.offset());
   page_reader page(at_.speaks());
-  const exchange x = co_await at_.fetch_list(path, [&page](std::string_view part) { page.feed(part); });
+  body_sink sink = [&page](std::string_view part) { page.feed(part); };
+  const exchange x = co_await at_.fetch_list(path, std::move(sink));
   attempt out{page.end(), x.timed_out || x.too_large, x.too_large};
   std::string problem = x.problem;
   if (x.responded && x.status != 200)

@@ -38,7 +38,7 @@ bool named_jobs::named(const task& t, std::string_view body) {
   if (at == nullptr) return false;
   auto reported = at->speaks().parse_job(body);
   if (!reported || reported->id.empty()) return false;
-  if (is_ambiguous(t) || is_looked_for_late(t)) {
+  if (is_ambiguous(t) || is_looked_up_late(t)) {
     look(*at, t.id, std::move(reported->id));
   } else if (t.state == task_state::submitting && early_.size() < max_early) {
     early_[t.id] = std::move(reported->id);

@@ -205,7 +205,8 @@ awaitable<bool> poller::is_well(poll_lane& l) {
     l.checked_at = now();
     page_reader page(p);
     const std::string path = p.build_list(1, 0);
-    const exchange x = co_await l.from->fetch_list(path, [&page](std::string_view part) { page.feed(part); });
+    body_sink sink = [&page](std::string_view part) { page.feed(part); };
+    const exchange x = co_await l.from->fetch_list(path, std::move(sink));
     const auto first = page.end();
     if (x.responded && x.status == 200 && first && !first->jobs.empty()) l.well_at = now();
   }

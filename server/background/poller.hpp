@@ -48,7 +48,7 @@ class poller {
     std::deque<task_ptr> ready;  // were due when they were read
     std::size_t in_flight = 0;
     timestamp cool_down_until;
-    timestamp well_at;     // it showed a job that it was asked about, or its list
+    timestamp well_at;     // a poll showed a job, or its list was read
     timestamp checked_at;  // its list was asked for, to see whether it is well
   };
 

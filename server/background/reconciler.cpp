@@ -80,7 +80,7 @@ awaitable<> reconciler::look_up_due(timestamp time) {
   std::map<std::string, tasks> by_upstream;
   for (task_ptr& t : due->tasks) {
     hinted_.erase(t->id);
-    if (!is_ambiguous(*t) && !is_looked_for_late(*t)) continue;  // it has changed since it was read
+    if (!is_ambiguous(*t) && !is_looked_up_late(*t)) continue;  // it has changed since it was read
     const std::string name = t->upstream;
     by_upstream[name].push_back(std::move(t));
   }
@@ -88,7 +88,7 @@ awaitable<> reconciler::look_up_due(timestamp time) {
   const auto hinted = std::exchange(hinted_, {});
   for (const std::string& id : hinted) {
     auto t = co_await load_task(store_, id);
-    if (t && *t && (is_ambiguous(**t) || is_looked_for_late(**t))) by_upstream[(*t)->upstream].push_back(*t);
+    if (t && *t && (is_ambiguous(**t) || is_looked_up_late(**t))) by_upstream[(*t)->upstream].push_back(*t);
   }
   // 3. One reading of an upstream's list serves all of its lost submissions.
   for (auto& [name, lost] : by_upstream) {
@@ -259,8 +259,8 @@ awaitable<> reconciler::settle(std::string id, task_event e, std::string_view up
     case task_state::failed:
       if (!is_terminal(saved->before->state)) {
         log_.error("task {}: it failed: {}{}", id, next.fail_reason,
-                   is_looked_for_late(next)
-                       ? "; it is looked for until " + to_iso(next.deadline, precision::milliseconds)
+                   is_looked_up_late(next)
+                       ? "; it is looked up until " + to_iso(next.deadline, precision::milliseconds)
                        : "");
       } else if (!next.upstream_id.empty()) {
         log_.warn("task {}: found in the list of {} as {}, after it had failed; it is followed from here", id,

@@ -92,7 +92,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>0 AND next_callback_at>?1");
   // By state: the index on (status, upstream).
   in_state_ = prepare(select_tasks("WHERE status=?1 LIMIT ?2"));
-  // Those that are looked for after they have failed could be meant by a job of the list too.
+  // Those that are looked up after they have failed could be meant by a job of the list too.
   submitting_to_ = prepare(select_tasks(
       "WHERE id IN (SELECT id FROM task WHERE status='submitting' AND upstream=?1 UNION ALL "
       "SELECT id FROM task WHERE next_reconcile_at>0 AND +status='failed' AND +upstream=?1) LIMIT ?2"));

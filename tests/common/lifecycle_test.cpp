@@ -407,7 +407,7 @@ TEST(lifecycle, what_was_lost_is_looked_for_a_day_more) {
   const timestamp end = t.ambiguous_at + p.reconcile_for;
   t = advance(t, event::absent{end, false}, end, p, 0);
   ASSERT_EQ(t.state, task_state::failed);
-  ASSERT_TRUE(is_looked_for_late(t));
+  ASSERT_TRUE(is_looked_up_late(t));
   EXPECT_EQ(t.pending_callbacks, "f");
   EXPECT_EQ(t.next_reconcile_at, end + p.late_interval);
   t = advance(t, event::delivered{}, end, p, 0);
@@ -418,7 +418,7 @@ TEST(lifecycle, what_was_lost_is_looked_for_a_day_more) {
     EXPECT_EQ(still.state, task_state::failed) << "never submitted again";
     EXPECT_EQ(still.next_reconcile_at, later + p.late_interval);
     const task over = advance(t, e, t.deadline, p, 0);
-    EXPECT_FALSE(is_set(over.next_reconcile_at) || is_looked_for_late(over));
+    EXPECT_FALSE(is_set(over.next_reconcile_at) || is_looked_up_late(over));
   }
   // Without a list only a callback of the upstream's can name it.
   EXPECT_EQ(advance(t, event::lookup_failed{true, {}}, later, p, 0).next_reconcile_at, t.deadline);
@@ -427,7 +427,7 @@ TEST(lifecycle, what_was_lost_is_looked_for_a_day_more) {
   EXPECT_EQ(found.state, task_state::failed);
   EXPECT_EQ(found.upstream_id, "u-1");
   EXPECT_EQ(found.next_poll_at, later);
-  EXPECT_FALSE(is_set(found.next_reconcile_at) || is_looked_for_late(found));
+  EXPECT_FALSE(is_set(found.next_reconcile_at) || is_looked_up_late(found));
   EXPECT_TRUE(found.pending_callbacks.empty());
   found = advance(found, event::polled{said(job_state::running), "{}"}, later, p, 0);
   EXPECT_EQ(found.next_poll_at, later + p.poll_interval);
@@ -451,7 +451,7 @@ TEST(lifecycle, without_a_list_the_upstreams_callback_is_waited_for) {
             task_state::running);
   const task failed = advance(waiting, no_list, end, p, 0);
   EXPECT_EQ(failed.state, task_state::failed);
-  EXPECT_TRUE(is_looked_for_late(failed));
+  EXPECT_TRUE(is_looked_up_late(failed));
   t.marker.clear();
   EXPECT_EQ(advance(t, no_list, t0, p, 0).state, task_state::failed) << "it was given no address";
 }

@@ -222,12 +222,23 @@ timestamp moved_clock() {
          std::chrono::seconds(clock_moved_by.load());
 }
 
+// The wall clock is the moved one as long as this lives; made before any relay, gone after all.
+struct movable_clock {
+  movable_clock() { wall_clock = moved_clock; }
+  ~movable_clock() {
+    clock_moved_by = 0;
+    wall_clock = before;
+  }
+  movable_clock(const movable_clock&) = delete;
+  movable_clock& operator=(const movable_clock&) = delete;
+
+  timestamp (*const before)() = wall_clock;
+};
+
 // Rule F5.
 // Rule M11: jobs that wait for an upstream have their time again when the relay is back.
 TEST(pace, downtime_does_not_count_against_deadlines) {
-  const auto before = wall_clock;
-  wall_clock = moved_clock;
-  clock_moved_by = 0;
+  const movable_clock clock;
   {
     temp_dir dir;
     running_simulator sim;
@@ -249,15 +260,11 @@ TEST(pace, downtime_does_not_count_against_deadlines) {
     gate.let_through();
     for (const std::string& id : ids) wait_for_state(c, generations + "/" + id, "completed");
   }
-  clock_moved_by = 0;
-  wall_clock = before;
 }
 
 // Rule M11: the same for a suspend, and afterwards what the relay says about times is true again.
 TEST(pace, a_suspend_costs_no_job_and_the_time_is_right_again) {
-  const auto before = wall_clock;
-  wall_clock = moved_clock;
-  clock_moved_by = 0;
+  const movable_clock clock;
   {
     temp_dir dir;
     running_simulator sim;
@@ -284,13 +291,10 @@ TEST(pace, a_suspend_costs_no_job_and_the_time_is_right_again) {
     gate.let_through();
     for (const std::string& id : ids) wait_for_state(c, generations + "/" + id, "completed");
   }
-  clock_moved_by = 0;
-  wall_clock = before;
 }
 
 TEST(pace, a_clock_that_jumps_neither_bursts_nor_stalls) {
-  const auto before = wall_clock;
-  wall_clock = moved_clock;
+  const movable_clock clock;
   {
     temp_dir dir;
     sim::options o;
@@ -317,8 +321,6 @@ TEST(pace, a_clock_that_jumps_neither_bursts_nor_stalls) {
     // New jobs go through as ever.
     wait_for_state(c, generations + "/" + create(c, "#refuse-429"), "queued");
   }
-  clock_moved_by = 0;
-  wall_clock = before;
 }
 
 }  // namespace

@@ -186,7 +186,7 @@ class sim_day {
         break;
       default:
         EXPECT_FALSE(is_set(after.next_submit_at)) << where;
-        EXPECT_EQ(is_set(after.next_reconcile_at), is_looked_for_late(after)) << where;
+        EXPECT_EQ(is_set(after.next_reconcile_at), is_looked_up_late(after)) << where;
     }
     if (!is_terminal(after.state)) EXPECT_TRUE(is_set(after.deadline)) << where;
     EXPECT_EQ(after.pending_callbacks.empty(), !is_set(after.next_callback_at)) << where;
@@ -431,7 +431,7 @@ class sim_day {
     }
     std::vector<lost_submission> submissions;
     for (const auto& [other, o] : tasks_) {
-      if ((o.state == task_state::submitting || is_looked_for_late(o)) && o.upstream == u.name)
+      if ((o.state == task_state::submitting || is_looked_up_late(o)) && o.upstream == u.name)
         submissions.emplace_back(std::make_shared<const task>(o), *sent_for(o), upstream_speaks);
     }
     const auto mine =

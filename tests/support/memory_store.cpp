@@ -162,7 +162,7 @@ class memory_store final : public store {
   void submitting_to(const std::string& upstream, std::int64_t limit,
                      completion<std::vector<task_ptr>> done) override {
     some(std::move(done), limit, [&upstream](const task& t) {
-      return (t.state == task_state::submitting || is_looked_for_late(t)) && t.upstream == upstream;
+      return (t.state == task_state::submitting || is_looked_up_late(t)) && t.upstream == upstream;
     });
   }
   void interrupted(const std::string& self, std::int64_t limit,
@@ -269,7 +269,7 @@ class memory_store final : public store {
       };
       const bool pending = is_set(t.next_submit_at);
       const bool open = t.state == task_state::queued || t.state == task_state::running;
-      const bool late = t.state == task_state::failed && (is_set(t.next_poll_at) || is_looked_for_late(t));
+      const bool late = t.state == task_state::failed && (is_set(t.next_poll_at) || is_looked_up_late(t));
       const milliseconds limit = pending ? l.submit_deadline : open ? l.job_deadline : l.late_for;
       pull(t.next_submit_at, l.submit, now);
       pull(t.next_poll_at, l.poll, now);
