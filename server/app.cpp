@@ -99,6 +99,11 @@ store_hooks app::hooks_for_store() {
   };
   hooks.disk_full = [this] { return disk_->release(); };
   hooks.committed = [this](std::size_t writes, double seconds) { metrics_.committed(writes, seconds); };
+  hooks.notice = [log = log_](const log_text& text) { log->warn("{}", text.text); };
+  hooks.stopped = [this](const log_text& text) {
+    store_stopped_ = true;
+    log_->critical("database: {}", text.text);
+  };
   hooks.warn = [log = log_](const log_text& text) { log->error("database: {}", text.text); };
   return hooks;
 }
@@ -155,7 +160,7 @@ void app::make_listeners() {
                                 *log_,
                                 streams_,
                                 sends_,
-                                [this] { return !stopping_; },
+                                [this] { return !stopping_ && !store_stopped_; },
                                 [this] { return disk_->refusal(); },
                                 upstream_called};
   public_requests_ = std::make_unique<request_handler>(context, parts_.routes, audience::clients);

@@ -3,6 +3,7 @@
 // The composition root: owns every part, knows the order in which they start and stop. main() runs one; so do
 // the tests, on port 0.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -100,6 +101,7 @@ class app {
   std::unique_ptr<http::listener> public_, admin_;
   std::unique_ptr<admin_socket> socket_;
   steady_timer housekeeping_timer_{loop_.get_executor()};
+  std::atomic<bool> store_stopped_ = false;  // set by the store thread
   bool stopping_ = false;
   bool ended_ = false;
   bool failed_ = false;

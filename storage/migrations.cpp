@@ -130,6 +130,14 @@ CREATE TABLE process (
   id       INTEGER PRIMARY KEY CHECK (id = 1),
   alive_at INTEGER NOT NULL
 ) STRICT;
+)sql"},
+    // Whose file it is, and which log belongs to it.
+    {5, R"sql(
+PRAGMA application_id = 1282764129;
+ALTER TABLE process ADD COLUMN database_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE process ADD COLUMN log_number INTEGER NOT NULL DEFAULT 0;
+INSERT INTO process(id, alive_at) VALUES(1, 0) ON CONFLICT DO NOTHING;
+UPDATE process SET database_id = lower(hex(randomblob(16)));
 )sql"}};
 
 }  // namespace

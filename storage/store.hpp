@@ -205,8 +205,12 @@ struct store_hooks {
   /// Store thread: the disk is full, and a write failed for it. True: there is space again, it is worth
   /// another try.
   std::function<bool()> disk_full = [] { return false; };
-  /// Any thread: something an operator should know.
+  /// Any thread: something an operator should know that is no problem.
+  std::function<void(const log_text&)> notice = [](const log_text&) {};
+  /// Any thread: a problem.
   std::function<void(const log_text&)> warn = [](const log_text&) {};
+  /// Store thread, once: from now on every write fails.
+  std::function<void(const log_text&)> stopped = [](const log_text&) {};
 };
 
 }  // namespace relay

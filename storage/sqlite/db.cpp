@@ -87,6 +87,7 @@ result<db> db::open(const std::string& path, role r, std::string_view synchronou
   if (code != SQLITE_OK) return failed("cannot open the database " + path, raw);
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_busy_timeout(raw, 5000);
+  if (r == role::inspector) sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 
   // Each pragma has a reason:
   //   journal_mode=WAL        readers never wait for the writer
@@ -124,6 +125,12 @@ result<void> db::run(const char* sql) {
   return {};
 }
 
+result<statement> db::try_prepare(const char* sql) {
+  sqlite3_stmt* s = nullptr;
+  if (sqlite3_prepare_v2(db_.get(), sql, -1, &s, nullptr) != SQLITE_OK) return failed(sql, db_.get());
+  return statement(s);
+}
+
 statement db::prepare(const char* sql) {
   sqlite3_stmt* s = nullptr;
   if (sqlite3_prepare_v3(db_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &s, nullptr) != SQLITE_OK) {
@@ -151,11 +158,13 @@ bool db::lost_a_sync() const {
   return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
 }
 
-result<void> db::checkpoint() {
-  const int code = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+result<bool> db::checkpoint() {
+  int in_log = 0;
+  int moved = 0;
+  const int code = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
   if (code != SQLITE_OK && code != SQLITE_BUSY) return failed("checkpoint", db_.get());
   *wal_pages_ = 0;
-  return {};
+  return code == SQLITE_OK && in_log == moved;
 }
 
 result<int> schema_version(db& d) {
@@ -200,13 +209,14 @@ result<void> migrate(db& d) {
 }
 
 result<void> quick_check(db& d) {
-  statement s = d.prepare("PRAGMA quick_check(5)");
   std::string damage;
-  for (;;) {
-    const auto row = s.step();
+  auto s = d.try_prepare("PRAGMA quick_check(5)");
+  if (!s) damage = s.error().log.text;
+  while (s) {
+    const auto row = s->step();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;
-    if (s.text(0) != "ok") damage += (damage.empty() ? "" : "; ") + std::string(s.text(0));
+    if (s->text(0) != "ok") damage += (damage.empty() ? "" : "; ") + std::string(s->text(0));
   }
   if (damage.empty()) return {};
   error e;

@@ -58,7 +58,8 @@ class use {
   statement& s_;
 };
 
-enum class role : std::uint8_t { writer, reader };
+/// An inspector leaves the file and its log as they are, even when it is the last one to close them.
+enum class role : std::uint8_t { writer, reader, inspector };
 
 class db {
  public:
@@ -68,6 +69,8 @@ class db {
   result<void> run(const char* sql);
   /// Throws std::logic_error if the SQL is wrong: it is a literal of ours.
   statement prepare(const char* sql);
+  /// For a file that may not be a database of ours. Errors: storage_unavailable.
+  result<statement> try_prepare(const char* sql);
 
   std::int64_t last_row() const;
   int changes() const;
@@ -77,8 +80,9 @@ class db {
   bool lost_a_sync() const;
   /// Pages in the write-ahead log after the last commit.
   int wal_pages() const { return *wal_pages_; }
-  /// Moves what it can from the log into the database without waiting for anybody.
-  result<void> checkpoint();
+  /// Moves what it can from the log into the database without waiting for anybody. True: all of it, so that
+  /// the next write begins a new log.
+  result<bool> checkpoint();
   sqlite3* handle() const { return db_.get(); }
 
  private:

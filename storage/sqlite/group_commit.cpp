@@ -16,9 +16,10 @@ constexpr int checkpoint_always = 25'000;
 
 }  // namespace
 
-group_commit::group_commit(db& d, const store_hooks& hooks, std::size_t queue_bytes)
+group_commit::group_commit(db& d, const store_hooks& hooks, commit_rules rules, std::size_t queue_bytes)
     : db_(d),
       hooks_(hooks),
+      rules_(std::move(rules)),
       max_bytes_(queue_bytes),
       begin_(d.prepare("BEGIN IMMEDIATE")),
       commit_(d.prepare("COMMIT")),
@@ -67,6 +68,7 @@ void group_commit::stop() {
 }
 
 void group_commit::run() {
+  (void)checkpoint();  // whether the next write begins a new log is known from here on
   for (;;) {
     batch work;
     {
@@ -86,7 +88,7 @@ void group_commit::run() {
     checkpoint_if_long(false);
   }
   fault_point("before a checkpoint");
-  if (!broken_) (void)db_.checkpoint();  // a clean exit leaves a short log; nothing depends on it
+  if (!broken_) (void)checkpoint();  // a clean exit leaves a short log; nothing depends on it
 }
 
 // One transaction. What it fails with as a whole; each write's own end goes into `outcomes`.
@@ -99,7 +101,7 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
   };
   outcomes.assign(work.size(), {});
   result<void> whole = run_one(begin_);
-  if (!whole) return whole;
+  if (whole && new_log_) whole = rules_.begin_log();
   for (std::size_t i = 0; i < work.size() && whole; ++i) {
     // A savepoint each: one write that is refused takes no other with it.
     outcomes[i] = run_one(savepoint_);
@@ -119,6 +121,7 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
     if (auto released = run_one(release_); !released && whole) whole = released;
   }
   if (whole) whole = run_one(commit_);
+  if (whole) new_log_ = false;
   lost_a_sync = !whole && db_.lost_a_sync();
   if (db_.in_transaction()) (void)run_one(rollback_);
   return whole;
@@ -132,16 +135,16 @@ void group_commit::commit(batch work) {
   if (!whole && whole.error().code == errc::disk_full && !lost_a_sync) {
     // The ballast makes space, and a checkpoint lets the log begin anew in the space it has.
     const bool space = hooks_.disk_full();
-    const bool emptied = db_.wal_pages() > 0 && db_.checkpoint().has_value();
+    const bool emptied = db_.wal_pages() > 0 && checkpoint().has_value();
     if (space || emptied) whole = transaction(work, outcomes, lost_a_sync);
   }
+  // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.
   if (lost_a_sync && !broken_) {
-    // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.
     whole.error().may_retry = false;
-    broken_ = whole;
-    hooks_.warn(
-        {"the disk failed to sync the database; no more writes until a restart: " + whole.error().log.text});
+    stop_writing(whole.error());
   }
+  // What was written into a file that is no longer there has not been written.
+  if (whole && !(whole = rules_.in_place())) stop_writing(whole.error());
   if (!whole) {
     hooks_.warn({"a transaction of " + std::to_string(work.size()) +
                  " writes failed, all of them are refused: " + whole.error().log.text});
@@ -157,10 +160,22 @@ void group_commit::commit(batch work) {
   });
 }
 
+void group_commit::stop_writing(const error& why) {
+  broken_ = std::unexpected(why);
+  hooks_.stopped({"no more writes until a restart, and no new jobs: " + why.log.text});
+}
+
+result<void> group_commit::checkpoint() {
+  auto all = db_.checkpoint();
+  if (!all) return std::unexpected(std::move(all.error()));
+  if (*all) new_log_ = true;
+  return {};
+}
+
 void group_commit::checkpoint_if_long(bool idle) {
-  if (db_.wal_pages() < (idle ? checkpoint_when_idle : checkpoint_always)) return;
+  if (broken_ || db_.wal_pages() < (idle ? checkpoint_when_idle : checkpoint_always)) return;
   fault_point("before a checkpoint");
-  if (auto done = db_.checkpoint(); !done)
+  if (auto done = checkpoint(); !done)
     hooks_.warn({"checkpoint failed, will try again: " + done.error().log.text});
 }
 

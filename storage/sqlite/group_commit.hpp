@@ -27,11 +27,19 @@ class write {
   virtual void finish(result<void> outcome) = 0;
 };
 
+/// What surrounds the transactions; called on the store thread.
+struct commit_rules {
+  /// Within the first transaction of each log.
+  std::function<result<void>()> begin_log = [] { return result<void>{}; };
+  /// After each commit: what was committed is where it will be looked for. An error is for good.
+  std::function<result<void>()> in_place = [] { return result<void>{}; };
+};
+
 class group_commit {
  public:
-  /// Starts the thread. `d` is used by it alone from now on. `queue_bytes`: memory of the writes that may
-  /// wait. `hooks.post` must stay callable until stop().
-  group_commit(db& d, const store_hooks& hooks, std::size_t queue_bytes);
+  /// Makes a first checkpoint and starts the thread. `d` is used by it alone from now on. `queue_bytes`:
+  /// memory of the writes that may wait. `hooks.post` must stay callable until stop().
+  group_commit(db& d, const store_hooks& hooks, commit_rules rules, std::size_t queue_bytes);
   ~group_commit() { stop(); }
 
   /// Loop thread. When the queue is full or stopped, the write ends as `overloaded`.
@@ -46,12 +54,17 @@ class group_commit {
   void run();
   void commit(batch work);
   result<void> transaction(batch& work, std::vector<result<void>>& outcomes, bool& lost_a_sync);
+  result<void> checkpoint();
   void checkpoint_if_long(bool idle);
+  void stop_writing(const error& why);
 
   db& db_;
   const store_hooks& hooks_;
+  const commit_rules rules_;
   const std::size_t max_bytes_;
-  std::optional<result<void>> broken_;  // store thread only: set for good after a failed fsync
+  // Store thread only.
+  std::optional<result<void>> broken_;  // set for good after a failed fsync, or when the file is gone
+  bool new_log_ = false;                // nothing of the log is only there: the next write begins a new one
   statement begin_, commit_, rollback_, savepoint_, release_, rollback_to_;  // store thread only
 
   mutable std::mutex mutex_;  // guards the four below

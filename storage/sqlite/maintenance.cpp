@@ -57,7 +57,7 @@ result<std::int64_t> move_deadlines(db& d, milliseconds by) {
 }
 
 result<void> set_alive(db& d, timestamp now) {
-  statement s = d.prepare("INSERT INTO process VALUES(1,?1) ON CONFLICT(id) DO UPDATE SET alive_at=?1");
+  statement s = d.prepare("UPDATE process SET alive_at=?1");
   s.bind(1, to_column(now));
   return run(s);
 }
@@ -82,7 +82,9 @@ class resumption final : public write_of<milliseconds> {
       statement last = s_.connection.prepare("SELECT alive_at FROM process");
       const auto row = last.step();
       if (!row) return std::unexpected(row.error());
-      if (*row) value_ = std::chrono::floor<milliseconds>(now_ - from_column(last.integer(0)));
+      // 0 in a database that no process has had yet.
+      if (*row && last.integer(0) > 0)
+        value_ = std::chrono::floor<milliseconds>(now_ - from_column(last.integer(0)));
     }
     // A clock that was set back since says nothing.
     value_ = std::max(value_, milliseconds(0));
@@ -172,6 +174,11 @@ class task_purge final : public write_of<std::int64_t> {
 };
 
 }  // namespace
+
+result<void> begin_log(write_statements& s) {
+  const use guard(s.begin_log);
+  return run(s.begin_log);
+}
 
 std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
                                     completion<std::int64_t> done) {

@@ -9,9 +9,9 @@
 #include "common/base/lru.hpp"
 #include "storage/migrations.hpp"
 #include "storage/sqlite/backup.hpp"
+#include "storage/sqlite/database_file.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
-#include "storage/sqlite/lock_file.hpp"
 #include "storage/sqlite/reader.hpp"
 #include "storage/sqlite/reads.hpp"
 #include "storage/sqlite/writes.hpp"
@@ -30,9 +30,9 @@ struct readers {
 
 class sqlite_store final : public store {
  public:
-  sqlite_store(lock_file lock, db writer, readers r, task_counts counts, const sqlite_options& options,
+  sqlite_store(database_file file, db writer, readers r, task_counts counts, const sqlite_options& options,
                store_hooks hooks)
-      : lock_(std::move(lock)),
+      : file_(std::move(file)),
         hooks_(std::move(hooks)),
         writer_(std::move(writer)),
         write_(writer_),
@@ -45,7 +45,8 @@ class sqlite_store final : public store {
         point_(std::move(r.on_loop)),
         lists_(std::move(r.for_lists), hooks_),
         searches_(std::move(r.for_operator), hooks_),
-        commits_(writer_, hooks_, options.queue_bytes) {}
+        commits_(writer_, hooks_, {[this] { return begin_log(write_); }, [this] { return file_.in_place(); }},
+                 options.queue_bytes) {}
   ~sqlite_store() override { close(); }
 
   task_ptr in_memory(const std::string& id) override {
@@ -319,7 +320,7 @@ class sqlite_store final : public store {
     changes_ += max_changed + 1;
   }
 
-  lock_file lock_;
+  const database_file file_;
   store_hooks hooks_;
   db writer_;                        // store thread, once commits_ runs
   write_statements write_;           // store thread
@@ -353,6 +354,15 @@ result<void> keep_copy(db& d, const std::string& path) {
   return done;
 }
 
+result<void> check_or_make(database_file& file, const store_hooks& hooks) {
+  if (!file.is_new()) return file.check();
+  if (auto done = make_database(file.path()); !done) return done;
+  hooks.notice(
+      {"there was no database " + file.path() +
+       ": an empty one was made. If there should be jobs in it, stop the relay and look at storage.path"});
+  return file.made();
+}
+
 result<readers> open_readers(const std::string& path, const catalogue& names, const store_hooks& hooks) {
   std::vector<db> connections;
   for (int i = 0; i < 3; ++i) {
@@ -370,22 +380,22 @@ result<readers> open_readers(const std::string& path, const catalogue& names, co
 
 result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, const catalogue& names,
                                                  store_hooks hooks) {
-  // 1. Nobody else has it, and it is not damaged.
-  auto lock = sqlite::lock_file::acquire(options.path + ".lock");
-  if (!lock) return std::unexpected(std::move(lock.error()));
-  auto writer = sqlite::db::open(options.path, sqlite::role::writer, options.synchronous);
+  // 1. The file: nobody else has it, it is ours and whole; or there is none, and an empty one is made.
+  auto file = sqlite::database_file::claim(options.path);
+  if (!file) return std::unexpected(std::move(file.error()));
+  const std::string path = file->path();
+  if (auto done = sqlite::check_or_make(*file, hooks); !done) return std::unexpected(std::move(done.error()));
+  auto writer = sqlite::db::open(path, sqlite::role::writer, options.synchronous);
   if (!writer) return std::unexpected(std::move(writer.error()));
-  if (auto done = sqlite::quick_check(*writer); !done) return std::unexpected(std::move(done.error()));
   // 2. The schema of this program; the older one is kept as a copy.
-  if (auto done = sqlite::keep_copy(*writer, options.path); !done)
-    return std::unexpected(std::move(done.error()));
+  if (auto done = sqlite::keep_copy(*writer, path); !done) return std::unexpected(std::move(done.error()));
   if (auto done = sqlite::migrate(*writer); !done) return std::unexpected(std::move(done.error()));
   // 3. Connections for reads, and the counts that are kept from here on.
-  auto readers = sqlite::open_readers(options.path, names, hooks);
+  auto readers = sqlite::open_readers(path, names, hooks);
   if (!readers) return std::unexpected(std::move(readers.error()));
   auto counts = readers->on_loop.count_all();
   if (!counts) return std::unexpected(std::move(counts.error()));
-  return std::make_unique<sqlite::sqlite_store>(std::move(*lock), std::move(*writer), std::move(*readers),
+  return std::make_unique<sqlite::sqlite_store>(std::move(*file), std::move(*writer), std::move(*readers),
                                                 *counts, options, std::move(hooks));
 }
 

@@ -20,9 +20,9 @@ struct sqlite_options {
   std::string synchronous = "FULL";            // anything less loses acknowledged jobs, as its test shows
 };
 
-/// Takes the lock file `<path>.lock`, opens, checks, keeps a copy beside it (`<path>.schema-N`) if its schema
-/// is an older one, and brings it up to date. Errors: conflict (another process has it), storage_unavailable,
-/// disk_full. `names` outlives the store.
+/// Locks the file, checks that it is a whole database of ours, keeps a copy beside it (`<path>.schema-N`) if
+/// its schema is an older one, and brings it up to date; makes an empty one where there is nothing. Errors:
+/// conflict (another process has it), storage_unavailable, disk_full. `names` outlives the store.
 result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, const catalogue& names,
                                                  store_hooks hooks);
 

@@ -19,8 +19,11 @@ struct write_statements {
   db& connection;
   statement insert_task, update_task, insert_token, find_token, revoke_token, set_webhook;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
-  statement old_tasks, delete_task;
+  statement old_tasks, delete_task, begin_log;
 };
+
+/// Counts the log in its own first transaction, so that it can be told from that of another file.
+result<void> begin_log(write_statements& s);
 
 /// What is in memory follows what is on disk. Loop thread; outlives the writes.
 struct task_listener {

@@ -371,6 +371,20 @@ INSTANTIATE_TEST_SUITE_P(crash, at_every_place, ::testing::ValuesIn(places), [](
   return name;
 });
 
+// A first start that is cut off leaves no database, and the next one makes it.
+TEST(crash, in_the_making_of_a_database) {
+  temp_dir dir;
+  running_simulator sim;
+  child_relay relay(dir, free_port(), sim.url());
+  for (const char* fault :
+       {"1 before a migration", "1 in a migration", "1 a new database is not in its place yet"}) {
+    EXPECT_FALSE(relay.start(fault)) << fault;
+    EXPECT_FALSE(std::filesystem::exists(relay.database())) << fault;
+  }
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  EXPECT_TRUE(std::filesystem::exists(relay.database()));
+}
+
 // A database of an earlier release, and the relay killed before and in the middle of each step that brings it
 // up to date: what was there is there, and goes on.
 TEST(crash, in_a_migration) {

@@ -246,6 +246,31 @@ TEST(scenario, the_database_may_have_a_long_path) {
       << "its token came through the admin socket";
 }
 
+// Rule F11: what would be written into a file that nobody finds again is refused, and traffic goes elsewhere.
+TEST(scenario, a_database_that_is_moved_away_makes_it_unready) {
+  if (is_memory_store()) return;
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  EXPECT_EQ(relay.as_nobody().get("/readyz").status, 200);
+  const response before = c.post("/dream-machine/v1/generations", R"({"prompt":"abc"})");
+  ASSERT_EQ(before.status, 201);
+  const std::int64_t created = sim.created();
+  ASSERT_EQ(::rename(dir.file("relay.db").c_str(), dir.file("elsewhere.db").c_str()), 0);
+  const response after = c.post("/dream-machine/v1/generations", R"({"prompt":"abc"})");
+  EXPECT_EQ(after.status, 503);
+  EXPECT_EQ(after.body.find("relay.db"), std::string::npos) << after.body;
+  const response ready = relay.as_nobody().get("/readyz");
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_EQ(ready.json().as_object().at("takes_jobs"), false);
+  EXPECT_EQ(
+      c.get("/dream-machine/v1/generations/" + std::string(text_of(before.json().as_object(), "id"))).status,
+      200)
+      << "what is known is still told";
+  EXPECT_EQ(sim.created(), created) << "nothing was submitted that is not recorded";
+}
+
 TEST(scenario, cors_can_be_narrowed) {
   temp_dir dir;
   running_simulator sim;

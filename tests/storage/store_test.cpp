@@ -26,21 +26,11 @@
 #include "tests/support/inbox.hpp"
 #include "tests/support/luma.hpp"
 #include "tests/support/memory_store.hpp"
+#include "tests/support/opened_store.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace relay {
 namespace {
-
-// Waits for what a function of the store ends in.
-template <class... P, class... A>
-result<completed_t<P...>> call(store& s, test::inbox& in, void (store::*function)(P...), A... arguments) {
-  using value = completed_t<P...>;
-  std::optional<result<value>> out;
-  (s.*function)(std::move(arguments)..., completion<value>([&out](result<value> r) { out = std::move(r); }));
-  EXPECT_FALSE(out) << "never inside the call";
-  while (!out) in.run_one();
-  return std::move(*out);
-}
 
 enum class engine { sqlite_without_cache, sqlite, memory };
 
@@ -72,7 +62,7 @@ class store_test : public ::testing::TestWithParam<engine> {
 
   template <class... P, class... A>
   result<completed_t<P...>> get(void (store::*function)(P...), A... arguments) {
-    return call(*store_, inbox_, function, std::move(arguments)...);
+    return test::call(*store_, inbox_, function, std::move(arguments)...);
   }
   result<written_change> insert(task t, std::optional<idempotency_record> r) {
     return get(&store::write, change{nullptr, std::move(t), r});
@@ -702,7 +692,7 @@ TEST(group_commit, a_full_disk_fails_the_whole_transaction_and_nothing_of_it_sta
   store_hooks hooks;
   hooks.post = [&in](std::move_only_function<void()> f) { in.post(std::move(f)); };
   std::vector<bool> ends;
-  sqlite::group_commit commits(*d, hooks, 10'000);
+  sqlite::group_commit commits(*d, hooks, {}, 10'000);
   // The first holds the store thread until all of them are queued.
   std::latch queued(1);
   struct hold final : sqlite::write {
@@ -774,34 +764,13 @@ TEST(queries, none_reads_the_whole_table) {
   }
 }
 
-// A store on a file, and what it ends in.
-struct opened_store {
-  explicit opened_store(const std::string& path) {
-    sqlite_options options;
-    options.path = path;
-    store_hooks hooks;
-    hooks.post = [this](std::move_only_function<void()> f) { in.post(std::move(f)); };
-    hooks.warn = [this](const log_text& text) { warned.push_back(text.text); };
-    auto opened = open_sqlite_store(options, families(), std::move(hooks));
-    EXPECT_TRUE(opened) << opened.error().log.text;
-    if (opened) kept = std::move(*opened);
-  }
-  template <class... P, class... A>
-  result<completed_t<P...>> get(void (store::*function)(P...), A... arguments) {
-    return call(*kept, in, function, std::move(arguments)...);
-  }
-  test::inbox in;
-  std::vector<std::string> warned;
-  std::unique_ptr<store> kept;
-};
-
 // A row whose names this program does not know is never served as something else, and holds up nobody.
 TEST(unknown_names, are_errors_that_say_so) {
   test::temp_dir dir;
   const std::string good = "01936e4f-a1b2-7000-8000-000000000001",
                     odd = "01936e4f-a1b2-7000-8000-000000000002";
   {
-    opened_store s(dir.file("a.db"));
+    test::opened_store s(dir.file("a.db"));
     token owner;
     owner.name = "a";
     owner.created_at = timestamp(std::chrono::seconds(1));
@@ -826,7 +795,7 @@ TEST(unknown_names, are_errors_that_say_so) {
       ASSERT_TRUE(d->run(sql.c_str()));
     }
     {
-      opened_store s(dir.file("a.db"));
+      test::opened_store s(dir.file("a.db"));
       const auto found = s.get(&store::find, 1, odd);
       ASSERT_FALSE(found) << column;
       EXPECT_NE(found.error().log.text.find(column == std::string("platform") ? "generations" : "levitation"),
@@ -871,7 +840,7 @@ void make_old(const std::string& path, const std::string& name) {
 TEST(migrations, a_database_of_the_first_release_is_brought_up_to_date) {
   test::temp_dir dir;
   make_old(dir.file("a.db"), "schema_1.sql");
-  opened_store s(dir.file("a.db"));
+  test::opened_store s(dir.file("a.db"));
   const task_ptr t = s.get(&store::load, std::string("t-1")).value();
   ASSERT_TRUE(t);
   EXPECT_EQ(t->state, task_state::queued);
@@ -895,7 +864,7 @@ INSTANTIATE_TEST_SUITE_P(migrations, old_database, ::testing::Values("schema_2",
 TEST_P(old_database, goes_on_in_every_state) {
   test::temp_dir dir;
   make_old(dir.file("a.db"), std::string(GetParam()) + ".sql");
-  opened_store s(dir.file("a.db"));
+  test::opened_store s(dir.file("a.db"));
   const auto load = [&](int n) {
     return s.get(&store::load, "01936e4f-a1b2-7000-8000-00000000000" + std::to_string(n)).value();
   };
@@ -961,7 +930,7 @@ TEST(migrations, a_copy_of_the_old_database_is_kept) {
   test::temp_dir dir;
   make_old(dir.file("a.db"), "schema_2.sql");
   {
-    opened_store s(dir.file("a.db"));
+    test::opened_store s(dir.file("a.db"));
   }
   auto copy = sqlite::db::open(dir.file("a.db.schema-2"), sqlite::role::reader);
   ASSERT_TRUE(copy);
@@ -970,7 +939,7 @@ TEST(migrations, a_copy_of_the_old_database_is_kept) {
   ASSERT_TRUE(rows.step());
   EXPECT_EQ(rows.integer(0), 1);
   {
-    opened_store s(dir.file("a.db"));
+    test::opened_store s(dir.file("a.db"));
   }
   EXPECT_NE(::access(dir.file("a.db.schema-3").c_str(), F_OK), 0) << "none when nothing is migrated";
 }
@@ -1016,7 +985,7 @@ TEST(migrations, are_not_begun_when_no_copy_can_be_kept) {
 TEST(backup, is_a_whole_database_of_its_own) {
   test::temp_dir dir;
   {
-    opened_store s(dir.file("a.db"));
+    test::opened_store s(dir.file("a.db"));
     token owner;
     owner.name = "a";
     owner.created_at = timestamp(std::chrono::seconds(1));
@@ -1034,7 +1003,7 @@ TEST(backup, is_a_whole_database_of_its_own) {
         << "never over another";
     EXPECT_FALSE(sqlite::backup(dir.file("nothing.db"), dir.file("x.db")));
   }
-  opened_store copy(dir.file("copy.db"));
+  test::opened_store copy(dir.file("copy.db"));
   EXPECT_EQ(copy.get(&store::list, 1, page_request{1'000, 0})->tasks.size(), 100u);
 }
 

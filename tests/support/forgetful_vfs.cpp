@@ -133,7 +133,15 @@ int x_open(sqlite3_vfs*, const char* name, sqlite3_file* f, int flags, int* out)
   const int code = real->xOpen(real, name, mine->inner(), flags, out);
   mine->base.pMethods = mine->inner()->pMethods != nullptr ? &methods : nullptr;
   mine->kept = name != nullptr && (flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) != 0;
-  if (code == SQLITE_OK && mine->kept) std::strncpy(mine->path, name, sizeof mine->path - 1);
+  if (code == SQLITE_OK && mine->kept) {
+    std::strncpy(mine->path, name, sizeof mine->path - 1);
+    // What stood under another name until now was synced before it was renamed.
+    const std::lock_guard lock(mutex);
+    if (!images.contains(name)) {
+      std::ifstream in(name, std::ios::binary);
+      images[name].durable.assign(std::istreambuf_iterator<char>(in), {});
+    }
+  }
   return code;
 }
 int x_delete(sqlite3_vfs*, const char* name, int sync) {

@@ -1,0 +1,266 @@
+#include "storage/sqlite/database_file.hpp"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+
+#include "common/base/fault_point.hpp"
+#include "storage/sqlite/db.hpp"
+
+namespace relay::sqlite {
+namespace {
+
+constexpr std::size_t header_size = 100;  // https://www.sqlite.org/fileformat2.html#the_database_header
+
+bool exists(const std::string& path) {
+  struct stat s{};
+  return ::lstat(path.c_str(), &s) == 0;
+}
+
+std::uint32_t number_at(const std::array<unsigned char, header_size>& header, std::size_t at) {
+  return static_cast<std::uint32_t>(header[at]) << 24 | static_cast<std::uint32_t>(header[at + 1]) << 16 |
+         static_cast<std::uint32_t>(header[at + 2]) << 8 | header[at + 3];
+}
+
+std::string folder_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+bool sync_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool done = ::fsync(fd) == 0;
+  ::close(fd);
+  return done;
+}
+
+/// What the table `process` says of the file and its log. Each log begins with a transaction that counts it:
+/// so the file itself holds the number of this log, or the one before.
+struct log_identity {
+  std::string database;
+  std::int64_t log = 0;
+};
+
+// nullopt: the table says nothing (before schema 5), or cannot be read as it stands.
+std::optional<log_identity> identity_of(sqlite3* d) {
+  sqlite3_stmt* raw = nullptr;
+  if (sqlite3_prepare_v2(d, "SELECT database_id,log_number FROM process", -1, &raw, nullptr) != SQLITE_OK)
+    return std::nullopt;
+  statement s(raw);
+  const auto row = s.step();
+  if (!row || !*row) return std::nullopt;
+  return log_identity{std::string(s.text(0)), s.integer(1)};
+}
+
+// The file without its log, as SQLite can read it when it is told that nobody changes it.
+std::optional<log_identity> identity_without_log(const std::string& path) {
+  std::string uri = "file:";
+  for (const char c : path) {
+    if (c == '%' || c == '?' || c == '#') {
+      std::array<char, 4> escaped{};
+      std::snprintf(escaped.data(), escaped.size(), "%%%02x", static_cast<unsigned>(c));
+      uri += escaped.data();
+    } else {
+      uri += c;
+    }
+  }
+  uri += "?immutable=1";
+  sqlite3* raw = nullptr;
+  const int code = sqlite3_open_v2(uri.c_str(), &raw,
+                                   SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, nullptr);
+  const std::unique_ptr<sqlite3, int (*)(sqlite3*)> connection(raw, &sqlite3_close_v2);
+  return code == SQLITE_OK ? identity_of(raw) : std::nullopt;
+}
+
+result<void> check_tables(db& d, const std::string& path) {
+  auto found = d.try_prepare(
+      "SELECT count(*),sum(name IN ('task','token')),(SELECT application_id FROM pragma_application_id) "
+      "FROM sqlite_schema WHERE type='table'");
+  auto row = found ? found->step() : result<bool>(std::unexpected(found.error()));
+  if (!row) {
+    row.error().log.text = "the database " + path + " is damaged, restore a backup: " + row.error().log.text;
+    return std::unexpected(std::move(row.error()));
+  }
+  if (found->integer(0) == 0) {
+    return fail(
+        errc::storage_unavailable,
+        path +
+            " is an SQLite database without any table; one of luma-relay always has its tables. Restore "
+            "a backup in its place, or delete it to begin with an empty one");
+  }
+  // Before schema 5 there was no application_id.
+  const std::int64_t id = found->integer(2);
+  if (id == application_id || (id == 0 && found->integer(1) == 2)) return {};
+  return fail(errc::storage_unavailable,
+              path + " is a database of another program; set storage.path to another file");
+}
+
+}  // namespace
+
+database_file::descriptor::~descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+result<void> database_file::lock_folder_entry() {
+  const std::string name = path_ + ".lock";
+  lock_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (lock_.get() < 0)
+    return fail(errc::storage_unavailable, "cannot make the lock file " + name + ": " + std::strerror(errno));
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+    return fail(errc::conflict,
+                "another luma-relay uses this database (it holds " + name + "); stop it first");
+  return {};
+}
+
+// Opens the file for as long as it is in use. A hard link has a lock file of its own, but the same inode.
+result<void> database_file::lock_file() {
+  file_ = descriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file_.get() < 0)
+    return fail(errc::storage_unavailable, "cannot open the database " + path_ + ": " + std::strerror(errno));
+  if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return fail(errc::conflict, "another luma-relay uses this database under another name than " + path_ +
+                                    " (a hard link); stop it first");
+  }
+  struct stat s{};
+  ::fstat(file_.get(), &s);
+  opened_ = {s.st_dev, s.st_ino};
+  return {};
+}
+
+result<void> database_file::check_header() const {
+  struct stat s{};
+  if (::fstat(file_.get(), &s) != 0 || !S_ISREG(s.st_mode))
+    return fail(errc::storage_unavailable, path_ + " is not a file; set storage.path to the name of one");
+  if (s.st_size == 0) {
+    return fail(
+        errc::storage_unavailable,
+        path_ + " is empty; a database of luma-relay never is. Restore a backup in its place" +
+            (exists(path_ + "-wal") ? ", and move " + path_ + "-wal away: it belongs to what was there"
+                                    : ", or delete it to begin with an empty one"));
+  }
+  std::array<unsigned char, header_size> header{};
+  const bool whole =
+      ::pread(file_.get(), header.data(), header.size(), 0) == static_cast<ssize_t>(header.size());
+  if (!whole || std::memcmp(header.data(), "SQLite format 3", 16) != 0) {
+    return fail(errc::storage_unavailable,
+                path_ + " is not an SQLite database; set storage.path to another file, or restore a backup");
+  }
+  const std::uint32_t id = number_at(header, 68);
+  if (id != 0 && id != static_cast<std::uint32_t>(application_id)) {
+    return fail(errc::storage_unavailable,
+                path_ + " is a database of another program; set storage.path to another file");
+  }
+  // With a log the file may be shorter: pages at its end are in the log still.
+  struct stat log{};
+  const bool has_log = ::stat((path_ + "-wal").c_str(), &log) == 0 && log.st_size > 0;
+  const std::int64_t page = header[16] == 0 && header[17] == 1 ? 65'536 : header[16] * 256 + header[17];
+  const std::int64_t pages = number_at(header, 28);
+  if (!has_log && number_at(header, 24) == number_at(header, 92) && s.st_size < page * pages) {
+    return fail(errc::storage_unavailable, path_ + " was cut off: it has " + std::to_string(s.st_size) +
+                                               " bytes, and its header says " + std::to_string(page * pages) +
+                                               ". Restore a backup");
+  }
+  // Ours is in WAL mode from the first start on; `luma-relay backup` makes one that is not yet.
+  if (has_log && header[18] == 1) {
+    return fail(errc::storage_unavailable, path_ + "-wal does not belong to " + path_ +
+                                               ", which is a copy: move it away, and " + path_ +
+                                               "-shm with it, then start again");
+  }
+  return {};
+}
+
+result<database_file> database_file::claim(const std::string& path) {
+  std::error_code ec;
+  const auto real = std::filesystem::canonical(path, ec);
+  database_file out(ec ? path : real.string());
+  if (ec && exists(path)) {
+    return fail(errc::storage_unavailable,
+                path + " cannot be followed (" + ec.message() +
+                    "): is it a symbolic link, and its disk is not mounted? Mount it, or "
+                    "remove the link");
+  }
+  if (auto locked = out.lock_folder_entry(); !locked) return std::unexpected(std::move(locked.error()));
+  if (!exists(out.path_)) {
+    if (!exists(out.path_ + "-wal")) return out;
+    return fail(
+        errc::storage_unavailable,
+        "there is no database " + out.path_ + ", but its log " + out.path_ +
+            "-wal, which holds jobs: put the database back to where it was, or restore a backup and move the "
+            "log away");
+  }
+  if (auto locked = out.lock_file(); !locked) return std::unexpected(std::move(locked.error()));
+  if (auto checked = out.check_header(); !checked) return std::unexpected(std::move(checked.error()));
+  return out;
+}
+
+result<void> database_file::made() {
+  return lock_file();
+}
+
+result<void> database_file::check() const {
+  // It reads the log too, and never plays it into the file.
+  auto d = db::open(path_, role::inspector);
+  if (!d) return std::unexpected(std::move(d.error()));
+  if (auto ours = check_tables(*d, path_); !ours) return ours;
+  const auto with_log = identity_of(d->handle());
+  const auto alone = identity_without_log(path_);
+  if (with_log && alone &&
+      (with_log->database != alone->database || with_log->log < alone->log ||
+       with_log->log > alone->log + 1)) {
+    return fail(
+        errc::storage_unavailable,
+        path_ + "-wal does not belong to " + path_ +
+            ": one of them was put there from another time or place. Put back the file that belongs to the "
+            "log; or, to go on with the file as it is, move the log away, and " +
+            path_ + "-shm with it");
+  }
+  return quick_check(*d);
+}
+
+result<void> database_file::in_place() const {
+  struct stat s{};
+  std::string what;
+  if (::stat(path_.c_str(), &s) != 0) {
+    what = "the database " + path_ + " is gone, deleted or moved by somebody else";
+  } else if (identity{s.st_dev, s.st_ino} != opened_) {
+    what = "another file stands in the place of the database " + path_;
+  } else if (!exists(path_ +
+                     "-wal")) {  // SQLite makes it with the first write, and keeps it while it is open
+    what = "the log " + path_ + "-wal is gone, deleted or moved by somebody else";
+  } else {
+    return {};
+  }
+  auto out = fail(errc::storage_unavailable,
+                  "The relay's database cannot be used now; nothing was recorded. Try again later");
+  out.error().log.text = std::move(what);
+  return out;
+}
+
+result<void> make_database(const std::string& path) {
+  const std::string unfinished = path + ".new";
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) std::remove((unfinished + suffix).c_str());
+  {
+    auto d = db::open(unfinished, role::writer);
+    if (!d) return std::unexpected(std::move(d.error()));
+    if (auto done = migrate(*d); !done) return done;
+    // Closing makes the last checkpoint and deletes the log.
+  }
+  fault_point("a new database is not in its place yet");
+  if (exists(unfinished + "-wal") || !sync_file(unfinished) ||
+      std::rename(unfinished.c_str(), path.c_str()) != 0 || !sync_file(folder_of(path))) {
+    return fail(errc::storage_unavailable, "cannot make the database " + path + ": " + std::strerror(errno));
+  }
+  return {};
+}
+
+}  // namespace relay::sqlite

@@ -1,0 +1,77 @@
+#pragma once
+
+// The database as a file: who may have it, whether what is there is a database of ours, and whether it is
+// still there. SQLite itself opens whatever it finds: an empty file is an empty database to it, and a log
+// that lies beside another database is played into it.
+
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+
+#include "common/base/error.hpp"
+
+namespace relay::sqlite {
+
+/// "Luma" in ASCII: `application_id` in the header of our databases. Those of before schema 5 have 0.
+inline constexpr std::int32_t application_id = 0x4c756d61;
+
+class database_file {
+ public:
+  /// Locks the database at `path` against other processes (flock on `<path>.lock` and on the file itself, so
+  /// that it holds by whichever name the file is opened), and reads its header. Errors: conflict (another
+  /// process has it); storage_unavailable with a sentence that says what to do: a log without its database,
+  /// an empty file, no SQLite database, another program's, one that was cut off.
+  static result<database_file> claim(const std::string& path);
+
+  /// Of the file itself: symbolic links are followed.
+  const std::string& path() const { return path_; }
+  /// There is neither a database nor anything of one.
+  bool is_new() const { return file_.get() < 0; }
+  /// A new one stands at path() now.
+  result<void> made();
+  /// What takes SQLite to tell, before anything is written: it is ours, its log belongs to it, it is whole.
+  /// Errors: storage_unavailable.
+  result<void> check() const;
+  /// Any thread. Errors: storage_unavailable when another file, or none, stands at path() or in the place of
+  /// its log.
+  result<void> in_place() const;
+
+ private:
+  class descriptor {
+   public:
+    explicit descriptor(int fd = -1) : fd_(fd) {}
+    descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    descriptor& operator=(descriptor&& other) noexcept {
+      std::swap(fd_, other.fd_);
+      return *this;
+    }
+    ~descriptor();
+    int get() const { return fd_; }
+
+   private:
+    int fd_;
+  };
+  struct identity {
+    dev_t device = 0;
+    ino_t inode = 0;
+    bool operator==(const identity&) const = default;
+  };
+
+  explicit database_file(std::string path) : path_(std::move(path)) {}
+  result<void> lock_folder_entry();
+  result<void> lock_file();
+  result<void> check_header() const;
+
+  std::string path_;
+  descriptor lock_;
+  // Open as long as SQLite has the file: closing any descriptor of it would drop SQLite's own locks (POSIX).
+  descriptor file_;
+  identity opened_;
+};
+
+/// Makes an empty database of this schema at `path`, where nothing is: under another name first, so that
+/// there is never an unfinished one. Errors: storage_unavailable, disk_full.
+result<void> make_database(const std::string& path);
+
+}  // namespace relay::sqlite
