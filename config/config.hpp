@@ -86,6 +86,12 @@ struct callbacks_config {
       milliseconds{50'400'000}, milliseconds{72'000'000}, milliseconds{86'400'000}};
 };
 
+struct limits_config {
+  std::int64_t pending_per_token = 0;
+  std::int64_t open_per_token = 0;
+  std::int64_t creates_per_minute_per_token = 0;
+};
+
 struct admin_config {
   std::string listen = "127.0.0.1:9090";
   std::vector<std::string> host_names;
@@ -125,6 +131,7 @@ struct config {
   submit_config submit;
   poll_config poll;
   callbacks_config callbacks;
+  limits_config limits;
   admin_config admin;
   log_config log;
   std::vector<upstream_config> upstreams;

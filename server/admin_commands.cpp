@@ -8,12 +8,13 @@
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
+#include "server/wait_group.hpp"
 
 namespace relay {
 namespace {
 
 constexpr std::int64_t max_listed = 1'000;
-constexpr std::int64_t cancelled_at_once = 500;
+constexpr std::int64_t cancelled_at_once = 256;
 
 json::object failure(std::string_view message) {
   return {{"ok", false}, {"message", json::string(message)}};
@@ -44,12 +45,90 @@ awaitable<json::object> create_token(admin_context in, std::string name) {
   co_return json::object{{"ok", true}, {"token", json::string(text)}, {"name", json::string(made->name)}};
 }
 
-awaitable<json::object> revoke_token(admin_context in, std::string name) {
-  auto gone = co_await from_store(in.tasks, &store::revoke_token, name, now());
-  if (!gone) co_return failure(gone.error().log.text);
-  // On disk first, then in memory: after a crash it stays revoked.
-  in.registry.remove(*gone);
-  co_return json::object{{"ok", true}, {"name", json::string(gone->name)}};
+// The token in force with a name.
+awaitable<result<token>> token_named(store& s, std::string name) {
+  const auto all = co_await from_store(s, &store::tokens);
+  if (!all) co_return std::unexpected(all.error());
+  const auto found =
+      std::ranges::find_if(*all, [&](const token& t) { return t.name == name && !t.revoked(); });
+  if (found == all->end())
+    co_return fail(errc::task_not_found,
+                   "there is no token named \"" + name + "\"; `luma-relay token list` shows them");
+  co_return *found;
+}
+
+awaitable<> cancel(admin_context in, task_ptr t, std::int64_t& cancelled, std::optional<error>& failed) {
+  task_event e = event::cancelled{};
+  const auto done = co_await in.changes.apply(t->id, std::move(e));
+  if (!done && done.error().code != errc::task_not_found) failed = done.error();
+  cancelled += done && done->changed();
+}
+
+// What waits to be submitted, of one token or of all; how many. What is being submitted meanwhile goes on.
+awaitable<result<std::int64_t>> cancel_pending(admin_context in, std::optional<std::int64_t> owner) {
+  const auto queues = co_await from_store(in.tasks, &store::submit_queues);
+  if (!queues) co_return std::unexpected(queues.error());
+  std::int64_t cancelled = 0;
+  std::optional<error> failed;
+  for (const submit_queue& q : *queues) {
+    if (owner && q.owner != *owner) continue;
+    for (schedule_cursor after;;) {
+      const auto page = co_await from_store(in.tasks, &store::pending, q, after, cancelled_at_once);
+      if (!page) co_return std::unexpected(page.error());
+      // Together: they share their transactions.
+      wait_group at_once(in.loop);
+      for (const task_ptr& t : page->tasks) {
+        auto work = cancel(in, t, cancelled, failed);
+        at_once.add(std::move(work));
+      }
+      co_await at_once.wait();
+      if (failed) co_return std::unexpected(std::move(*failed));
+      if (page->rows < cancelled_at_once) break;
+      after = page->last;
+    }
+  }
+  co_return cancelled;
+}
+
+// Requests are refused first, then what waits is cancelled, and last it is revoked on disk: cut off in
+// between, it is in force after a restart, and the command can be given again.
+awaitable<json::object> revoke_token(admin_context in, std::string name, bool keep_pending) {
+  const auto found = co_await token_named(in.tasks, name);
+  if (!found) co_return failure(found.error().log.text);
+  in.registry.remove(*found);
+  std::int64_t cancelled = 0;
+  if (!keep_pending) {
+    const auto stopped = co_await cancel_pending(in, found->id);
+    if (!stopped) {
+      in.registry.add(*found);
+      co_return failure(stopped.error().log.text);
+    }
+    cancelled = *stopped;
+  }
+  const auto gone = co_await from_store(in.tasks, &store::revoke_token, name, now());
+  if (!gone) {
+    in.registry.add(*found);
+    co_return failure(gone.error().log.text);
+  }
+  co_return json::object{{"ok", true}, {"name", json::string(gone->name)}, {"cancelled", cancelled}};
+}
+
+// The same customer with another secret: jobs, name and webhook secret stay.
+awaitable<json::object> rotate_token(admin_context in, std::string name, std::chrono::seconds grace) {
+  std::array<unsigned char, token_entropy_bytes> random;
+  fill_random(random);
+  const std::string text = make_token(random);
+  new_secret with;
+  with.digest = sha256(text);
+  with.hint = text.substr(text.size() - 4);
+  with.old_ends_at = now() + grace;
+  const auto rotated = co_await from_store(in.tasks, &store::rotate_token, std::move(name), with);
+  if (!rotated) co_return failure(rotated.error().log.text);
+  in.registry.rotate(*rotated);
+  co_return json::object{
+      {"ok", true},
+      {"token", json::string(text)},
+      {"old_ends_at", json::string(to_iso(rotated->old_ends_at, precision::milliseconds))}};
 }
 
 awaitable<json::object> list_tokens(store& s) {
@@ -75,12 +154,8 @@ awaitable<json::object> webhook_secret(store& s, std::string name, bool rotate) 
     if (!changed) co_return failure(changed.error().log.text);
     co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(changed->webhook))}};
   }
-  const auto all = co_await from_store(s, &store::tokens);
-  if (!all) co_return failure(all.error().log.text);
-  const auto found =
-      std::ranges::find_if(*all, [&](const token& t) { return t.name == name && !t.revoked(); });
-  if (found == all->end())
-    co_return failure("there is no token named \"" + name + "\"; `luma-relay token list` shows them");
+  const auto found = co_await token_named(s, name);
+  if (!found) co_return failure(found.error().log.text);
   co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(found->webhook))}};
 }
 
@@ -102,6 +177,15 @@ json::object line_of(const task& t, const std::vector<token>& tokens) {
           {"callbacks_pending", static_cast<std::int64_t>(t.pending_callbacks.size())}};
 }
 
+// The one in force; else the last that had the name; null: there is none.
+const token* last_named(const std::vector<token>& tokens, std::string_view name) {
+  const token* found = nullptr;
+  for (const token& t : tokens) {
+    if (t.name == name && (found == nullptr || found->revoked())) found = &t;
+  }
+  return found;
+}
+
 // What `task list` searches for. Errors: invalid_request.
 result<task_filter> filter_of(const json::object& o, const std::vector<token>& tokens) {
   task_filter filter;
@@ -118,12 +202,8 @@ result<task_filter> filter_of(const json::object& o, const std::vector<token>& t
     }
   }
   if (const auto name = text_of(o, "token"); !name.empty()) {
-    // The one in force; else the last that had the name.
-    auto found = std::ranges::find_if(tokens, [&](const token& t) { return t.name == name && !t.revoked(); });
-    for (auto t = tokens.begin(); found == tokens.end() && t != tokens.end(); ++t) {
-      if (t->name == name) found = t;
-    }
-    if (found == tokens.end())
+    const token* found = last_named(tokens, name);
+    if (found == nullptr)
       return fail(errc::invalid_request, "there is no token named \"" + std::string(name) + "\"");
     filter.owner = found->id;
   }
@@ -208,42 +288,47 @@ awaitable<json::object> with_task(admin_context in, std::string command, std::st
                                ", or was created without a callback_url that can be called");
 }
 
-// After a backup was restored: what it holds as pending may have been submitted since.
-awaitable<json::object> cancel_all_pending(admin_context in) {
-  std::int64_t cancelled = 0;
-  for (;;) {
-    const auto some = co_await from_store(in.tasks, &store::in_state, task_state::pending, cancelled_at_once);
-    if (!some) co_return failure(some.error().log.text);
-    // A batch that changes nothing is the end: what is left was submitted meanwhile.
-    std::int64_t changed = 0;
-    for (const task_ptr& t : *some) {
-      task_event e = event::cancelled{};
-      const auto done = co_await in.changes.apply(t->id, std::move(e));
-      if (!done && done.error().code != errc::task_not_found) co_return failure(done.error().log.text);
-      changed += done && done->changed();
-    }
-    cancelled += changed;
-    if (changed == 0) co_return json::object{{"ok", true}, {"cancelled", cancelled}};
+awaitable<json::object> cancel_all_pending(admin_context in, std::string token_name) {
+  std::optional<std::int64_t> owner;
+  if (!token_name.empty()) {
+    const auto tokens = co_await from_store(in.tasks, &store::tokens);
+    if (!tokens) co_return failure(tokens.error().log.text);
+    const token* found = last_named(*tokens, token_name);
+    if (found == nullptr)
+      co_return failure("there is no token named \"" + token_name + "\"; `luma-relay token list` shows them");
+    owner = found->id;
   }
+  const auto cancelled = co_await cancel_pending(in, owner);
+  if (!cancelled) co_return failure(cancelled.error().log.text);
+  co_return json::object{{"ok", true}, {"cancelled", *cancelled}};
+}
+
+std::int64_t number_of(const json::object& o, std::string_view key) {
+  const json::value* v = member(o, key);
+  return v != nullptr && v->is_int64() ? v->get_int64() : 0;
+}
+bool flag_of(const json::object& o, std::string_view key) {
+  const json::value* v = member(o, key);
+  return v != nullptr && v->is_bool() && v->get_bool();
 }
 
 }  // namespace
 
 awaitable<json::object> run_admin_command(admin_context in, json::value request) {
-  const json::object* o = request.if_object();
-  const std::string command(o != nullptr ? text_of(*o, "command") : std::string_view{});
-  const std::string id(o != nullptr ? text_of(*o, "id") : std::string_view{});
-  const std::string name(o != nullptr ? text_of(*o, "name") : std::string_view{});
+  const json::object none;
+  const json::object& o = request.is_object() ? request.get_object() : none;
+  const std::string command(text_of(o, "command"));
+  const std::string id(text_of(o, "id"));
+  const std::string name(text_of(o, "name"));
   if (command == "token-list") co_return co_await list_tokens(in.tasks);
   if (command == "token-create") co_return co_await create_token(in, name);
-  if (command == "token-revoke") co_return co_await revoke_token(in, name);
-  if (command == "webhook-secret") {
-    const json::value* rotate = member(*o, "rotate");
-    const bool anew = rotate != nullptr && rotate->is_bool() && rotate->get_bool();
-    co_return co_await webhook_secret(in.tasks, name, anew);
-  }
-  if (command == "task-list") co_return co_await list_tasks(in.tasks, *o);
-  if (command == "task-cancel-all-pending") co_return co_await cancel_all_pending(in);
+  if (command == "token-revoke") co_return co_await revoke_token(in, name, flag_of(o, "keep_pending"));
+  if (command == "token-rotate")
+    co_return co_await rotate_token(in, name, std::chrono::seconds(number_of(o, "grace_s")));
+  if (command == "webhook-secret") co_return co_await webhook_secret(in.tasks, name, flag_of(o, "rotate"));
+  if (command == "task-list") co_return co_await list_tasks(in.tasks, o);
+  if (command == "task-cancel-all-pending")
+    co_return co_await cancel_all_pending(in, std::string(text_of(o, "token")));
   if (command == "task-show" || command == "task-cancel-pending" || command == "task-retry-callback")
     co_return co_await with_task(in, command, id);
   co_return failure("the server does not know the command \"" + command + "\"; it may be another version");

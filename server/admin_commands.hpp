@@ -13,14 +13,16 @@ namespace relay {
 
 /// What the commands work on. Outlives them.
 struct admin_context {
+  asio::io_context& loop;
   store& tasks;
   task_changes& changes;
   token_registry& registry;
 };
 
-/// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke`;
-/// `webhook-secret` (`name`, `rotate`); `task-list` (`state`, `token`, `ambiguous`, `limit`); `task-show`,
-/// `task-cancel-pending`, `task-retry-callback` (`id`); `task-cancel-all-pending`. A failure is
+/// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke` (`name`,
+/// `keep_pending`); `token-rotate` (`name`, `grace_s`); `webhook-secret` (`name`, `rotate`); `task-list`
+/// (`state`, `token`, `ambiguous`, `limit`); `task-show`, `task-cancel-pending`, `task-retry-callback`
+/// (`id`); `task-cancel-all-pending` (`token`, of all when it is empty). A failure is
 /// `{"ok":false,"message":…}`.
 awaitable<json::object> run_admin_command(admin_context in, json::value request);
 

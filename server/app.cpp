@@ -45,6 +45,8 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
     : config_(std::move(c)),
       log_(std::move(log)),
       parts_(std::move(parts)),
+      limits_({config_.limits.pending_per_token, config_.limits.open_per_token,
+               config_.limits.creates_per_minute_per_token}),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)) {}
 
 app::~app() {
@@ -160,6 +162,7 @@ void app::make_listeners() {
                                 *log_,
                                 streams_,
                                 sends_,
+                                limits_,
                                 [this] { return !stopping_ && !store_stopped_; },
                                 [this] { return disk_->refusal(); },
                                 upstream_called};
@@ -180,7 +183,7 @@ void app::make_listeners() {
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }
   tokens_.on_removed = [this] { watch_.look_again(); };
-  const admin_context admin{*store_, *changes_, tokens_};
+  const admin_context admin{loop_, *store_, *changes_, tokens_};
   socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), admin, *log_);
 }
 
@@ -243,7 +246,6 @@ awaitable<> app::begin() {
   if (admin_) spawn(admin_->run());
   spawn(socket_->run());
   spawn(housekeeping());
-  spawn(count_overdue());
 }
 
 awaitable<result<void>> app::recover() {
@@ -296,19 +298,10 @@ awaitable<> app::housekeeping() {
     if (++rounds % 10 == 0) {
       disk_->check();
       metrics_.set_disk_free(disk_->free_bytes());
+      metrics_.set_overdue(poller_->overdue(now() - overdue_after));
     }
     housekeeping_timer_.expires_after(housekeeping_interval);
     co_await housekeeping_timer_.async_wait(as_result);
-  }
-}
-
-// The one figure that changes with time alone: read every few seconds, on a thread of the store's.
-awaitable<> app::count_overdue() {
-  wake_timer timer(loop_);
-  while (!stopping_) {
-    const auto overdue = co_await from_store(*store_, &store::count_overdue, now() - overdue_after);
-    if (overdue) metrics_.set_overdue(*overdue);
-    for (int seconds = 0; seconds < 5 && !stopping_; ++seconds) co_await timer.wait(now(), never);
   }
 }
 

@@ -71,7 +71,6 @@ class app {
   awaitable<result<void>> recover();
   awaitable<> drain();
   awaitable<> housekeeping();
-  awaitable<> count_overdue();
   void spawn(awaitable<> work);
   void end_now();
 
@@ -84,6 +83,7 @@ class app {
   watch watch_{loop_};
   stream_limit streams_;
   sent_creates sends_;
+  create_limits limits_;
   rendered_tasks rendered_;
   token_registry tokens_;
   std::unique_ptr<disk> disk_;  // the store thread asks it for space

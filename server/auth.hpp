@@ -22,16 +22,21 @@ class token_registry {
   void add(const token& t);
   void remove(const token& t);
 
-  /// The token of an Authorization header. Errors: unauthorized.
-  result<const token*> authenticate(std::string_view authorization) const;
-  /// False once it is revoked.
-  bool in_force(const token& t) const { return by_digest_.contains(t.digest); }
+  /// In the place of what it was before its secret was changed.
+  void rotate(const token& t);
+
+  /// The token of an Authorization header. What is returned has the digest of the secret that was sent.
+  /// Errors: unauthorized.
+  result<const token*> authenticate(std::string_view authorization, timestamp now) const;
+  /// False once it is revoked, or its secret no longer works.
+  bool in_force(const token& t, timestamp now) const;
   std::size_t size() const { return by_digest_.size(); }
 
  private:
   struct digest_hash {
     std::size_t operator()(const sha256_digest& d) const;
   };
+  // By each secret that works, or did until `old_ends_at`.
   std::unordered_map<sha256_digest, token, digest_hash> by_digest_;
 };
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "common/engine/sent_creates.hpp"
+#include "common/engine/token_limits.hpp"
 #include "config/config.hpp"
 #include "server/auth.hpp"
 #include "server/background/dispatcher.hpp"
@@ -28,6 +29,7 @@ struct handler_context {
   spdlog::logger& log;
   stream_limit& streams;
   sent_creates& sends;
+  create_limits& limits;
   std::function<bool()> ready;
   /// Empty: new jobs are accepted; else why not.
   std::function<std::string_view()> refuses_jobs;

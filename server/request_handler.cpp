@@ -7,6 +7,7 @@
 
 #include "common/base/ascii.hpp"
 #include "common/base/text.hpp"
+#include "server/clock.hpp"
 
 namespace relay {
 namespace {
@@ -96,7 +97,7 @@ awaitable<request_handler::outcome> request_handler::route_and_handle(http::requ
   // 2. The token.
   call c{in_, r, on, std::string(found.id), std::string(found.key), {}, {}};
   if (on.needs == access::token) {
-    auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization));
+    auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization), now());
     if (!who) co_return outcome{std::unexpected(std::move(who.error())), on.speaks};
     c.who = **who;
     r.token_name = c.who.name;

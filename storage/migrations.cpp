@@ -138,6 +138,17 @@ ALTER TABLE process ADD COLUMN database_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE process ADD COLUMN log_number INTEGER NOT NULL DEFAULT 0;
 INSERT INTO process(id, alive_at) VALUES(1, 0) ON CONFLICT DO NOTHING;
 UPDATE process SET database_id = lower(hex(randomblob(16)));
+)sql"},
+    // What waits is one queue for each customer and place, and its deadlines are one for all. The secret that
+    // a token had before its last rotation.
+    {6, R"sql(
+DROP INDEX task_submit;
+CREATE INDEX task_submit ON task(owner, CASE WHEN pinned THEN upstream ELSE '' END, next_submit_at, task_id)
+  WHERE next_submit_at > 0;
+CREATE INDEX task_expiry ON task(deadline, task_id) WHERE next_submit_at > 0;
+
+ALTER TABLE token ADD COLUMN old_digest  BLOB    NOT NULL DEFAULT x'';
+ALTER TABLE token ADD COLUMN old_ends_at INTEGER NOT NULL DEFAULT 0;
 )sql"}};
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "common/engine/dialect.hpp"
 #include "common/engine/idempotency.hpp"
 #include "common/engine/policy.hpp"
+#include "common/engine/submit_queues.hpp"
 #include "common/engine/task.hpp"
 #include "common/engine/task_counts.hpp"
 #include "common/engine/token.hpp"
@@ -65,25 +66,40 @@ struct task_page {
   bool has_more = false;
 };
 
-/// Schedules that are one queue over all upstreams; polls have one for each.
-enum class schedule : std::uint8_t { submit, reconcile };
+/// Schedules that are one queue over all customers and upstreams. `expire`: what waits to be submitted, by
+/// its deadline.
+enum class schedule : std::uint8_t { expire, reconcile };
 
 /// A place in a schedule, to read on from.
 struct schedule_cursor {
   timestamp at;
   std::string task_id;
 };
-/// Tasks that are due, in the order of time.
+/// Tasks in the order of time.
 struct due_page {
   std::vector<task_ptr> tasks;  // those that can be read
   std::int64_t rows = 0;        // all of them
   schedule_cursor last;         // of the last row
+};
+/// A task that is to be polled.
+struct polled_task {
+  std::string task_id;
+  std::int64_t owner = 0;
+  std::string upstream;
+  timestamp at;
 };
 struct due_callback {
   std::string task_id;
   std::string url;
   std::int64_t owner = 0;
   schedule_cursor place;
+};
+
+/// What a token is rotated to.
+struct new_secret {
+  sha256_digest digest{};
+  std::string hint;
+  timestamp old_ends_at;
 };
 
 /// What an operator searches for.
@@ -134,15 +150,13 @@ class store {
                    completion<due_page> done) = 0;
   /// The earliest time in a schedule; `never` when it is empty.
   virtual void next_due(schedule s, completion<timestamp> done) = 0;
-  /// Ids of tasks to poll at one upstream, the most overdue first.
-  virtual void due_polls(const std::string& upstream, timestamp now, std::int64_t limit,
-                         completion<std::vector<std::string>> done) = 0;
-  /// The earliest time after `after`; `never` when there is none.
-  virtual void next_poll(const std::string& upstream, timestamp after, completion<timestamp> done) = 0;
-  /// Names of all upstreams that some task is to be polled at.
-  virtual void polled_upstreams(completion<std::vector<std::string>> done) = 0;
-  /// Tasks that should have been polled before `before`.
-  virtual void count_overdue(timestamp before, completion<std::int64_t> done) = 0;
+  /// Those in which a task waits to be submitted, whether it is due or not.
+  virtual void submit_queues(completion<std::vector<submit_queue>> done) = 0;
+  /// The tasks of one of them in the order of time, those after `after`, whether they are due or not.
+  virtual void pending(const submit_queue& q, const schedule_cursor& after, std::int64_t limit,
+                       completion<due_page> done) = 0;
+  /// All that are to be polled at some time, in no order.
+  virtual void polled(completion<std::vector<polled_task>> done) = 0;
   /// Callbacks whose time has come, in the order of time, those after `after`.
   virtual void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
                              completion<std::vector<due_callback>> done) = 0;
@@ -173,6 +187,9 @@ class store {
   virtual void insert_token(token t, completion<token> done) = 0;
   /// Errors beside the general ones: task_not_found when no token in force has the name.
   virtual void revoke_token(const std::string& name, timestamp now, completion<token> done) = 0;
+  /// Gives a token in force a new secret, by its digest; the one it had works until `old_ends_at`. Errors: as
+  /// revoke_token.
+  virtual void rotate_token(const std::string& name, new_secret with, completion<token> done) = 0;
   /// Gives a token in force a new secret for signing callbacks. Errors: as revoke_token.
   virtual void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) = 0;
   /// Brings times that a clock set back since has left too far ahead within the limits; how many tasks.

@@ -130,7 +130,7 @@ struct step {
     if (t.state != task_state::pending && !submitting(e.attempt_id)) return false;
     if (is_ambiguous(t)) return false;
     // Not taken, and the time for it is over.
-    if (now >= t.deadline) return (*this)(event::submit_expired{});
+    if (now >= t.deadline) return expire();
     t.state = task_state::pending;
     if (e.whole_upstream) {
       // It keeps its place; but if it is this task that the upstream refuses, others get a turn.
@@ -145,9 +145,8 @@ struct step {
     return true;
   }
 
-  bool operator()(const event::submit_expired&) const {
-    if (t.state != task_state::pending && t.state != task_state::submitting) return false;
-    if (is_ambiguous(t)) return false;
+  bool operator()(const event::submit_expired&) const { return t.state == task_state::pending && expire(); }
+  bool expire() const {
     fail_task(t, "No upstream could take the job within the time allowed", now);
     return true;
   }

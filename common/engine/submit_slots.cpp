@@ -58,11 +58,8 @@ void submit_slots::close_job(const std::string& task_id) {
   if (l.has_waiters) on_free_();
 }
 
-void submit_slots::set_waiters(const std::vector<task_ptr>& waiting, bool all_seen) {
-  for (submit_lane& l : lanes_) {
-    l.has_waiters =
-        !all_seen || std::ranges::any_of(waiting, [&l](const task_ptr& t) { return serves(l, *t); });
-  }
+void submit_slots::set_waiters(lane_set wanted) {
+  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i].has_waiters = (wanted >> i & 1) != 0;
 }
 
 bool submit_slots::any_free_for_waiters(timestamp now) const {
@@ -70,8 +67,16 @@ bool submit_slots::any_free_for_waiters(timestamp now) const {
                              [now](const submit_lane& l) { return l.has_waiters && l.can_take(now); });
 }
 
-bool submit_slots::any_free(timestamp now) const {
-  return std::ranges::any_of(lanes_, [now](const submit_lane& l) { return l.can_take(now); });
+lane_set submit_slots::free(timestamp now) const {
+  lane_set out = 0;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) out |= lane_set{lanes_[i].can_take(now)} << i;
+  return out;
+}
+
+lane_set submit_slots::serving(const task& t) const {
+  lane_set out = 0;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) out |= lane_set{serves(lanes_[i], t)} << i;
+  return out;
 }
 
 bool submit_slots::any_serves(const task& t) const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/engine/submit_lane.hpp"
+#include "common/engine/submit_queues.hpp"
 
 namespace relay {
 
@@ -61,11 +62,14 @@ class submit_slots : public std::enable_shared_from_this<submit_slots> {
 
   submit_lane& operator[](std::size_t lane) { return lanes_[lane]; }
   const std::vector<submit_lane>& lanes() const { return lanes_; }
-  /// The upstreams that tasks which are due wait for. `all_seen` false: there are more such tasks than these.
-  void set_waiters(const std::vector<task_ptr>& waiting, bool all_seen = true);
+  /// The upstreams that tasks which are due wait for.
+  void set_waiters(lane_set wanted);
   /// True when an upstream that some task waits for can take it now.
   bool any_free_for_waiters(timestamp now) const;
-  bool any_free(timestamp now) const;
+  /// The upstreams that can take a task now.
+  lane_set free(timestamp now) const;
+  /// The upstreams that could take this one at some time.
+  lane_set serving(const task& t) const;
   /// True when an upstream of the configuration could take the task at some time.
   bool any_serves(const task& t) const;
 

@@ -28,6 +28,10 @@ struct token {
   timestamp created_at;
   timestamp revoked_at;  // never: in force
 
+  // Of the secret that it had before its last rotation.
+  sha256_digest old_digest{};
+  timestamp old_ends_at;  // it works until then; never: there is none
+
   bool revoked() const { return is_set(revoked_at); }
   friend bool operator==(const token&, const token&) = default;
 };

@@ -9,12 +9,12 @@
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "server/outgoing_request.hpp"
+#include "server/wait_group.hpp"
 
 namespace relay {
 namespace {
 
-constexpr std::int64_t batch = 64;            // pending tasks read at once
-constexpr std::int64_t max_per_turn = 1'024;  // pending tasks looked at in one turn
+constexpr std::int64_t page = 256;  // pending tasks read at once
 constexpr std::int64_t max_interrupted = 1'000;
 
 std::vector<submit_lane> lanes_of(const std::vector<std::unique_ptr<upstream>>& upstreams) {
@@ -48,6 +48,7 @@ dispatcher::dispatcher(asio::io_context& loop, store& s, task_changes& changes,
       metrics_(m),
       log_(log),
       wake_(loop),
+      expiry_(loop),
       slots_(std::make_shared<submit_slots>(lanes_of(upstreams), [this] { wake_.notify(); })) {}
 
 dispatcher::~dispatcher() {
@@ -76,6 +77,10 @@ awaitable<result<void>> dispatcher::recover() {
     if (!open) co_return std::unexpected(std::move(open.error()));
     for (const std::string& id : *open) slots_->open_job(id, l.name);
   }
+  const auto waiting = co_await from_store(store_, &store::submit_queues);
+  if (!waiting) co_return std::unexpected(waiting.error());
+  for (const submit_queue& q : *waiting) queues_.open(q);
+  slots_->set_waiters(queues_.wanted(now()));
   co_return result<void>{};
 }
 
@@ -109,11 +114,21 @@ void dispatcher::launch(task_ptr t, submit_slots::lease slot) {
 }
 
 void dispatcher::saved(const task& t) {
-  if (is_set(t.next_submit_at)) wake_.notify_by(t.next_submit_at);
+  if (t.state == task_state::pending && is_set(t.next_submit_at)) wait_again(t);
   if (t.state == task_state::pending || is_terminal(t.state)) slots_->close_job(t.id);
 }
 
+void dispatcher::wait_again(const task& t) {
+  queues_.add({t.owner, t.pinned ? t.upstream : ""}, {t.next_submit_at, t.id}, slots_->serving(t));
+  wake_.notify_by(t.next_submit_at);
+  expiry_.notify_by(t.deadline);
+}
+
+// ---- those that wait, in turn
+
 awaitable<> dispatcher::run() {
+  auto expiring = expire();
+  asio::co_spawn(loop_.get_executor(), std::move(expiring), asio::detached);
   while (!stopped_) {
     const timestamp at = co_await submit_due(now());
     co_await wake_.wait(now(), at);
@@ -122,65 +137,77 @@ awaitable<> dispatcher::run() {
 
 // Submits what can go out now. When to come back; `never`: when something changes.
 awaitable<timestamp> dispatcher::submit_due(timestamp time) {
-  const turn done = co_await one_turn(time);
-  if (!done.readable) co_return never;
-  slots_->set_waiters(done.waiting, done.all_seen);
+  constexpr std::chrono::seconds again{1};
+  while (!stopped_) {
+    const lane_set free = slots_->free(time);
+    if (auto unread = free != 0 ? queues_.to_read(time, free) : std::nullopt) {
+      const bool readable = co_await read_on(std::move(*unread));
+      if (!readable) co_return time + again;
+      continue;
+    }
+    auto next = queues_.next(time, free);
+    if (!next) break;
+    const bool readable = co_await begin(std::move(*next), time);
+    if (!readable) co_return time + again;
+  }
+  slots_->set_waiters(queues_.wanted(time));
   // A slot that became free during the turn has notified nothing: nothing waited for it yet.
   if (slots_->any_free_for_waiters(now())) co_return time;
-  const auto next = co_await from_store(store_, &store::next_due, schedule::submit);
-  if (!next) co_return never;
-  if (!is_set(*next) || *next > time) co_return *next;
-  // Due, and no upstream can take it: a slot that becomes free notifies, or a cool-down ends.
-  co_return next_available(slots_->lanes(), time).value_or(never);
+  // A slot that becomes free notifies; a cool-down ends, or a task becomes due.
+  const timestamp due = queues_.next_due(time).value_or(timestamp::max());
+  const timestamp at = std::min(due, next_available(slots_->lanes(), time).value_or(timestamp::max()));
+  co_return at == timestamp::max() ? never : at;
 }
 
-// Looks past tasks that no upstream can take now: they must not hold up those that one can.
-awaitable<dispatcher::turn> dispatcher::one_turn(timestamp time) {
-  turn out;
-  schedule_cursor after;
-  for (std::int64_t seen = 0; seen < max_per_turn;) {
-    const auto due = co_await from_store(store_, &store::due, schedule::submit, time, after, batch);
-    if (!due) {
-      log_.error("cannot read pending tasks, will try again: {}", due.error().log.text);
-      out.readable = false;
-      break;
-    }
-    if (stopped_) break;
-    for (const task_ptr& t : due->tasks) {
-      // It may have changed since it was read.
-      const bool is_due = t->state == task_state::pending && t->next_submit_at <= time;
-      if (is_due && !sending_.contains(t->id) && !begin(t, time)) out.waiting.push_back(t);
-    }
-    if (due->rows < batch) break;
-    seen += due->rows;
-    after = due->last;
-    out.all_seen = slots_->any_free(time);
-    if (!out.all_seen) break;
+// False: the store cannot be read now.
+awaitable<bool> dispatcher::read_on(submit_queue q) {
+  const submit_queues::place from = queues_.read_to(q);
+  queues_.begin_reading(q);
+  const schedule_cursor after{from.at, from.task_id};
+  const auto read = co_await from_store(store_, &store::pending, q, after, page);
+  if (!read) {
+    log_.error("cannot read pending tasks, will try again: {}", read.error().log.text);
+    queues_.end_reading(q, from, true);
+    co_return false;
   }
-  co_return out;
+  // It may have changed since it was read; those that are being sent are no longer waiting.
+  for (const task_ptr& t : read->tasks) {
+    if (t->state == task_state::pending && !sending_.contains(t->id))
+      queues_.add(q, {t->next_submit_at, t->id}, slots_->serving(*t));
+  }
+  queues_.end_reading(q, {read->last.at, read->last.task_id}, read->rows == page);
+  co_return true;
 }
 
-// False: no upstream can take it now.
-bool dispatcher::begin(const task_ptr& t, timestamp time) {
+// Sends one that was taken out of its queue. False: the store cannot be read now.
+awaitable<bool> dispatcher::begin(submit_queues::waiting next, timestamp time) {
+  auto loaded = co_await load_task(store_, next.where.task_id);
+  if (!loaded && loaded.error().code != errc::internal) {
+    log_.error("cannot read task {}, will try again: {}", next.where.task_id, loaded.error().log.text);
+    queues_.add(next.queue, std::move(next.where), next.lanes);
+    co_return false;
+  }
+  // One that cannot be read is left alone; one that has changed has a new place, or needs none.
+  if (!loaded || !*loaded) co_return true;
+  const task_ptr t = std::move(*loaded);
+  if (t->state != task_state::pending || t->next_submit_at > time || sending_.contains(t->id)) co_return true;
   auto slot = slots_->acquire(*t, time);
-  if (!slot && time < t->deadline) return false;
+  if (!slot) {  // taken by a new one meanwhile
+    queues_.add(next.queue, std::move(next.where), next.lanes);
+    co_return true;
+  }
   sending_.insert(t->id);
-  auto work = submit_pending(t, std::move(slot));
+  auto work = submit_pending(t, std::move(*slot));
   asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
-  return true;
+  co_return true;
 }
 
-// The attempt, or the end of waiting, goes on disk first. Null: nothing may be sent.
-awaitable<task_ptr> dispatcher::record_start(const task& t, const std::optional<submit_slots::lease>& slot) {
-  task_event e = event::submit_expired{};
-  if (slot) e = start_on(*slot, t);
+// The attempt goes on disk first. Null: nothing may be sent.
+awaitable<task_ptr> dispatcher::record_start(const task& t, const submit_slots::lease& slot) {
+  task_event e = start_on(slot, t);
   auto recorded = co_await changes_.apply(t.id, std::move(e));
-  // On disk: from here on it counts as sent, whatever happens.
-  if (recorded) {
-    if (!recorded->changed()) co_return nullptr;  // it is no longer pending
-    if (!slot) log_.warn("task {}: no upstream could take it in time; it failed", t.id);
-    co_return slot ? recorded->after : nullptr;
-  }
+  // On disk: from here on it counts as sent, whatever happens. Unchanged: it is no longer pending.
+  if (recorded) co_return recorded->changed() ? recorded->after : nullptr;
   // The disk does not take it: nothing may be sent, and not all waiting tasks try again at once.
   log_.error("task {}: cannot record the attempt, nothing was sent, trying again in 1 s: {}", t.id,
              recorded.error().log.text);
@@ -190,7 +217,7 @@ awaitable<task_ptr> dispatcher::record_start(const task& t, const std::optional<
   co_return nullptr;
 }
 
-awaitable<> dispatcher::submit_pending(task_ptr t, std::optional<submit_slots::lease> slot) {
+awaitable<> dispatcher::submit_pending(task_ptr t, submit_slots::lease slot) {
   // Whatever is thrown before the attempt is on disk, nothing was sent.
   task_ptr recorded;
   try {
@@ -199,14 +226,64 @@ awaitable<> dispatcher::submit_pending(task_ptr t, std::optional<submit_slots::l
     log_.error("task {}: nothing was sent: {}", t->id, e.what());
   }
   if (recorded) {
-    co_await send(std::move(recorded), std::move(*slot));
+    co_await send(std::move(recorded), std::move(slot));
     co_return;
   }
   // The slot goes back before the next turn looks for a free one.
   sending_.erase(t->id);
-  slot.reset();
+  {
+    const submit_slots::lease given_back = std::move(slot);
+  }
+  wait_again(*t);
   wake_.notify();
 }
+
+// ---- those that waited too long
+
+awaitable<> dispatcher::expire() {
+  while (!stopped_) {
+    const timestamp at = co_await expire_due(now());
+    co_await expiry_.wait(now(), at);
+  }
+}
+
+// However many they are, and whatever the upstreams do. When to come back.
+awaitable<timestamp> dispatcher::expire_due(timestamp time) {
+  constexpr std::chrono::seconds again{1};
+  wait_group at_once(loop_);
+  schedule_cursor after;
+  for (;;) {
+    const auto due = co_await from_store(store_, &store::due, schedule::expire, time, after, page);
+    if (!due) {
+      log_.error("cannot read the deadlines of pending tasks, will try again: {}", due.error().log.text);
+      co_return time + again;
+    }
+    for (const task_ptr& t : due->tasks) {
+      if (stopped_ || t->state != task_state::pending || sending_.contains(t->id)) continue;
+      auto work = expire_one(t);
+      at_once.add(std::move(work));
+    }
+    co_await at_once.wait();
+    if (stopped_ || due->rows < page) break;
+    after = due->last;
+  }
+  const auto next = co_await from_store(store_, &store::next_due, schedule::expire);
+  if (!next) co_return time + again;
+  co_return is_set(*next) ? std::max(*next, time + again) : never;
+}
+
+awaitable<> dispatcher::expire_one(task_ptr t) {
+  task_event e = event::submit_expired{};
+  const auto ended = co_await changes_.apply(t->id, std::move(e));
+  if (!ended) {
+    log_.error("task {}: it waited too long, and this cannot be recorded, trying again: {}", t->id,
+               ended.error().log.text);
+  } else if (ended->changed()) {
+    log_.warn("task {}: no upstream could take it in time; it failed", t->id);
+  }
+}
+
+// ---- one submission
 
 awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
   slot.sent();
@@ -301,6 +378,7 @@ void dispatcher::log_outcome(const task& t, const submit_outcome& o, const std::
 void dispatcher::stop() {
   stopped_ = true;
   wake_.notify();
+  expiry_.notify();
 }
 
 }  // namespace relay

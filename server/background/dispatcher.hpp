@@ -1,8 +1,9 @@
 #pragma once
 
 // The one way to submit. A new job that an upstream can take at once is written as `submitting` and sent;
-// every other waits on disk as `pending` and goes out, oldest first, when an upstream can take it. Which
-// upstream gets it is decided in engine/submit_lane, what its response means in engine/outcome. Loop thread.
+// every other waits on disk as `pending` and goes out when an upstream can take it: customer by customer,
+// each one's oldest first (engine/submit_queues). Which upstream gets it is decided in engine/submit_lane,
+// what its response means in engine/outcome. Loop thread.
 
 #include <memory>
 #include <optional>
@@ -35,11 +36,11 @@ class dispatcher {
              spdlog::logger& log);
   ~dispatcher();
 
-  /// Reads which jobs each upstream has; hands the tasks that a process which has ended left in `submitting`
-  /// to the reconciler. Errors: storage_unavailable.
+  /// Reads which jobs each upstream has, and whose jobs wait; hands the tasks that a process which has ended
+  /// left in `submitting` to the reconciler. Errors: storage_unavailable.
   awaitable<result<void>> recover();
 
-  /// Submits pending tasks until stop().
+  /// Submits pending tasks, and fails those that waited too long, until stop().
   awaitable<> run();
   void stop();
 
@@ -60,18 +61,17 @@ class dispatcher {
   std::size_t in_flight() const { return sending_.size(); }
 
  private:
-  /// What a turn over the pending tasks ended in.
-  struct turn {
-    std::vector<task_ptr> waiting;  // due, and no upstream can take them now
-    bool readable = true;           // the tasks could be read
-    bool all_seen = true;           // no upstream was free any more before the last of them
-  };
-
   awaitable<timestamp> submit_due(timestamp time);
-  awaitable<turn> one_turn(timestamp time);
-  bool begin(const task_ptr& t, timestamp time);
-  awaitable<> submit_pending(task_ptr t, std::optional<submit_slots::lease> slot);
-  awaitable<task_ptr> record_start(const task& t, const std::optional<submit_slots::lease>& slot);
+  awaitable<bool> read_on(submit_queue q);
+  awaitable<bool> begin(submit_queues::waiting next, timestamp time);
+  void wait_again(const task& t);
+
+  awaitable<> expire();
+  awaitable<timestamp> expire_due(timestamp time);
+  awaitable<> expire_one(task_ptr t);
+
+  awaitable<> submit_pending(task_ptr t, submit_slots::lease slot);
+  awaitable<task_ptr> record_start(const task& t, const submit_slots::lease& slot);
   awaitable<> send(task_ptr t, submit_slots::lease slot);
   awaitable<> exchange_and_save(const task& t, std::size_t lane);
   awaitable<> save_outcome(const task& t, task_event e, std::string note);
@@ -86,7 +86,8 @@ class dispatcher {
   const identity who_;
   metrics& metrics_;
   spdlog::logger& log_;
-  wake_timer wake_;
+  wake_timer wake_, expiry_;
+  submit_queues queues_;
   std::shared_ptr<submit_slots> slots_;      // lanes in the order of upstreams_
   std::unordered_set<std::string> sending_;  // ids of tasks
   bool stopped_ = false;

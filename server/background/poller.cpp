@@ -12,9 +12,9 @@
 namespace relay {
 namespace {
 
-constexpr std::size_t read_ahead = 256;
 // Turns are taken together when jobs fall due one after the other.
 constexpr milliseconds shortest_sleep{5};
+constexpr std::chrono::seconds again{1};
 
 timestamp earlier(timestamp a, timestamp b) {
   if (!is_set(a) || !is_set(b)) return std::max(a, b);
@@ -42,158 +42,164 @@ poller::poller(asio::io_context& loop, store& s, task_changes& changes,
   }
 }
 
-poller::poll_lane* poller::lane_of(const std::string& name) {
+poller::poll_lane* poller::find_lane(const std::string& name) {
   const auto found = std::ranges::find(lanes_, name, [](const auto& l) { return l->name; });
   return found == lanes_.end() ? nullptr : found->get();
 }
 
+// Jobs of upstreams that are no longer configured still come to their deadline.
+poller::poll_lane& poller::lane_of(const std::string& name) {
+  if (poll_lane* known = find_lane(name)) return *known;
+  log_.error(
+      "there are open jobs of the upstream \"{}\", which is not configured; they fail at their deadline",
+      name);
+  auto l = std::make_unique<poll_lane>();
+  l->name = name;
+  l->limit = rate(100);
+  lanes_.push_back(std::move(l));
+  return *lanes_.back();
+}
+
 void poller::saved(const task& t) {
-  if (is_set(t.next_poll_at)) wake_.notify_by(t.next_poll_at);
+  if (is_set(t.next_poll_at)) {
+    lane_of(t.upstream).schedule.set(t.id, t.owner, t.next_poll_at);
+    wake_.notify_by(t.next_poll_at);
+  } else if (poll_lane* l = find_lane(t.upstream)) {
+    l->schedule.erase(t.id);
+  }
 }
 
 void poller::hint(const task_ptr& t) {
-  poll_lane* l = lane_of(t->upstream);
+  poll_lane* l = find_lane(t->upstream);
   if (l == nullptr || polling_.contains(t->id) || !hinted_.insert(t->id).second) return;
-  l->ready.push_front(t);
+  constexpr timestamp first{std::chrono::microseconds(1)};
+  l->schedule.set(t->id, t->owner, first);
   wake_.notify();
 }
 
+std::int64_t poller::overdue(timestamp before) const {
+  std::int64_t out = 0;
+  for (const auto& l : lanes_) out += l->schedule.count_before(before);
+  return out;
+}
+
 awaitable<> poller::run() {
-  co_await add_unconfigured_lanes();
+  while (!stopped_) {
+    const bool read = co_await read_schedule();
+    if (read) break;
+    co_await wake_.wait(now(), now() + again);
+  }
   while (!stopped_) {
     const timestamp time = now();
     timestamp at = never;
-    for (const auto& l : lanes_) {
-      const timestamp next = co_await poll_due(*l, time);
-      at = earlier(at, next);
-    }
+    for (std::size_t i = 0; i < lanes_.size(); ++i) at = earlier(at, poll_due(*lanes_[i], time));
     if (is_set(at)) at = std::max(at, time + shortest_sleep);
     co_await wake_.wait(now(), at);
   }
 }
 
-// Jobs of upstreams that are no longer configured still come to their deadline.
-awaitable<> poller::add_unconfigured_lanes() {
-  const auto names = co_await from_store(store_, &store::polled_upstreams);
-  if (!names) co_return;
-  for (const std::string& name : *names) {
-    if (lane_of(name) != nullptr) continue;
-    log_.error(
-        "there are open jobs of the upstream \"{}\", which is not configured; they fail at their deadline",
-        name);
-    auto l = std::make_unique<poll_lane>();
-    l->name = name;
-    l->limit = rate(100);
-    lanes_.push_back(std::move(l));
-  }
-}
-
-bool poller::should_poll(const task& t, timestamp time) const {
-  return is_set(t.next_poll_at) && (t.next_poll_at <= time || hinted_.contains(t.id)) &&
-         !polling_.contains(t.id);
-}
-
-// False: the tasks cannot be read now.
-awaitable<bool> poller::read_due(poll_lane& l, timestamp time) {
-  // Those in flight are still due on disk: read enough to see past them.
-  const auto limit = static_cast<std::int64_t>(l.in_flight + std::max(read_ahead, concurrency_));
-  auto due = co_await from_store(store_, &store::due_polls, l.name, time, limit);
-  if (due) std::erase_if(*due, [this](const std::string& id) { return polling_.contains(id); });
-  result<std::vector<task_ptr>> tasks;
-  if (due && !due->empty()) tasks = co_await from_store(store_, &store::load_many, std::move(*due));
-  if (!due || !tasks) {
-    log_.error("cannot read the tasks to poll, will try again: {}",
-               due ? tasks.error().log.text : due.error().log.text);
+// What earlier processes left. What was saved meanwhile is newer.
+awaitable<bool> poller::read_schedule() {
+  const auto all = co_await from_store(store_, &store::polled);
+  if (!all) {
+    log_.error("cannot read which tasks are to be polled, will try again: {}", all.error().log.text);
     co_return false;
   }
-  for (task_ptr& t : *tasks) l.ready.push_back(std::move(t));
+  for (const polled_task& t : *all) {
+    poll_lane& l = lane_of(t.upstream);
+    if (!l.schedule.contains(t.task_id) && !polling_.contains(t.task_id))
+      l.schedule.set(t.task_id, t.owner, t.at);
+  }
   co_return true;
 }
 
 // Polls as much as may be polled now. When to come back; `never`: when something changes.
-awaitable<timestamp> poller::poll_due(poll_lane& l, timestamp time) {
-  if (time < l.cool_down_until) co_return l.cool_down_until;
-  bool read = false;
-  while (l.in_flight < concurrency_ && !stopped_) {
-    if (l.ready.empty()) {
-      if (std::exchange(read, true)) break;
-      const bool readable = co_await read_due(l, time);
-      if (!readable) co_return time + std::chrono::seconds(1);
-      if (l.ready.empty()) break;
-    }
-    // It may have changed since it was read.
-    const std::string id = l.ready.front()->id;
-    const auto newest = co_await load_task(store_, id);
-    if (stopped_ || l.ready.front()->id != id) continue;  // a hint came meanwhile
-    if (!newest || !*newest) {
-      hinted_.erase(id);
-      l.ready.pop_front();
+timestamp poller::poll_due(poll_lane& l, timestamp time) {
+  if (time < l.cool_down_until) return l.cool_down_until;
+  while (!stopped_ && l.schedule.any_due(time)) {
+    if (l.in_flight >= concurrency_) return never;  // the end of a poll comes back for it
+    if (!l.limit.take(time)) return l.limit.next();
+    auto next = l.schedule.pop(time);
+    if (!polling_.insert(next->task_id).second) {  // the last one is about to end
+      l.schedule.set(next->task_id, next->owner, time + shortest_sleep);
       continue;
     }
-    task_ptr t = *newest;
-    const bool poll_it = should_poll(*t, time);
-    if (poll_it && !l.limit.take(time)) co_return l.limit.next();
-    hinted_.erase(t->id);
-    l.ready.pop_front();
-    if (!poll_it) continue;
-    polling_.insert(t->id);
     ++l.in_flight;
-    auto work = poll(l, std::move(t));
+    auto work = poll(l, std::move(*next));
     asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
   }
-  if (!l.ready.empty()) co_return never;  // the end of a poll comes back for them
-  const auto next = co_await from_store(store_, &store::next_poll, l.name, time);
-  co_return next ? *next : time + std::chrono::seconds(1);
+  return l.schedule.next();
 }
 
-awaitable<> poller::poll(poll_lane& l, task_ptr t) {
+awaitable<> poller::poll(poll_lane& l, poll_schedule::entry what) {
+  std::optional<timestamp> next;
   try {
-    co_await poll_and_save(l, *t);
+    next = co_await poll_and_save(l, what.task_id);
   } catch (const std::exception& e) {
-    log_.error("task {}: a poll ended by an exception, it is polled again: {}", t->id, e.what());
+    log_.error("task {}: a poll ended by an exception, it is polled again: {}", what.task_id, e.what());
+    next = now() + again;
   }
-  polling_.erase(t->id);
-  --l.in_flight;
-  if (!l.ready.empty() || l.in_flight + 1 == concurrency_) wake_.notify();
+  hinted_.erase(what.task_id);
+  polling_.erase(what.task_id);
+  if (next && !l.schedule.contains(what.task_id)) {
+    l.schedule.set(what.task_id, what.owner, *next);
+    wake_.notify_by(*next);
+  }
+  if (l.in_flight-- == concurrency_) wake_.notify();
 }
 
-awaitable<> poller::poll_and_save(poll_lane& l, const task& t) {
-  poll_outcome outcome{event::poll_failed{}, "error", "no upstream of this name is configured", {}};
-  if (l.from != nullptr) {
-    const auto started = steady_clock::now();
-    const std::string path = l.from->speaks().build_fetch(t.upstream_id);
-    const exchange x = co_await l.from->fetch(path);
-    if (!x.responded && stopped_) co_return;  // cut off by ourselves: it says nothing of the job
-    outcome = classify_poll(x, l.from->speaks());
-    if (std::holds_alternative<event::polled>(outcome.event)) l.well_at = now();
-    // Rule M9: one that knows no job at all has lost its mind, not this job.
-    if (auto* failed = std::get_if<event::poll_failed>(&outcome.event);
-        failed != nullptr && failed->not_found) {
-      failed->not_found = co_await is_well(l);
-      if (!failed->not_found) outcome.note += "; it knows no other job either, so this does not count";
-    }
-    metrics_.upstream_call(l.name, "poll", outcome.name,
-                           std::chrono::duration<double>(steady_clock::now() - started).count());
+// When it is to be polled again; nullopt: never, or as the save has said.
+awaitable<std::optional<timestamp>> poller::poll_and_save(poll_lane& l, std::string id) {
+  const auto newest = co_await load_task(store_, id);
+  if (!newest) {
+    log_.error("task {}: cannot be read, and is not polled: {}", id, newest.error().log.text);
+    // One that this program cannot read stays so.
+    if (newest.error().code == errc::internal) co_return std::nullopt;
+    co_return now() + again;
   }
+  const task_ptr t = *newest;
+  if (!t || !is_set(t->next_poll_at)) co_return std::nullopt;
+  if (t->next_poll_at > now() && !hinted_.contains(id)) co_return t->next_poll_at;
+  poll_outcome outcome = co_await ask(l, *t);
+  if (outcome.name.empty()) co_return std::nullopt;  // cut off by ourselves: it says nothing of the job
   if (outcome.cool_down.count() > 0)
     l.cool_down_until = std::max(l.cool_down_until, now() + outcome.cool_down);
-  auto saved = co_await changes_.apply(t.id, std::move(outcome.event));
+  auto saved = co_await changes_.apply(id, std::move(outcome.event));
   if (!saved) {
-    if (saved.error().code == errc::task_not_found) co_return;
-    log_.error("task {}: cannot record what {} reported, it is polled again: {}", t.id, l.name,
+    if (saved.error().code == errc::task_not_found) co_return std::nullopt;
+    log_.error("task {}: cannot record what {} reported, it is polled again: {}", id, l.name,
                saved.error().log.text);
-    // It is still due on disk: not at once again.
-    steady_timer pause(loop_.get_executor());
-    pause.expires_after(std::chrono::seconds(1));
-    co_await pause.async_wait(as_result);
-    co_return;
+    co_return now() + again;
   }
   const task& next = *saved->after;
   if (!outcome.note.empty()) {
-    log_.warn("task {}: {} did not report how it stands: {}; next poll at {}", t.id, l.name, outcome.note,
+    log_.warn("task {}: {} did not report how it stands: {}; next poll at {}", id, l.name, outcome.note,
               is_set(next.next_poll_at) ? to_iso(next.next_poll_at, precision::milliseconds) : "-");
   }
-  if (next.state != saved->before->state) log_.info("task {}: {} at {}", t.id, name_of(next.state), l.name);
+  if (next.state != saved->before->state) log_.info("task {}: {} at {}", id, name_of(next.state), l.name);
+  if (saved->changed() || !is_set(next.next_poll_at)) co_return std::nullopt;
+  co_return std::max(next.next_poll_at, now() + again);
+}
+
+// One question. Without a name: it was cut off by the stop.
+awaitable<poll_outcome> poller::ask(poll_lane& l, const task& t) {
+  if (l.from == nullptr)
+    co_return poll_outcome{event::poll_failed{}, "error", "no upstream of this name is configured", {}};
+  const auto started = steady_clock::now();
+  const std::string path = l.from->speaks().build_fetch(t.upstream_id);
+  const exchange x = co_await l.from->fetch(path);
+  if (!x.responded && stopped_) co_return poll_outcome{};
+  poll_outcome outcome = classify_poll(x, l.from->speaks());
+  if (std::holds_alternative<event::polled>(outcome.event)) l.well_at = now();
+  // Rule M9: one that knows no job at all has lost its mind, not this job.
+  if (auto* failed = std::get_if<event::poll_failed>(&outcome.event);
+      failed != nullptr && failed->not_found) {
+    failed->not_found = co_await is_well(l);
+    if (!failed->not_found) outcome.note += "; it knows no other job either, so this does not count";
+  }
+  metrics_.upstream_call(l.name, "poll", outcome.name,
+                         std::chrono::duration<double>(steady_clock::now() - started).count());
+  co_return outcome;
 }
 
 // It answered for another job within the last minute, or its list can be read now.

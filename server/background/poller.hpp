@@ -1,15 +1,17 @@
 #pragma once
 
-// Follows every open job to its end: polls each upstream for those of its jobs that are due, one poll in
-// flight per task, within the upstream's own limits, so that one that hangs delays no other. Loop
-// thread.
+// Follows every open job to its end: polls each upstream for those of its jobs that are due, customer by
+// customer (engine/poll_schedule), one poll in flight per task, within the upstream's own limits, so that one
+// that hangs delays no other. The schedule is in memory and follows each save. Loop thread.
 
-#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
+#include "common/engine/outcome.hpp"
+#include "common/engine/poll_schedule.hpp"
 #include "common/engine/rate.hpp"
 #include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
@@ -38,6 +40,8 @@ class poller {
   /// The upstream called about this task: it is polled now.
   void hint(const task_ptr& t);
   std::size_t in_flight() const { return polling_.size(); }
+  /// Tasks that should have been polled before `before`.
+  std::int64_t overdue(timestamp before) const;
 
  private:
   /// One upstream as a target of polls.
@@ -45,21 +49,21 @@ class poller {
     std::string name;
     upstream* from = nullptr;  // null: no upstream of this name is configured any more
     rate limit{1};
-    std::deque<task_ptr> ready;  // were due when they were read
+    poll_schedule schedule;
     std::size_t in_flight = 0;
     timestamp cool_down_until;
     timestamp well_at;     // a poll showed a job, or its list was read
     timestamp checked_at;  // its list was asked for, to see whether it is well
   };
 
-  awaitable<> add_unconfigured_lanes();
-  awaitable<timestamp> poll_due(poll_lane& l, timestamp time);
-  awaitable<bool> read_due(poll_lane& l, timestamp time);
-  bool should_poll(const task& t, timestamp time) const;
-  awaitable<> poll(poll_lane& l, task_ptr t);
-  awaitable<> poll_and_save(poll_lane& l, const task& t);
+  awaitable<bool> read_schedule();
+  timestamp poll_due(poll_lane& l, timestamp time);
+  awaitable<> poll(poll_lane& l, poll_schedule::entry what);
+  awaitable<std::optional<timestamp>> poll_and_save(poll_lane& l, std::string id);
+  awaitable<poll_outcome> ask(poll_lane& l, const task& t);
   awaitable<bool> is_well(poll_lane& l);
-  poll_lane* lane_of(const std::string& name);
+  poll_lane* find_lane(const std::string& name);
+  poll_lane& lane_of(const std::string& name);
 
   asio::io_context& loop_;
   store& store_;

@@ -53,7 +53,7 @@ json::object run_here(const std::string& database, const json::object& request) 
   token_registry registry;
   const auto log = silent_logger();
   task_changes changes(loop, s, {}, *log);
-  const admin_context in{s, changes, registry};
+  const admin_context in{loop, s, changes, registry};
   json::object response;
   // Parameters, not captures: a coroutine outlives the lambda it came from.
   constexpr auto run = [](admin_context on, json::object what, json::object& into) -> awaitable<> {

@@ -18,6 +18,8 @@ struct options {
   bool example = false;
   bool reference = false;
   bool rotate = false;
+  bool keep_pending = false;
+  std::int64_t grace_s = 86'400;
   bool all = false;
   bool as_json = false;
   int status = 0;  // of the subcommand that ran
@@ -74,9 +76,26 @@ void add_token_commands(CLI::App& app, options& o) {
     o.status = token_list(o.config);
   });
 
-  CLI::App* revoke = with_config(token->add_subcommand("revoke", "End a token at once"), o);
+  CLI::App* revoke = with_config(
+      token->add_subcommand("revoke", "End a token at once, and what it has not submitted yet"), o);
   revoke->add_option("name", o.name, "The name it was created with")->required();
-  revoke->callback([&o] { o.status = token_revoke(o.config, o.name); });
+  revoke->add_flag("--keep-pending", o.keep_pending, "Its jobs that wait are still submitted");
+  revoke->callback([&o] { o.status = token_revoke(o.config, o.name, o.keep_pending); });
+
+  CLI::App* rotate =
+      with_config(token->add_subcommand("rotate",
+                                        "Give a token a new secret and print it, this once, on standard "
+                                        "output; its jobs, name and webhook secret stay"),
+                  o);
+  rotate->add_option("name", o.name, "The name it was created with")->required();
+  rotate
+      ->add_option("--grace", o.grace_s,
+                   "How long the old secret still works, such as 30m, 24h or 7d; 0: not at all")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, std::int64_t>{{"s", 1}, {"m", 60}, {"h", 3'600}, {"d", 86'400}}))
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{366 * 86'400}))
+      ->default_str("24h");
+  rotate->callback([&o] { o.status = token_rotate(o.config, o.name, o.grace_s); });
 
   CLI::App* webhook = with_config(
       token->add_subcommand(
@@ -105,13 +124,15 @@ void add_task_commands(CLI::App& app, options& o) {
   show->callback([&o] { o.status = task_show(o.config, o.id, o.as_json); });
 
   CLI::App* cancel = with_config(
-      task->add_subcommand("cancel-pending", "End a job that waits to be submitted, or all of them"), o);
+      task->add_subcommand("cancel-pending", "End a job that waits to be submitted, or several of them"), o);
   cancel->add_option("id", o.id, "The job's id, as clients know it");
+  cancel->add_option("--token", o.list.token, "All that wait of the token with this name");
   cancel->add_flag("--all", o.all, "All that wait; for a backup that was restored, before its first start");
-  cancel->require_option(1, 2);
   cancel->callback([&o] {
-    if (o.all == !o.id.empty()) throw CLI::RequiredError("one of ID and --all");
-    o.status = o.all ? task_cancel_all_pending(o.config) : task_cancel_pending(o.config, o.id);
+    if (int{o.all} + int{!o.id.empty()} + int{!o.list.token.empty()} != 1)
+      throw CLI::RequiredError("one of ID, --token and --all");
+    o.status =
+        o.id.empty() ? task_cancel_all_pending(o.config, o.list.token) : task_cancel_pending(o.config, o.id);
   });
 
   with_id(task->add_subcommand("retry-callback", "Send a job's callback now, or the last one once more"), o)

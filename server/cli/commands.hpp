@@ -3,6 +3,7 @@
 // The subcommands of luma-relay. Each returns the exit status: 0 done, 1 failed, 2 the command line or the
 // configuration is wrong.
 
+#include <cstdint>
 #include <string>
 
 namespace relay::cli {
@@ -13,7 +14,9 @@ int print_example();
 int print_reference();
 int token_create(const std::string& config_file, const std::string& name);
 int token_list(const std::string& config_file);
-int token_revoke(const std::string& config_file, const std::string& name);
+int token_revoke(const std::string& config_file, const std::string& name, bool keep_pending);
+/// `grace_s`: seconds for which the old secret still works.
+int token_rotate(const std::string& config_file, const std::string& name, std::int64_t grace_s);
 int token_webhook_secret(const std::string& config_file, const std::string& name, bool rotate);
 
 struct task_list_options {
@@ -24,7 +27,8 @@ struct task_list_options {
 int task_list(const std::string& config_file, const task_list_options& o);
 int task_show(const std::string& config_file, const std::string& id, bool as_json);
 int task_cancel_pending(const std::string& config_file, const std::string& id);
-int task_cancel_all_pending(const std::string& config_file);
+/// Of one token, or of all when `token` is empty.
+int task_cancel_all_pending(const std::string& config_file, const std::string& token);
 int task_retry_callback(const std::string& config_file, const std::string& id);
 
 int backup(const std::string& config_file, const std::string& to);

@@ -90,9 +90,10 @@ int task_cancel_pending(const std::string& config_file, const std::string& id) {
   return simple(config_file, "task-cancel-pending", id, "is cancelled; it will not be submitted.");
 }
 
-int task_cancel_all_pending(const std::string& config_file) {
+int task_cancel_all_pending(const std::string& config_file, const std::string& token) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "task-cancel-all-pending"}}, status);
+  const auto response =
+      ask(config_file, {{"command", "task-cancel-all-pending"}, {"token", json::string(token)}}, status);
   if (!response) return status;
   const json::value* n = member(*response, "cancelled");
   std::cerr << (n != nullptr ? json::serialize(*n) : "0")

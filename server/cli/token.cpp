@@ -37,10 +37,32 @@ int token_list(const std::string& config_file) {
   return 0;
 }
 
-int token_revoke(const std::string& config_file, const std::string& name) {
+int token_revoke(const std::string& config_file, const std::string& name, bool keep_pending) {
   int status = 0;
-  if (!ask(config_file, {{"command", "token-revoke"}, {"name", json::string(name)}}, status)) return status;
-  std::cerr << "Token \"" << name << "\" is revoked; requests with it are refused from now on.\n";
+  const auto response = ask(
+      config_file,
+      {{"command", "token-revoke"}, {"name", json::string(name)}, {"keep_pending", keep_pending}}, status);
+  if (!response) return status;
+  std::cerr << "Token \"" << name << "\" is revoked; requests with it are refused from now on. ";
+  if (keep_pending) {
+    std::cerr << "Its jobs that wait are still submitted.\n";
+  } else {
+    const json::value* n = member(*response, "cancelled");
+    std::cerr << (n != nullptr ? json::serialize(*n) : "0")
+              << " of its jobs waited to be submitted and are cancelled; those at an upstream go on.\n";
+  }
+  return 0;
+}
+
+int token_rotate(const std::string& config_file, const std::string& name, std::int64_t grace_s) {
+  int status = 0;
+  const auto response = ask(
+      config_file, {{"command", "token-rotate"}, {"name", json::string(name)}, {"grace_s", grace_s}}, status);
+  if (!response) return status;
+  std::cout << text_of(*response, "token") << std::endl;
+  std::cerr << "This is the new secret of \"" << name << "\", shown this once. The old one "
+            << (grace_s > 0 ? "works until " + std::string(text_of(*response, "old_ends_at")) : "has ended")
+            << ".\n";
   return 0;
 }
 

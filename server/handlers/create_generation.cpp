@@ -200,12 +200,14 @@ awaitable<handled> replay(call& c, const written_change& found, std::optional<mi
 
 // ---- 2. on disk, then to the upstream
 
-awaitable<handled> record(call& c, dispatcher::assigned a, std::optional<idempotency_record> idempotency,
+awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place counted,
+                          std::optional<idempotency_record> idempotency,
                           std::optional<milliseconds> wait_in_body) {
   // The waiter first: a change between the commit and the waiting is not missed.
   watch::waiter change(c.in.changes, a.value.id);
   relay::change c_new{nullptr, std::move(a.value), idempotency};
   auto recorded = co_await from_store(c.in.tasks, &store::write, std::move(c_new));
+  counted = {};  // from here on the store counts it
   if (!recorded) {
     c.in.log.error("request {}: the job was not recorded and not submitted: {}", c.http.id,
                    recorded.error().log.text);
@@ -263,12 +265,16 @@ awaitable<handled> create(call& c, new_task asked, const std::optional<idempoten
 
   // 3. An upstream, if one is free now; otherwise the job waits for one on disk.
   dispatcher::assigned a{std::move(t), std::nullopt};
+  create_limits::place counted;
   if (!came_before) {
     a = c.in.submit.assign(std::move(a.value));
     if (!a.slot && c.in.settings.server.when_busy == "reject") co_return std::unexpected(all_busy());
+    auto admitted = c.in.limits.admit(c.who.id, c.in.tasks.counts().of(c.who.id), !a.slot, time);
+    if (!admitted) co_return std::unexpected(std::move(admitted.error()));
+    counted = std::move(*admitted);
   }
   // 4. On disk, to the upstream, back to the client.
-  co_return co_await record(c, std::move(a), idempotency, asked.wait);
+  co_return co_await record(c, std::move(a), std::move(counted), idempotency, asked.wait);
 }
 
 // Nothing was recorded: a retry of this send is no retry of an equal job.

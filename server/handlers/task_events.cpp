@@ -90,7 +90,7 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
   while (alive && !all_ended(s) && !s.change->over() && steady_clock::now() < end) {
     const std::vector<task_ptr> changed =
         co_await s.change->changes(quiet_since + heartbeat - steady_clock::now());
-    if (!s.in.tokens.in_force(s.who)) break;
+    if (!s.in.tokens.in_force(s.who, now())) break;
     std::string out;
     for (const task_ptr& t : changed) {
       for (std::size_t i = 0; i < s.ids.size(); ++i) {

@@ -229,7 +229,9 @@ result<task> read_task(const statement& s, const catalogue& names) {
 }
 
 std::string select_tokens(std::string_view rest) {
-  return std::string("SELECT id,name,digest,hint,created_at,revoked_at,webhook_secret FROM token ")
+  return std::string(
+             "SELECT id,name,digest,hint,created_at,revoked_at,webhook_secret,old_digest,old_ends_at FROM "
+             "token ")
       .append(rest);
 }
 
@@ -244,6 +246,9 @@ token read_token(const statement& s) {
   t.revoked_at = from_column(s.integer(5));
   const auto webhook = s.blob(6);
   t.webhook = secret(std::string(webhook.begin(), webhook.end()));
+  const auto old = s.blob(7);
+  if (old.size() == t.old_digest.size()) std::ranges::copy(old, t.old_digest.begin());
+  t.old_ends_at = from_column(s.integer(8));
   return t;
 }
 

@@ -1,6 +1,7 @@
 #include "storage/sqlite/reads.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <unordered_set>
 
 #include "common/base/id.hpp"
@@ -65,25 +66,27 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
                            "ORDER BY next_reconcile_at LIMIT ?2"));
   // Schedules: each has an index on (time, task_id), and a page goes on where the last one ended.
-  due_submit_ = prepare(
-      select_tasks("WHERE next_submit_at>0 AND next_submit_at<=?1 AND (next_submit_at,task_id)>(?2,?3) "
-                   "ORDER BY next_submit_at,task_id LIMIT ?4"));
+  due_expiry_ =
+      prepare(select_tasks("WHERE next_submit_at>0 AND deadline<=?1 AND (deadline,task_id)>(?2,?3) "
+                           "ORDER BY deadline,task_id LIMIT ?4"));
   due_reconcile_ = prepare(select_tasks(
       "WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 AND (next_reconcile_at,task_id)>(?2,?3) "
       "ORDER BY next_reconcile_at,task_id LIMIT ?4"));
-  next_submit_ = prepare("SELECT min(next_submit_at) FROM task WHERE next_submit_at>0");
+  next_expiry_ = prepare("SELECT min(deadline) FROM task WHERE next_submit_at>0");
   next_reconcile_ = prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0");
-  due_polls_ = prepare(
-      "SELECT task_id FROM task WHERE upstream=?1 AND next_poll_at>0 AND next_poll_at<=?2 "
-      "ORDER BY next_poll_at LIMIT ?3");
-  next_poll_ =
-      prepare("SELECT min(next_poll_at) FROM task WHERE upstream=?1 AND next_poll_at>0 AND next_poll_at>?2");
-  // One step an upstream, not one a task.
-  polled_ = prepare(
-      "WITH RECURSIVE polled(name) AS (SELECT min(upstream) FROM task WHERE next_poll_at>0 UNION ALL "
-      "SELECT (SELECT min(upstream) FROM task WHERE next_poll_at>0 AND upstream>polled.name) FROM polled "
-      "WHERE name IS NOT NULL) SELECT name FROM polled WHERE name IS NOT NULL");
-  overdue_ = prepare("SELECT count(*) FROM task WHERE upstream=?1 AND next_poll_at>0 AND next_poll_at<?2");
+  // What waits to be submitted: one step a queue, and pages of each.
+  next_place_ = prepare(
+      "SELECT owner,CASE WHEN pinned THEN upstream ELSE '' END FROM task WHERE next_submit_at>0 AND owner=?1 "
+      "AND CASE WHEN pinned THEN upstream ELSE '' END>?2 "
+      "ORDER BY owner,CASE WHEN pinned THEN upstream ELSE '' END LIMIT 1");
+  next_owner_ = prepare(
+      "SELECT owner,CASE WHEN pinned THEN upstream ELSE '' END FROM task WHERE next_submit_at>0 AND owner>?1 "
+      "ORDER BY owner,CASE WHEN pinned THEN upstream ELSE '' END LIMIT 1");
+  pending_ = prepare(
+      select_tasks("WHERE next_submit_at>0 AND owner=?1 AND CASE WHEN pinned THEN upstream ELSE '' END=?2 "
+                   "AND (next_submit_at,task_id)>(?3,?4) ORDER BY next_submit_at,task_id LIMIT ?5"));
+  // Read once, at start; then kept with each change.
+  polled_ = prepare("SELECT task_id,owner,upstream,next_poll_at FROM task WHERE next_poll_at>0");
   due_callbacks_ = prepare(
       "SELECT task_id,callback_url,owner,next_callback_at FROM task "
       "WHERE next_callback_at>0 AND next_callback_at<=?1 AND (next_callback_at,task_id)>(?2,?3) "
@@ -105,6 +108,8 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   token_by_id_ = prepare(select_tokens("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
   count_states_ = prepare("SELECT status,count(*) FROM task GROUP BY status");
+  open_owners_ =
+      prepare("SELECT owner,status FROM task WHERE status IN ('pending','submitting','queued','running')");
   count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0 AND +status='submitting'");
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
 }
@@ -214,61 +219,75 @@ result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
   return readable_tasks(browse_);
 }
 
-result<due_page> reads::due(schedule which, timestamp now, const schedule_cursor& after, std::int64_t limit) {
-  // The cursor is made of columns, so that rows which cannot be read move it on too.
+// The cursor is made of columns, so that rows which cannot be read move it on too.
+result<due_page> reads::page_of(statement& s, int time_column) {
   static const int id = column_index("task_id");
-  static const int submit_at = column_index("next_submit_at");
-  static const int reconcile_at = column_index("next_reconcile_at");
-  statement& s = which == schedule::submit ? due_submit_ : due_reconcile_;
-  const int at = which == schedule::submit ? submit_at : reconcile_at;
-  const use guard(s);
-  s.bind(1, to_column(now)).bind(2, to_column(after.at)).bind(3, after.task_id).bind(4, limit);
   due_page out;
   auto read = each_row(s, [&](const statement& row) {
     ++out.rows;
-    out.last = {from_column(row.integer(at)), std::string(row.text(id))};
+    out.last = {from_column(row.integer(time_column)), std::string(row.text(id))};
     if (task_ptr t = readable_task(row)) out.tasks.push_back(std::move(t));
   });
   if (!read) return std::unexpected(std::move(read.error()));
   return out;
 }
 
+result<due_page> reads::due(schedule which, timestamp now, const schedule_cursor& after, std::int64_t limit) {
+  static const int deadline = column_index("deadline");
+  static const int reconcile_at = column_index("next_reconcile_at");
+  statement& s = which == schedule::expire ? due_expiry_ : due_reconcile_;
+  const use guard(s);
+  s.bind(1, to_column(now)).bind(2, to_column(after.at)).bind(3, after.task_id).bind(4, limit);
+  return page_of(s, which == schedule::expire ? deadline : reconcile_at);
+}
+
 result<timestamp> reads::next_due(schedule which) {
-  statement& s = which == schedule::submit ? next_submit_ : next_reconcile_;
+  statement& s = which == schedule::expire ? next_expiry_ : next_reconcile_;
   const use guard(s);
   return time(s);
 }
 
-result<std::vector<std::string>> reads::due_polls(const std::string& upstream, timestamp now,
-                                                  std::int64_t limit) {
-  const use guard(due_polls_);
-  due_polls_.bind(1, upstream).bind(2, to_column(now)).bind(3, limit);
-  return texts(due_polls_);
-}
-
-result<timestamp> reads::next_poll(const std::string& upstream, timestamp after) {
-  const use guard(next_poll_);
-  next_poll_.bind(1, upstream).bind(2, to_column(after));
-  return time(next_poll_);
-}
-
-result<std::vector<std::string>> reads::polled_upstreams() {
-  const use guard(polled_);
-  return texts(polled_);
-}
-
-result<std::int64_t> reads::count_overdue(timestamp before) {
-  auto names = polled_upstreams();
-  if (!names) return std::unexpected(std::move(names.error()));
-  std::int64_t sum = 0;
-  for (const std::string& name : *names) {
-    const use guard(overdue_);
-    overdue_.bind(1, name).bind(2, to_column(before));
-    auto n = number(overdue_);
-    if (!n) return n;
-    sum += *n;
+result<std::vector<submit_queue>> reads::submit_queues() {
+  std::vector<submit_queue> out;
+  // After the last one: the owner's next place, else the next owner's first.
+  const auto next = [this](statement& s, const submit_queue& last) -> result<std::optional<submit_queue>> {
+    const use guard(s);
+    s.bind(1, last.owner);
+    if (&s == &next_place_) s.bind(2, last.pinned_to);
+    auto row = s.step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return std::nullopt;
+    return submit_queue{s.integer(0), std::string(s.text(1))};
+  };
+  for (submit_queue last{std::numeric_limits<std::int64_t>::min(), {}};; last = out.back()) {
+    auto found = next(next_place_, last);
+    if (found && !*found) found = next(next_owner_, last);
+    if (!found) return std::unexpected(std::move(found.error()));
+    if (!*found) return out;
+    out.push_back(std::move(**found));
   }
-  return sum;
+}
+
+result<due_page> reads::pending(const submit_queue& q, const schedule_cursor& after, std::int64_t limit) {
+  static const int submit_at = column_index("next_submit_at");
+  const use guard(pending_);
+  pending_.bind(1, q.owner)
+      .bind(2, q.pinned_to)
+      .bind(3, to_column(after.at))
+      .bind(4, after.task_id)
+      .bind(5, limit);
+  return page_of(pending_, submit_at);
+}
+
+result<std::vector<polled_task>> reads::polled() {
+  const use guard(polled_);
+  std::vector<polled_task> out;
+  auto read = each_row(polled_, [&out](const statement& row) {
+    out.push_back(
+        {std::string(row.text(0)), row.integer(1), std::string(row.text(2)), from_column(row.integer(3))});
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
 }
 
 result<std::vector<due_callback>> reads::due_callbacks(timestamp now, const schedule_cursor& after,
@@ -359,6 +378,11 @@ result<task_counts> reads::count_all() {
     if (const auto state = task_state_from(row.text(0))) out[*state] = row.integer(1);
   });
   if (!read) return std::unexpected(std::move(read.error()));
+  const use owners(open_owners_);
+  auto open = each_row(open_owners_, [&out](const statement& row) {
+    if (const auto state = task_state_from(row.text(1))) out.count_open(row.integer(0), *state, 1);
+  });
+  if (!open) return std::unexpected(std::move(open.error()));
   const auto ambiguous = number(count_ambiguous_);
   if (!ambiguous) return std::unexpected(ambiguous.error());
   const auto pending = number(count_callbacks_);

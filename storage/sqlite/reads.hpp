@@ -24,10 +24,9 @@ class reads {
   result<std::vector<task_ptr>> browse(const task_filter& filter);
   result<due_page> due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit);
   result<timestamp> next_due(schedule s);
-  result<std::vector<std::string>> due_polls(const std::string& upstream, timestamp now, std::int64_t limit);
-  result<timestamp> next_poll(const std::string& upstream, timestamp after);
-  result<std::vector<std::string>> polled_upstreams();
-  result<std::int64_t> count_overdue(timestamp before);
+  result<std::vector<submit_queue>> submit_queues();
+  result<due_page> pending(const submit_queue& q, const schedule_cursor& after, std::int64_t limit);
+  result<std::vector<polled_task>> polled();
   result<std::vector<due_callback>> due_callbacks(timestamp now, const schedule_cursor& after,
                                                   std::int64_t limit);
   result<timestamp> next_callback(timestamp after);
@@ -47,6 +46,7 @@ class reads {
   // others would have to wait for it.
   result<std::vector<task_ptr>> readable_tasks(statement& s);
   task_ptr readable_task(const statement& row);
+  result<due_page> page_of(statement& s, int time_column);
   result<std::vector<task_ptr>> all_tasks(statement& s);
   result<task_ptr> one_task(statement& s);
 
@@ -54,10 +54,10 @@ class reads {
   const catalogue& names_;
   const std::function<void(const log_text&)> warn_;
   std::unordered_set<std::int64_t> warned_of_;  // rows
-  statement find_, load_, list_, find_key_, find_retry_, browse_, ambiguous_, due_submit_, due_reconcile_,
-      next_submit_, next_reconcile_, due_polls_, next_poll_, polled_, overdue_, due_callbacks_,
+  statement find_, load_, list_, find_key_, find_retry_, browse_, ambiguous_, due_expiry_, due_reconcile_,
+      next_expiry_, next_reconcile_, next_place_, next_owner_, pending_, polled_, overdue_, due_callbacks_,
       next_callback_, in_state_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_, token_by_id_,
-      count_states_, count_ambiguous_, count_callbacks_;
+      count_states_, open_owners_, count_ambiguous_, count_callbacks_;
 };
 
 }  // namespace relay::sqlite

@@ -106,22 +106,22 @@ class sqlite_store final : public store {
     };
     lists_.run<due_page>([=](reads& r) { return r.due(s, now, after, limit); }, std::move(newest));
   }
+  void submit_queues(completion<std::vector<submit_queue>> done) override {
+    lists_.run<std::vector<submit_queue>>([](reads& r) { return r.submit_queues(); }, std::move(done));
+  }
+  void pending(const submit_queue& q, const schedule_cursor& after, std::int64_t limit,
+               completion<due_page> done) override {
+    auto newest = [this, done = std::move(done)](result<due_page> r) mutable {
+      if (r) bring_up_to_date(r->tasks);
+      done(std::move(r));
+    };
+    lists_.run<due_page>([=](reads& r) { return r.pending(q, after, limit); }, std::move(newest));
+  }
   void next_due(schedule s, completion<timestamp> done) override {
     lists_.run<timestamp>([=](reads& r) { return r.next_due(s); }, std::move(done));
   }
-  void due_polls(const std::string& upstream, timestamp now, std::int64_t limit,
-                 completion<std::vector<std::string>> done) override {
-    lists_.run<std::vector<std::string>>([=](reads& r) { return r.due_polls(upstream, now, limit); },
-                                         std::move(done));
-  }
-  void next_poll(const std::string& upstream, timestamp after, completion<timestamp> done) override {
-    lists_.run<timestamp>([=](reads& r) { return r.next_poll(upstream, after); }, std::move(done));
-  }
-  void polled_upstreams(completion<std::vector<std::string>> done) override {
-    lists_.run<std::vector<std::string>>([](reads& r) { return r.polled_upstreams(); }, std::move(done));
-  }
-  void count_overdue(timestamp before, completion<std::int64_t> done) override {
-    searches_.run<std::int64_t>([=](reads& r) { return r.count_overdue(before); }, std::move(done));
+  void polled(completion<std::vector<polled_task>> done) override {
+    searches_.run<std::vector<polled_task>>([](reads& r) { return r.polled(); }, std::move(done));
   }
   void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
                      completion<std::vector<due_callback>> done) override {
@@ -172,6 +172,9 @@ class sqlite_store final : public store {
   }
   void revoke_token(const std::string& name, timestamp now, completion<token> done) override {
     commits_.push(write_revocation(write_, name, now, std::move(done)));
+  }
+  void rotate_token(const std::string& name, new_secret with, completion<token> done) override {
+    commits_.push(write_rotation(write_, name, std::move(with), std::move(done)));
   }
   void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) override {
     commits_.push(write_webhook_secret(write_, name, std::move(bytes), std::move(done)));

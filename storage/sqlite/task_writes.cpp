@@ -140,6 +140,7 @@ write_statements::write_statements(db& d)
                              "VALUES(?1,?2,?3,?4,?5)")),
       find_token(d.prepare(select_tokens("WHERE name=?1 AND revoked_at=0").c_str())),
       revoke_token(d.prepare("UPDATE token SET revoked_at=?2 WHERE id=?1 AND revoked_at=0")),
+      rotate_token(d.prepare("UPDATE token SET digest=?2,hint=?3,old_digest=?4,old_ends_at=?5 WHERE id=?1")),
       set_webhook(d.prepare("UPDATE token SET webhook_secret=?2 WHERE id=?1")),
       find_key(d.prepare("SELECT id,task_id,request,created_at FROM idempotency "
                          "WHERE owner=?1 AND digest=?2 AND kind='key'")),

@@ -61,6 +61,32 @@ class token_revoke final : public write_of<token> {
   timestamp now_;
 };
 
+class token_rotation final : public write_of<token> {
+ public:
+  token_rotation(write_statements& s, std::string name, new_secret with, completion<token> done)
+      : write_of(s, {}, std::move(done)), name_(std::move(name)), with_(std::move(with)) {}
+  result<void> apply() override {
+    auto found = token_named(s_, name_);
+    if (!found) return std::unexpected(std::move(found.error()));
+    value_ = std::move(*found);
+    value_.old_digest = value_.digest;
+    value_.old_ends_at = with_.old_ends_at;
+    value_.digest = with_.digest;
+    value_.hint = with_.hint;
+    const use guard(s_.rotate_token);
+    s_.rotate_token.bind(1, value_.id)
+        .bind(2, value_.digest)
+        .bind(3, value_.hint)
+        .bind(4, value_.old_digest)
+        .bind(5, to_column(value_.old_ends_at));
+    return run(s_.rotate_token);
+  }
+
+ private:
+  std::string name_;
+  new_secret with_;
+};
+
 class webhook_secret_set final : public write_of<token> {
  public:
   webhook_secret_set(write_statements& s, std::string name, secret bytes, completion<token> done)
@@ -89,6 +115,11 @@ std::unique_ptr<write> write_new_token(write_statements& s, token t, completion<
 std::unique_ptr<write> write_revocation(write_statements& s, std::string name, timestamp now,
                                         completion<token> done) {
   return std::make_unique<token_revoke>(s, std::move(name), now, std::move(done));
+}
+
+std::unique_ptr<write> write_rotation(write_statements& s, std::string name, new_secret with,
+                                      completion<token> done) {
+  return std::make_unique<token_rotation>(s, std::move(name), std::move(with), std::move(done));
 }
 
 std::unique_ptr<write> write_webhook_secret(write_statements& s, std::string name, secret bytes,

@@ -17,7 +17,7 @@ struct write_statements {
   explicit write_statements(db& d);
 
   db& connection;
-  statement insert_task, update_task, insert_token, find_token, revoke_token, set_webhook;
+  statement insert_task, update_task, insert_token, find_token, revoke_token, rotate_token, set_webhook;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task, begin_log;
 };
@@ -39,6 +39,8 @@ std::unique_ptr<write> write_task(write_statements& s, const task_listener& memo
 std::unique_ptr<write> write_new_token(write_statements& s, token t, completion<token> done);
 std::unique_ptr<write> write_revocation(write_statements& s, std::string name, timestamp now,
                                         completion<token> done);
+std::unique_ptr<write> write_rotation(write_statements& s, std::string name, new_secret with,
+                                      completion<token> done);
 std::unique_ptr<write> write_webhook_secret(write_statements& s, std::string name, secret bytes,
                                             completion<token> done);
 std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,

@@ -80,7 +80,16 @@ status() { curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" 
 [ "$(status "$one")" = 200 ] || fail "the first token is refused"
 run 0 "$relay" token create --config good.toml --name two; two=$(cat out)
 [ "$(status "$two")" = 200 ] || fail "a token made while it runs is refused"
-run 0 "$relay" token revoke --config good.toml two; has err "refused from now on"
+run 0 "$relay" token rotate --config good.toml two --grace 1h; has err "works until"; rotated=$(cat out)
+[ "$(wc -l <out)" = 1 ] || fail "the new secret is not alone on stdout"
+[ "$(status "$two")" = 200 ] || fail "the old secret is refused within its grace"
+[ "$(status "$rotated")" = 200 ] || fail "the new secret is refused"
+run 0 "$relay" token rotate --config good.toml two --grace 0; has err "has ended"; rotated=$(cat out)
+[ "$(status "$two")" = 401 ] || fail "the old secret is accepted without a grace"
+run 2 "$relay" token rotate --config good.toml two --grace soon
+run 1 "$relay" token rotate --config good.toml nobody; has err "no token named"
+two=$rotated
+run 0 "$relay" token revoke --config good.toml two; has err "refused from now on"; has err "0 of its jobs waited"
 [ "$(status "$two")" = 401 ] || fail "a revoked token is accepted"
 run 0 "$relay" token webhook-secret --config good.toml one; has out whsec_; has err "Standard Webhooks"; cp out secret
 run 0 "$relay" token webhook-secret --config good.toml one; cmp -s out secret || fail "the secret changed by itself"
@@ -105,6 +114,9 @@ run 0 "$relay" task list --config good.toml --state failed --token one; has out 
 run 1 "$relay" task cancel-pending --config good.toml "$id"; has err "only a pending one"
 run 2 "$relay" task cancel-pending --config good.toml; run 2 "$relay" task cancel-pending --config good.toml --all "$id"
 run 0 "$relay" task cancel-pending --config good.toml --all; has err "jobs that waited"
+run 0 "$relay" task cancel-pending --config good.toml --token one; has err "jobs that waited"
+run 1 "$relay" task cancel-pending --config good.toml --token nobody; has err "no token named"
+run 2 "$relay" task cancel-pending --config good.toml --all --token one
 run 0 "$relay" task list --config good.toml --state undelivered
 
 run 0 "$relay" backup --config good.toml copy.db; has err "checked copy"; has err "To restore it"; has err "cancel-pending --all"

@@ -94,7 +94,7 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"found", {"-", "-", "-", "-", "-", "-", "running"}},
     {"absent", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"lookup_failed", {"-", "-", "-", "-", "-", "-", "submitting"}},
-    {"submit_expired", {"failed", "failed", "-", "-", "-", "-", "-"}},
+    {"submit_expired", {"failed", "-", "-", "-", "-", "-", "-"}},
     {"cancelled", {"failed", "-", "-", "-", "-", "-", "-"}},
     {"polled_queued", {"-", "-", "queued", "running", "-", "-", "-"}},
     {"polled_running", {"-", "-", "running", "running", "-", "-", "-"}},

@@ -243,7 +243,7 @@ TEST(submit_slots, a_lease_is_given_back_by_destruction) {
     EXPECT_EQ(lane.in_flight, 1);
     EXPECT_EQ(lane.open, 1);
     EXPECT_FALSE(slots->acquire(*waiting, now)) << "one at a time";
-    slots->set_waiters({waiting});
+    slots->set_waiters(slots->serving(*waiting));
   }
   EXPECT_EQ(lane.in_flight, 0) << "nothing was sent";
   EXPECT_EQ(lane.open, 0);

@@ -331,7 +331,7 @@ class with_store : public parts {
   }
   task_ptr load(const std::string& id) { return run(load_task(*store_, id)).value(); }
   json::object admin(json::object command) {
-    const admin_context in{*store_, changes_, tokens_};
+    const admin_context in{loop_, *store_, changes_, tokens_};
     return run(run_admin_command(in, std::move(command)));
   }
   std::string message(const json::object& answer) { return std::string(text_of(answer, "message")); }
@@ -377,7 +377,7 @@ TEST_F(with_store, the_janitor_keeps_tasks_unless_it_is_configured_to_delete_the
 TEST_F(with_store, tokens_by_command) {
   const json::object made = admin({{"command", "token-create"}, {"name", "bob"}});
   ASSERT_TRUE(made.at("ok").as_bool()) << made;
-  EXPECT_TRUE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token")))) << "at once";
+  EXPECT_TRUE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token")), now())) << "at once";
   EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "bob"}})).find("already"),
             std::string::npos);
   EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "no spaces"}})).find("1 to 64"),
@@ -394,7 +394,7 @@ TEST_F(with_store, tokens_by_command) {
   EXPECT_EQ(secret_of(false), first);
   EXPECT_NE(secret_of(true), first);
   EXPECT_TRUE(admin({{"command", "token-revoke"}, {"name", "bob"}}).at("ok").as_bool());
-  EXPECT_FALSE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token"))));
+  EXPECT_FALSE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token")), now()));
   EXPECT_NE(message(admin({{"command", "token-revoke"}, {"name", "bob"}})).find("token list"),
             std::string::npos);
   EXPECT_NE(message(admin({{"command", "webhook-secret"}, {"name", "bob"}})).find("no token named"),

@@ -479,36 +479,64 @@ TEST_P(store_test, schedules) {
   const token owner = add_token("a");
   task a = insert(fresh(owner.id)).value();
   task b = insert(fresh(owner.id)).value();
-  EXPECT_EQ(get(&store::next_due, schedule::submit).value(), a.next_submit_at);
-  EXPECT_EQ(get(&store::next_poll, "up", never).value(), never);
-  EXPECT_EQ(get(&store::due, schedule::submit, a.next_submit_at, schedule_cursor{}, 10)->tasks.size(), 1u);
-  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, schedule_cursor{}, 10)->tasks.size(), 2u);
-  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, schedule_cursor{}, 1)->tasks.at(0)->id,
-            a.id);
-  const auto first = get(&store::due, schedule::submit, b.next_submit_at, schedule_cursor{}, 1).value();
+  const submit_queue own{owner.id, ""};
+  EXPECT_EQ(get(&store::submit_queues).value(), std::vector{own});
+  EXPECT_TRUE(get(&store::polled)->empty());
+  EXPECT_EQ(get(&store::pending, own, schedule_cursor{}, 10)->tasks.size(), 2u);
+  const auto first = get(&store::pending, own, schedule_cursor{}, 1).value();
   EXPECT_EQ(first.rows, 1);
-  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, first.last, 1)->tasks.at(0)->id, b.id);
-  const schedule_cursor end = get(&store::due, schedule::submit, b.next_submit_at, first.last, 1)->last;
-  EXPECT_EQ(get(&store::due, schedule::submit, b.next_submit_at, end, 1)->rows, 0);
+  EXPECT_EQ(first.tasks.at(0)->id, a.id);
+  EXPECT_EQ(get(&store::pending, own, first.last, 1)->tasks.at(0)->id, b.id);
+  const schedule_cursor end = get(&store::pending, own, first.last, 1)->last;
+  EXPECT_EQ(get(&store::pending, own, end, 1)->rows, 0);
+  // What waits has a deadline.
+  EXPECT_EQ(get(&store::next_due, schedule::expire).value(), a.deadline);
+  EXPECT_EQ(get(&store::due, schedule::expire, a.deadline, schedule_cursor{}, 10)->tasks.size(), 1u);
+  const auto late = get(&store::due, schedule::expire, b.deadline, schedule_cursor{}, 1).value();
+  EXPECT_EQ(late.tasks.at(0)->id, a.id);
+  EXPECT_EQ(get(&store::due, schedule::expire, b.deadline, late.last, 1)->tasks.at(0)->id, b.id);
   a.state = task_state::queued;
   a.upstream = "up";
   a.next_submit_at = never;
   a.next_poll_at = at(100);
   ASSERT_TRUE(save(a));
-  EXPECT_EQ(get(&store::next_due, schedule::submit).value(), b.next_submit_at);
-  EXPECT_EQ(get(&store::next_poll, "up", never).value(), at(100));
-  EXPECT_EQ(get(&store::next_poll, "up", at(100)).value(), never);
-  EXPECT_TRUE(get(&store::due_polls, "up", at(99), 10)->empty());
-  EXPECT_TRUE(get(&store::due_polls, "other", at(100), 10)->empty());
-  EXPECT_EQ(get(&store::due_polls, "up", at(100), 10).value(), std::vector{a.id});
+  EXPECT_EQ(get(&store::next_due, schedule::expire).value(), b.deadline);
+  EXPECT_EQ(get(&store::pending, own, schedule_cursor{}, 10)->rows, 1);
+  const auto polled = get(&store::polled).value();
+  ASSERT_EQ(polled.size(), 1u);
+  EXPECT_EQ(polled[0].task_id, a.id);
+  EXPECT_EQ(polled[0].owner, owner.id);
+  EXPECT_EQ(polled[0].upstream, "up");
+  EXPECT_EQ(polled[0].at, at(100));
   EXPECT_EQ(get(&store::in_state, task_state::queued, 10)->size(), 1u);
   EXPECT_EQ(get(&store::open_at, "up").value(), std::vector{a.id});
   EXPECT_TRUE(get(&store::open_at, "other").value().empty());
   EXPECT_EQ(store_->counts()[task_state::pending], 1);
   EXPECT_EQ(store_->counts()[task_state::queued], 1);
-  EXPECT_EQ(get(&store::polled_upstreams).value(), std::vector<std::string>{"up"});
-  EXPECT_EQ(get(&store::count_overdue, at(101)).value(), 1);
-  EXPECT_EQ(get(&store::count_overdue, at(100)).value(), 0);
+}
+
+TEST_P(store_test, what_waits_is_a_queue_for_each_customer_and_place) {
+  const token a = add_token("a");
+  const token b = add_token("b");
+  const auto add = [&](const token& owner, const std::string& to) {
+    task t = fresh(owner.id);
+    t.pinned = !to.empty();
+    t.upstream = to;
+    return insert(t).value();
+  };
+  const task pinned = add(b, "up");
+  add(b, "");
+  add(b, "down");
+  add(a, "up");
+  task tried = fresh(a.id);  // it was at an upstream, and may go to any other
+  tried.upstream = "up";
+  insert(tried);
+  const std::vector<submit_queue> expected{
+      {a.id, ""}, {a.id, "up"}, {b.id, ""}, {b.id, "down"}, {b.id, "up"}};
+  EXPECT_EQ(get(&store::submit_queues).value(), expected);
+  for (const submit_queue& q : expected)
+    EXPECT_EQ(get(&store::pending, q, schedule_cursor{}, 10)->rows, 1) << q.pinned_to;
+  EXPECT_EQ(get(&store::pending, expected.back(), schedule_cursor{}, 10)->tasks.at(0)->id, pinned.id);
 }
 
 TEST_P(store_test, the_loop_hears_of_every_save) {
@@ -803,8 +831,7 @@ TEST(unknown_names, are_errors_that_say_so) {
           << found.error().log.text;
       EXPECT_NE(found.error().log.text.find(odd), std::string::npos);
       EXPECT_FALSE(s.get(&store::list, 1, page_request{10, 0})) << "a page without it would be a lie";
-      const auto due =
-          s.get(&store::due, schedule::submit, timestamp(std::chrono::seconds(9)), schedule_cursor{}, 10);
+      const auto due = s.get(&store::pending, submit_queue{1, ""}, schedule_cursor{}, 10);
       ASSERT_TRUE(due);
       EXPECT_EQ(due->rows, 2);
       ASSERT_EQ(due->tasks.size(), 1u) << "the others go on";
@@ -813,8 +840,7 @@ TEST(unknown_names, are_errors_that_say_so) {
       EXPECT_EQ(s.get(&store::load_many, both)->size(), 1u);
       EXPECT_FALSE(s.get(&store::find_many, 1, both));
       ASSERT_EQ(s.warned.size(), 1u) << "and the operator hears of it, once";
-      EXPECT_TRUE(
-          s.get(&store::due, schedule::submit, timestamp(std::chrono::seconds(9)), schedule_cursor{}, 10));
+      EXPECT_TRUE(s.get(&store::pending, submit_queue{1, ""}, schedule_cursor{}, 10));
       EXPECT_EQ(s.warned.size(), 1u);
     }
     auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
@@ -850,8 +876,7 @@ TEST(migrations, a_database_of_the_first_release_is_brought_up_to_date) {
   EXPECT_EQ(t->action, &luma::actions::generations);
   EXPECT_EQ(t->dialect, &luma::dialects::web_app);
   EXPECT_TRUE(t->marker.empty() && t->pending_callbacks.empty());
-  EXPECT_EQ(s.get(&store::due_polls, std::string("up"), timestamp(std::chrono::microseconds(5)), 10)->size(),
-            1u);
+  EXPECT_EQ(s.get(&store::polled)->size(), 1u);
   EXPECT_EQ(s.get(&store::tokens)->at(0).webhook.reveal().size(), 32u) << "every token can sign";
 }
 
@@ -898,9 +923,10 @@ TEST_P(old_database, goes_on_in_every_state) {
   EXPECT_EQ(s.kept->counts().callbacks_pending, 3);
   // The schedules are what they were.
   const timestamp later(std::chrono::hours(1'000'000));
-  EXPECT_EQ(s.get(&store::due, schedule::submit, later, schedule_cursor{}, 10)->tasks.size(), 1u);
+  EXPECT_EQ(s.get(&store::due, schedule::expire, later, schedule_cursor{}, 10)->tasks.size(), 1u);
+  EXPECT_EQ(s.get(&store::submit_queues)->size(), 1u);
   EXPECT_EQ(s.get(&store::due, schedule::reconcile, later, schedule_cursor{}, 10)->tasks.size(), 1u);
-  EXPECT_EQ(s.get(&store::due_polls, std::string("up"), later, 10)->size(), 3u);
+  EXPECT_EQ(s.get(&store::polled)->size(), 3u);
   EXPECT_EQ(s.get(&store::due_callbacks, later, schedule_cursor{}, 10)->size(), 3u);
   const auto left = s.get(&store::interrupted, std::string("this process"), 10);
   ASSERT_EQ(left->size(), 1u) << "its process has ended";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "common/base/id.hpp"
 
@@ -92,52 +93,30 @@ class memory_store final : public store {
   }
   void due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit,
            completion<due_page> done) override {
-    const auto when = s == schedule::submit ? &task::next_submit_at : &task::next_reconcile_at;
-    due_page out;
-    for (const task_ptr& t : overdue(when, now)) {
-      const schedule_cursor place{(*t).*when, t->id};
-      if (std::tie(place.at, place.task_id) <= std::tie(after.at, after.task_id) || out.rows == limit)
-        continue;
-      ++out.rows;
-      out.tasks.push_back(t);
-      out.last = place;
-    }
-    answer(std::move(done), std::move(out));
+    answer(std::move(done), page_of(scheduled(s), time_in(s), now, after, limit));
+  }
+  void submit_queues(completion<std::vector<submit_queue>> done) override {
+    std::set<submit_queue> out;
+    for (const task_ptr& t : where([](const task& w) { return is_set(w.next_submit_at); }))
+      out.insert(queue_of(*t));
+    answer(std::move(done), std::vector<submit_queue>(out.begin(), out.end()));
+  }
+  void pending(const submit_queue& q, const schedule_cursor& after, std::int64_t limit,
+               completion<due_page> done) override {
+    auto own = where([&q](const task& t) { return is_set(t.next_submit_at) && queue_of(t) == q; });
+    answer(std::move(done), page_of(std::move(own), &task::next_submit_at, timestamp::max(), after, limit));
   }
   void next_due(schedule s, completion<timestamp> done) override {
     timestamp next;
-    for (const auto& [id, t] : kept_->tasks)
-      next = earliest(next, s == schedule::submit ? t->next_submit_at : t->next_reconcile_at);
+    for (const task_ptr& t : scheduled(s)) next = earliest(next, (*t).*time_in(s));
     answer(std::move(done), next);
   }
-  void due_polls(const std::string& upstream, timestamp now, std::int64_t limit,
-                 completion<std::vector<std::string>> done) override {
-    std::vector<std::string> out;
-    for (const task_ptr& t : overdue(&task::next_poll_at, now)) {
-      if (t->upstream == upstream && std::ssize(out) < limit) out.push_back(t->id);
+  void polled(completion<std::vector<polled_task>> done) override {
+    std::vector<polled_task> out;
+    for (const auto& [id, t] : kept_->tasks) {
+      if (is_set(t->next_poll_at)) out.push_back({id, t->owner, t->upstream, t->next_poll_at});
     }
     answer(std::move(done), std::move(out));
-  }
-  void next_poll(const std::string& upstream, timestamp after, completion<timestamp> done) override {
-    timestamp next;
-    for (const auto& [id, t] : kept_->tasks) {
-      if (t->upstream == upstream && t->next_poll_at > after) next = earliest(next, t->next_poll_at);
-    }
-    answer(std::move(done), next);
-  }
-  void polled_upstreams(completion<std::vector<std::string>> done) override {
-    std::vector<std::string> out;
-    for (const auto& [id, t] : kept_->tasks) {
-      if (is_set(t->next_poll_at) && std::ranges::find(out, t->upstream) == out.end())
-        out.push_back(t->upstream);
-    }
-    std::ranges::sort(out);
-    answer(std::move(done), std::move(out));
-  }
-  void count_overdue(timestamp before, completion<std::int64_t> done) override {
-    answer(std::move(done), std::ssize(where([before](const task& t) {
-             return is_set(t.next_poll_at) && t.next_poll_at < before;
-           })));
   }
   void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
                      completion<std::vector<due_callback>> done) override {
@@ -255,6 +234,13 @@ class memory_store final : public store {
   void revoke_token(const std::string& name, timestamp now, completion<token> done) override {
     change_token(name, std::move(done), [now](token& t) { t.revoked_at = now; });
   }
+  void rotate_token(const std::string& name, new_secret with, completion<token> done) override {
+    change_token(name, std::move(done), [&with](token& t) {
+      t.old_digest = std::exchange(t.digest, with.digest);
+      t.old_ends_at = with.old_ends_at;
+      t.hint = with.hint;
+    });
+  }
   void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) override {
     change_token(name, std::move(done), [&bytes](token& t) { t.webhook = bytes; });
   }
@@ -358,6 +344,30 @@ class memory_store final : public store {
     std::vector<task_ptr> out = where(p);
     if (std::ssize(out) > limit) out.resize(static_cast<std::size_t>(limit));
     answer(std::move(done), std::move(out));
+  }
+  static submit_queue queue_of(const task& t) { return {t.owner, t.pinned ? t.upstream : ""}; }
+  static timestamp task::* time_in(schedule s) {
+    return s == schedule::expire ? &task::deadline : &task::next_reconcile_at;
+  }
+  std::vector<task_ptr> scheduled(schedule s) const {
+    return where([s](const task& t) {
+      return is_set(s == schedule::expire ? t.next_submit_at : t.next_reconcile_at);
+    });
+  }
+  static due_page page_of(std::vector<task_ptr> from, timestamp task::* when, timestamp until,
+                          const schedule_cursor& after, std::int64_t limit) {
+    std::ranges::sort(from, {}, [when](const task_ptr& t) { return std::pair((*t).*when, t->id); });
+    due_page out;
+    for (const task_ptr& t : from) {
+      const schedule_cursor place{(*t).*when, t->id};
+      if (place.at > until || std::tie(place.at, place.task_id) <= std::tie(after.at, after.task_id) ||
+          out.rows == limit)
+        continue;
+      ++out.rows;
+      out.tasks.push_back(t);
+      out.last = place;
+    }
+    return out;
   }
   // The most overdue first.
   std::vector<task_ptr> overdue(timestamp task::* when, timestamp now) const {
