@@ -43,6 +43,7 @@ struct server_config {
   std::int64_t max_connections_per_address = 2'000;
   std::int64_t max_header_bytes = 16 * 1024;
   std::int64_t max_body_bytes = 1024 * 1024;
+  std::int64_t body_memory_bytes = 256 * 1024 * 1024;
   std::int64_t max_batch_ids = 1'000;
 };
 

@@ -21,6 +21,7 @@ constexpr std::chrono::seconds repeatable_grace{1};
 constexpr std::chrono::milliseconds last_replies{500};
 constexpr std::chrono::milliseconds housekeeping_interval{100};
 constexpr std::chrono::minutes overdue_after{1};
+constexpr std::size_t unsent_bytes = std::size_t{8} << 20;
 
 // The secret of a callback address is not for the log, whatever became of the request.
 std::string loggable(std::string_view target) {
@@ -47,6 +48,7 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
       parts_(std::move(parts)),
       limits_({config_.limits.pending_per_token, config_.limits.open_per_token,
                config_.limits.creates_per_minute_per_token}),
+      unsent_(unsent_bytes),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)) {}
 
 app::~app() {
@@ -163,12 +165,13 @@ void app::make_listeners() {
                                 streams_,
                                 sends_,
                                 limits_,
+                                unsent_,
                                 [this] { return !stopping_ && !store_stopped_; },
                                 [this] { return disk_->refusal(); },
                                 upstream_called};
   public_requests_ = std::make_unique<request_handler>(context, parts_.routes, audience::clients);
   admin_requests_ = std::make_unique<request_handler>(context, admin_routes(), audience::operators);
-  shared_.emplace(deadlines_);
+  shared_.emplace(deadlines_, static_cast<std::size_t>(config_.server.body_memory_bytes));
 
   // Clients, metrics and the command line each have a listener of their own, with limits of their own.
   const http::session_limits limits = limits_of(config_.server);
@@ -190,6 +193,7 @@ void app::make_listeners() {
 http::application app::serve(request_handler& requests, bool is_public) {
   http::application out;
   out.handle = [&requests](http::request& r) { return requests.handle(r); };
+  out.refuse_head = [&requests](http::request& r) { return requests.refuse_head(r); };
   out.refuse = [&requests](const error& e, std::string_view target) { return requests.refuse(e, target); };
   out.problem = [this](const log_text& text) { log_->error("{}", text.text); };
   if (is_public) out.log = [this](const http::access_record& a) { log_request(a); };

@@ -84,6 +84,7 @@ class app {
   stream_limit streams_;
   sent_creates sends_;
   create_limits limits_;
+  byte_budget unsent_;
   rendered_tasks rendered_;
   token_registry tokens_;
   std::unique_ptr<disk> disk_;  // the store thread asks it for space

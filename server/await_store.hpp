@@ -3,6 +3,7 @@
 // The store's functions as awaitables. Loop thread.
 
 #include <boost/asio/async_result.hpp>
+#include <limits>
 
 #include "server/asio.hpp"
 #include "storage/store.hpp"
@@ -36,6 +37,9 @@ inline awaitable<result<task_ptr>> load_task(store& s, std::string id) {
   co_return co_await from_store(s, &store::load, std::move(id));
 }
 
+/// Room for as many as are asked for.
+inline constexpr std::size_t all_of_them = std::numeric_limits<std::size_t>::max();
+
 /// The owner's own tasks, in the order of `ids`; at once when all are in memory. Errors: those of
 /// store::find_many.
 inline awaitable<result<std::vector<task_ptr>>> find_tasks(store& s, std::int64_t owner,
@@ -47,7 +51,11 @@ inline awaitable<result<std::vector<task_ptr>>> find_tasks(store& s, std::int64_
     if (!t) break;
     found.push_back(std::move(t));
   }
-  if (found.size() < ids.size()) co_return co_await from_store(s, &store::find_many, owner, std::move(ids));
+  if (found.size() < ids.size()) {
+    auto read = co_await from_store(s, &store::find_many, owner, std::move(ids), all_of_them);
+    if (!read) co_return std::unexpected(std::move(read.error()));
+    co_return std::move(read->tasks);
+  }
   std::erase_if(found, [owner](const task_ptr& t) { return t->owner != owner; });
   co_return found;
 }

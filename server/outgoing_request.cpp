@@ -25,9 +25,9 @@ awaitable<result<outgoing>> outgoing_request(store& s, const task& t, const prot
     auto built = p.build_create(t, with, translate);
     if (missing.empty()) co_return built;
     // Some were not in memory: read them, and build it once more.
-    auto read = co_await from_store(s, &store::find_many, t.owner, std::move(missing));
+    auto read = co_await from_store(s, &store::find_many, t.owner, std::move(missing), all_of_them);
     if (!read) co_return std::unexpected(std::move(read.error()));
-    for (task_ptr& other : *read) {
+    for (task_ptr& other : read->tasks) {
       const std::string id = other->id;
       known[id] = std::move(other);
     }

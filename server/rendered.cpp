@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace relay {
+namespace {
+
+constexpr std::size_t largest_kept = 64 * 1024;  // one of the large would drive out many
+
+}  // namespace
 
 const std::string* rendered_tasks::entry::find(const task_form& how) const {
   const auto found = std::ranges::find(forms, &how, &rendering::how);
@@ -23,6 +28,7 @@ result<std::string> rendered_tasks::get(const task_form& how, const task& t, tim
   }
   auto made = how.render(t, now);
   if (!made) return made;
+  if (made->size() > largest_kept) return made;
   // An older revision than the one that is kept, read on another thread, must not replace it.
   if (kept != nullptr && kept->revision > t.revision) return made;
   entry next;

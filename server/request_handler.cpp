@@ -58,24 +58,37 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
     e.message.text = "The relay failed to answer; its log knows more under request id " + std::string(r.id);
     done = {std::unexpected(std::move(e))};
   }
-  // An error becomes a reply here and nowhere else, in the words of the route.
+  co_return reply_of(r, std::move(done));
+}
+
+std::optional<http::reply> request_handler::refuse_head(http::request& r) {
+  std::string changed;
+  const std::string_view path = r.path;
+  auto in = admit(r, changed);
+  r.path = path;  // it may have pointed into `changed`
+  if (in) return std::nullopt;
+  return reply_of(r, std::move(in.error()));
+}
+
+// An error becomes a reply here and nowhere else, in the words of the route.
+http::reply request_handler::reply_of(const http::request& r, outcome done) const {
   if (!done.ended) {
     const dialect& spoken = done.spoken != nullptr ? *done.spoken : table_.spoken_at(r.path);
     done.ended = error_reply(done.ended.error(), spoken);
   }
   for (const auto& [name, value] : done.headers) done.ended->add_header(name, value);
   if (audience_ == audience::clients) add_cors(r, *done.ended);
-  co_return std::move(*done.ended);
+  return std::move(*done.ended);
 }
 
-awaitable<request_handler::outcome> request_handler::route_and_handle(http::request& r,
-                                                                      std::string& changed) {
+std::expected<request_handler::admitted, request_handler::outcome> request_handler::admit(
+    http::request& r, std::string& changed) const {
   if (audience_ == audience::operators && !is_own_name(r.header(boost::beast::http::field::host))) {
     error e;
     e.code = errc::invalid_request;
     e.status = 421;  // RFC 9110 §15.5.20
     e.message.text = "Host: must be an address, localhost, a name without a dot, or one of admin.host_names";
-    co_return outcome{std::unexpected(std::move(e))};
+    return std::unexpected(outcome{std::unexpected(std::move(e))});
   }
   if (r.path == "*") {  // OPTIONS of the whole server
     outcome out;
@@ -84,28 +97,35 @@ awaitable<request_handler::outcome> request_handler::route_and_handle(http::requ
     allowed.status = 204;
     out.ended = std::move(allowed);
     r.route = "options";
-    co_return out;
+    return std::unexpected(std::move(out));
   }
   // 1. The route.
   r.path = table_.canonical(r.path, changed);
   const http::route_match found = http::find_route(patterns_, r.method, r.path);
   if (found.what != http::route_match::kind::found || r.method == http::verb::options)
-    co_return not_routed(found, r);
-  const route& on = table_.rows[found.index];
-  r.route = on.name;
+    return std::unexpected(not_routed(found, r));
+  admitted out{&table_.rows[found.index], std::string(found.id), std::string(found.key)};
+  r.route = out.on->name;
 
   // 2. The token.
-  call c{in_, r, on, std::string(found.id), std::string(found.key), {}, {}};
-  if (on.needs == access::token) {
+  if (out.on->needs == access::token) {
     auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization), now());
-    if (!who) co_return outcome{std::unexpected(std::move(who.error())), on.speaks};
-    c.who = **who;
-    r.token_name = c.who.name;
+    if (!who) return std::unexpected(outcome{std::unexpected(std::move(who.error())), out.on->speaks});
+    out.who = *who;
+    r.token_name = out.who->name;
   }
+  return out;
+}
 
+awaitable<request_handler::outcome> request_handler::route_and_handle(http::request& r,
+                                                                      std::string& changed) {
+  auto in = admit(r, changed);
+  if (!in) co_return std::move(in.error());
   // 3. The handler.
-  handled ended = co_await on.handle(c);
-  co_return outcome{std::move(ended), on.speaks, std::move(c.headers)};
+  call c{in_, r, *in->on, std::move(in->id), std::move(in->key), {}, {}};
+  if (in->who != nullptr) c.who = *in->who;
+  handled ended = co_await c.on.handle(c);
+  co_return outcome{std::move(ended), c.on.speaks, std::move(c.headers)};
 }
 
 // No such path, OPTIONS, or a method that the path does not have.

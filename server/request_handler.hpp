@@ -3,6 +3,8 @@
 // From a parsed request to a reply: the route, the token, the handler, and what every reply gets (errors in
 // the client's dialect, CORS). Loop thread.
 
+#include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,9 @@ class request_handler {
   request_handler(handler_context in, const route_table& table, audience a);
 
   awaitable<http::reply> handle(http::request& r);
+  /// The reply to a request that is refused whatever its body is: it has no route, or no token; nullopt: its
+  /// body decides.
+  std::optional<http::reply> refuse_head(http::request& r);
   /// The reply to what is refused before it has a route.
   http::reply refuse(const error& e, std::string_view target) const;
 
@@ -30,7 +35,15 @@ class request_handler {
     std::vector<std::pair<std::string_view, std::string>> headers{};
   };
 
+  /// Where a request goes, and who sent it.
+  struct admitted {
+    const route* on = nullptr;
+    std::string id, key;  // in the path
+    const token* who = nullptr;
+  };
+  std::expected<admitted, outcome> admit(http::request& r, std::string& changed) const;
   awaitable<outcome> route_and_handle(http::request& r, std::string& changed);
+  http::reply reply_of(const http::request& r, outcome done) const;
   outcome not_routed(const http::route_match& found, http::request& r) const;
   bool is_own_name(std::string_view host) const;
   void add_cors(const http::request& r, http::reply& out) const;

@@ -61,9 +61,17 @@ struct written_change {
   std::string task_id;  // when repeated
 };
 
+/// A page of an owner's tasks: all their ids, and as many of the tasks themselves, from the first, as the
+/// caller has room for; one at least.
 struct task_page {
+  std::vector<std::string> ids;
   std::vector<task_ptr> tasks;
   bool has_more = false;
+};
+/// The first of several tasks, as many as the caller has room for.
+struct some_tasks {
+  std::vector<task_ptr> tasks;  // those that are there
+  std::size_t looked_up = 0;    // ids, from the first; one at least, unless there are none
 };
 
 /// Schedules that are one queue over all customers and upstreams. `expire`: what waits to be submitted, by
@@ -127,11 +135,12 @@ class store {
 
   /// Only the owner's own task: a foreign id and an absent one are both null (rule S3).
   virtual void find(std::int64_t owner, const std::string& id, completion<task_ptr> done) = 0;
-  /// In the order of `ids`; unknown and foreign ones are left out.
-  virtual void find_many(std::int64_t owner, std::vector<std::string> ids,
-                         completion<std::vector<task_ptr>> done) = 0;
-  /// The owner's tasks, newest first.
-  virtual void list(std::int64_t owner, page_request page, completion<task_page> done) = 0;
+  /// In the order of `ids`; unknown and foreign ones are left out. Tasks of `room` bytes, as memory_of()
+  /// counts, are read, and the one that passes it.
+  virtual void find_many(std::int64_t owner, std::vector<std::string> ids, std::size_t room,
+                         completion<some_tasks> done) = 0;
+  /// The owner's tasks, newest first; as much of them as find_many() would read.
+  virtual void list(std::int64_t owner, page_request page, std::size_t room, completion<task_page> done) = 0;
   /// The task that a create which came before made; nullopt when it is the first of its kind. What a write
   /// would say, unless another comes before it.
   virtual void find_repeated(std::int64_t owner, const idempotency_record& r,
@@ -141,8 +150,6 @@ class store {
 
   /// Null when there is none.
   virtual void load(const std::string& id, completion<task_ptr> done) = 0;
-  /// In the order of `ids`; unknown ones, and those that this program cannot read, are left out.
-  virtual void load_many(std::vector<std::string> ids, completion<std::vector<task_ptr>> done) = 0;
   /// Newest first, for the operator.
   virtual void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) = 0;
   /// Tasks whose time has come, the most overdue first, those after `after`.

@@ -48,6 +48,11 @@ struct page_request {
   std::int64_t offset = 0;
 };
 
+/// What stands before and after a list's items, which are joined by commas.
+struct list_frame {
+  std::string before, after;
+};
+
 struct dialect {
   std::string_view name;  // as stored, unique in the program
 
@@ -56,15 +61,15 @@ struct dialect {
   result<new_task> (*parse_create)(const json::value& body, const action& a, std::string_view subject);
   const task_form* created;  // the response to a create
   const task_form* shown;    // the response to a read, and the body of a callback
-  /// A page of tasks; null: the dialect has no list.
-  std::string (*render_page)(std::span<const task_ptr> tasks, bool has_more, page_request page,
-                             timestamp now);
+  /// What stands around a page of `count` tasks, which are rendered in `shown`; null: the dialect has no
+  /// list.
+  list_frame (*frame_page)(std::size_t count, bool has_more, page_request page);
 
   /// Ids of a batch, at most `max` of them, duplicates once; null: the dialect has no batch. Errors: as
   /// parse_create.
   result<std::vector<std::string>> (*parse_ids)(const json::value& body, std::size_t max);
-  /// A batch around tasks that are rendered in `shown`.
-  std::string (*render_batch)(std::span<const std::string> items);
+  /// What stands around a batch of tasks, which are rendered in `shown`.
+  list_frame (*frame_batch)();
 
   json::object (*render_error)(const error& e);
 };

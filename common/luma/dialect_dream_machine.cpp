@@ -73,25 +73,16 @@ result<std::string> render_created(const task& t, timestamp) {
   return json::serialize(shown);
 }
 
-json::object shown_task(const task& t) {
-  const task_view v(t);
-  return official_fields(v, web_app_fields(v, precision::milliseconds));
-}
-
 result<std::string> render_task(const task& t, timestamp) {
-  return json::serialize(shown_task(t));
+  const task_view v(t);
+  return json::serialize(official_fields(v, web_app_fields(v, precision::milliseconds)));
 }
 
-std::string render_page(std::span<const task_ptr> tasks, bool has_more, page_request page, timestamp) {
-  json::array generations;
-  generations.reserve(tasks.size());
-  for (const task_ptr& t : tasks) generations.emplace_back(shown_task(*t));
-  const json::object body{{"has_more", has_more},
-                          {"count", static_cast<std::int64_t>(tasks.size())},
-                          {"limit", page.limit},
-                          {"offset", page.offset},
-                          {"generations", std::move(generations)}};
-  return json::serialize(body);
+list_frame frame_page(std::size_t count, bool has_more, page_request page) {
+  return {std::string("{\"has_more\":") + (has_more ? "true" : "false") +
+              ",\"count\":" + std::to_string(count) + ",\"limit\":" + std::to_string(page.limit) +
+              ",\"offset\":" + std::to_string(page.offset) + ",\"generations\":[",
+          "]}"};
 }
 
 }  // namespace
@@ -103,9 +94,9 @@ const dialect dialects::dream_machine = {.name = "dream-machine",
                                          .parse_create = parse_create,
                                          .created = &forms::created,
                                          .shown = &forms::official,
-                                         .render_page = render_page,
+                                         .frame_page = frame_page,
                                          .parse_ids = nullptr,
-                                         .render_batch = nullptr,
+                                         .frame_batch = nullptr,
                                          .render_error = render_official_error};
 
 }  // namespace relay::luma

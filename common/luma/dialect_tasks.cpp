@@ -40,13 +40,8 @@ bool progress_by_time(const task& t) {
   return t.state == task_state::running;
 }
 
-std::string render_batch(std::span<const std::string> items) {
-  std::string out = R"({"code":"success","message":"","data":[)";
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    if (i > 0) out += ',';
-    out += items[i];
-  }
-  return out + "]}";
+list_frame frame_batch() {
+  return {R"({"code":"success","message":"","data":[)", "]}"};
 }
 
 result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t max) {
@@ -100,9 +95,9 @@ const dialect dialects::tasks = {.name = "luma-tasks",
                                  .parse_create = nullptr,
                                  .created = nullptr,
                                  .shown = &forms::item,
-                                 .render_page = nullptr,
+                                 .frame_page = nullptr,
                                  .parse_ids = parse_ids,
-                                 .render_batch = render_batch,
+                                 .frame_batch = frame_batch,
                                  .render_error = render_envelope_error};
 
 }  // namespace relay::luma

@@ -169,9 +169,9 @@ const dialect dialects::web_app = {.name = "luma",
                                    .parse_create = parse_create,
                                    .created = &forms::web_app,
                                    .shown = &forms::web_app,
-                                   .render_page = nullptr,
+                                   .frame_page = nullptr,
                                    .parse_ids = nullptr,
-                                   .render_batch = nullptr,
+                                   .frame_batch = nullptr,
                                    .render_error = render_official_error};
 
 }  // namespace relay::luma

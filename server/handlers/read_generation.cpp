@@ -8,6 +8,7 @@
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/handlers/handlers.hpp"
+#include "server/handlers/item_list.hpp"
 #include "server/handlers/waiting.hpp"
 
 namespace relay::handlers {
@@ -82,11 +83,11 @@ awaitable<handled> list_generations(call& c) {
   page.limit = std::min(whole_number(c, "limit", default_limit, 1, 1'000'000, wrong), max_limit);
   page.offset = whole_number(c, "offset", 0, 0, max_offset, wrong);
   if (!wrong.none()) co_return std::unexpected(std::move(wrong).to_error());
-  const auto found = co_await from_store(c.in.tasks, &store::list, c.who.id, page);
-  if (!found) co_return std::unexpected(found.error());
-  http::reply out;
-  out.body = c.on.speaks->render_page(found->tasks, found->has_more, page, now());
-  co_return out;
+  auto found = co_await from_store(c.in.tasks, &store::list, c.who.id, page, tasks_at_once);
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  list_frame frame = c.on.speaks->frame_page(found->ids.size(), found->has_more, page);
+  co_return co_await reply_with_tasks(c, std::move(frame), std::move(found->ids), std::move(found->tasks),
+                                      absent::an_error);
 }
 
 }  // namespace relay::handlers

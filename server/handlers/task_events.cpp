@@ -151,6 +151,7 @@ awaitable<handled> stream_of(call& c, std::vector<std::string> ids) {
     co_return out;
   }
   out.content_type = "text/event-stream";
+  out.close = true;
   out.add_header("X-Accel-Buffering", "no");
   auto send = [owned = std::move(s)](http::body_stream& to) mutable {
     return send_events(std::move(owned), to);

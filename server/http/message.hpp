@@ -43,6 +43,8 @@ class body_stream {
   virtual ~body_stream() = default;
   /// False: the client is gone, or too slow; nothing more will arrive.
   virtual awaitable<bool> send(std::string_view part) = 0;
+  /// The rest cannot be sent: the client is to see that the response is not whole.
+  virtual void fail() = 0;
 };
 
 class reply {
@@ -51,7 +53,7 @@ class reply {
   std::string_view content_type = "application/json";  // a literal
   std::string body;
   bool close = false;  // the connection ends after this response
-  /// Set: the body is what this sends, in chunks, and the connection ends with it.
+  /// Set: the body is what this sends, in chunks; to an HTTP/1.0 client the connection ends with it.
   std::move_only_function<awaitable<>(body_stream&)> stream;
 
   /// Called when it was written whole, as far as this side can see.

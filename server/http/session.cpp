@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <boost/asio/write.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <cstdio>
 #include <random>
 
 #include "common/base/ascii.hpp"
+#include "server/http/chunk_decoder.hpp"
 
 namespace relay::http {
 namespace beast_http = boost::beast::http;
@@ -162,6 +163,7 @@ class session::chunks final : public body_stream {
     alive_ = co_await session_.send();
     co_return alive_;
   }
+  void fail() override { alive_ = false; }
   awaitable<bool> finish() {
     if (!alive_ || !framed_) co_return alive_;
     session_.out_ = "0\r\n\r\n";
@@ -176,20 +178,24 @@ class session::chunks final : public body_stream {
   std::size_t bytes_ = 0;
 };
 
-// A request as it comes in. The parser keeps its own copy of the head; its own body limit is set before the
-// first byte.
+// A request as it comes in. The parser keeps its own copy of the head; a body that has come with the head
+// stays where it is.
 struct session::incoming {
-  incoming(const head& h, const head_limits& limits)
-      : keep_alive(h.keep_alive), fields(h.fields), http_1_0(h.minor_version == 0) {
-    parser.eager(true);
+  incoming(const head& h, const head_limits& limits, byte_budget& memory)
+      : of(h), chunks({limits.body_bytes}), held(memory) {
+    parser.eager(false);
     parser.header_limit(static_cast<std::uint32_t>(limits.head_bytes + 1));
-    parser.body_limit(limits.body_bytes);
+    // What is declared has been checked; the body is not for this parser.
+    parser.body_limit(boost::none);
   }
 
-  beast_http::request_parser<beast_http::string_body> parser;
-  bool keep_alive;
-  std::size_t fields;  // in the head
-  bool http_1_0;
+  const head of;  // its views are not used: the bytes may move
+  beast_http::request_parser<beast_http::empty_body> parser;
+  chunk_decoder chunks;
+  std::string gathered;      // a body that came in parts
+  std::size_t at_front = 0;  // of the head, and of a body that came with it, in in_
+  bool in_place = false;     // the body is there
+  byte_budget::lease held;
   std::string decoded_path;  // when it had to be decoded
 };
 
@@ -200,31 +206,34 @@ awaitable<session::verdict> session::one_request() {
   // 1. The head, before Beast sees it.
   const auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.head);
   if (!checked) co_return co_await refuse(checked.error(), {});
-  const bool send_continue = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
-  incoming message(*checked, limits_.head);
-
-  // 2. The body: most requests are here already.
-  deadline_.arm(limits_.body);
-  auto whole = parse_more(message);
-  if (whole && (!*whole || send_continue)) {
-    const verdict v = co_await receive_body(message, send_continue, *whole);
-    if (v == verdict::end) co_return verdict::end;
-  }
-  if (!whole) co_return co_await refuse(whole.error(), {});
-  deadline_.disarm();
-
-  // 3. What it asks for, and the reply: one buffer, one write; then a stream, if it is one.
+  const bool waits = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
+  incoming message(*checked, limits_.head, shared_.bodies);
+  if (auto parsed = read_fields(message); !parsed) co_return co_await refuse(parsed.error(), {});
   request r;
   if (const auto wrong = understand(message, r)) co_return co_await refuse(*wrong, r.target);
+
+  // 2. The body: most came with the head. Of one that did not, nothing is kept for those who may not send it.
+  if (!came_whole(message)) {
+    if (auto refused = app_.refuse_head(r)) co_return co_await send_last(*refused, r);
+    const verdict v = co_await receive_body(message, waits, r.target);
+    if (v == verdict::end) co_return verdict::end;
+  }
+  deadline_.disarm();
+  r.body = message.in_place ? std::string_view(in_).substr(head_size_, message.at_front - head_size_)
+                            : std::string_view(message.gathered);
+
+  // 3. The reply: one buffer, one write; then a stream, if it is one.
   reply response = co_await app_.handle(r);
-  const bool keep_alive = message.keep_alive && !response.close && !response.stream && !draining_;
-  const reply_frame frame{r.id, keep_alive, message.http_1_0, r.method == verb::head};
+  const bool framed = message.of.minor_version > 0;
+  const bool keep_alive =
+      message.of.keep_alive && !response.close && (framed || !response.stream) && !draining_;
+  const reply_frame frame{r.id, keep_alive, !framed, r.method == verb::head};
   out_.clear();
   serialise(response, frame, shared_.date(), out_);
   std::size_t bytes = out_.size();
   bool sent = co_await send();
   if (sent && response.stream && !frame.head_only) {
-    chunks to(*this, !message.http_1_0);
+    chunks to(*this, framed);
     co_await response.stream(to);
     sent = co_await to.finish();
     bytes += to.bytes();
@@ -234,66 +243,86 @@ awaitable<session::verdict> session::one_request() {
   if (sent && response.on_written) response.on_written();
   app_.log({r, response.status, bytes,
             std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
+  in_.erase(0, message.at_front);
   if (!sent) co_return verdict::end;
   if (keep_alive) co_return verdict::next;
   co_await linger();
   co_return verdict::end;
 }
 
-// Gives the parser what has arrived. True: the request is whole. Errors: invalid_request, body_too_large.
-result<bool> session::parse_more(incoming& message) {
+// The header fields, as handlers look them up. Errors: invalid_request.
+result<void> session::read_fields(incoming& message) {
   boost::system::error_code ec;
-  std::size_t used = 0;
-  while (used < in_.size() && !message.parser.is_done() && !ec) {
-    used += message.parser.put(asio::buffer(in_.data() + used, in_.size() - used), ec);
-  }
-  in_.erase(0, used);
-  if (message.parser.is_done()) return true;
-  if (ec == beast_http::error::body_limit) {
-    return std::unexpected(
-        bad(errc::body_too_large,
-            "body: longer than the " + std::to_string(limits_.head.body_bytes) + " bytes that are allowed"));
-  }
+  message.parser.put(asio::buffer(in_.data(), head_size_), ec);
   if (ec && ec != beast_http::error::need_more)
     return std::unexpected(bad(errc::invalid_request, "request: not valid HTTP: " + ec.message()));
-  // What the parser leaves is a part of a chunk's head or of the trailer, for which it has no limit.
-  if (in_.size() > limits_.head.head_bytes)
-    return std::unexpected(bad(errc::invalid_request, "body: a chunk's head is too long"));
-  return false;
+  if (!message.parser.is_header_done())
+    return std::unexpected(bad(errc::invalid_request, "request: not valid HTTP"));
+  message.at_front = head_size_;
+  return {};
+}
+
+// True: there is no body, or all of it came with the head, and stays where it is.
+bool session::came_whole(incoming& message) const {
+  const auto length = static_cast<std::size_t>(message.of.content_length);
+  message.in_place = !message.of.chunked && in_.size() - head_size_ >= length;
+  if (message.in_place) message.at_front += length;
+  return message.in_place;
+}
+
+// Gathers what has arrived of the body; it counts against what all may have. True: it is whole. Errors:
+// invalid_request, body_too_large, overloaded.
+result<bool> session::take_body(incoming& message) {
+  const std::string_view here = std::string_view(in_).substr(message.at_front);
+  const auto length = static_cast<std::size_t>(message.of.content_length);
+  if (!message.held.hold(message.of.chunked ? message.gathered.size() + here.size() : length)) {
+    error busy =
+        bad(errc::overloaded, "The relay is receiving too many large requests; try again in a few seconds");
+    busy.retry_after_seconds = 2;
+    return std::unexpected(std::move(busy));
+  }
+  std::size_t used = 0;
+  if (message.of.chunked) {
+    const auto taken = message.chunks.feed(here, message.gathered);
+    if (!taken) return std::unexpected(taken.error());
+    used = *taken;
+  } else {
+    message.gathered.reserve(length);
+    used = std::min(here.size(), length - message.gathered.size());
+    message.gathered.append(here.substr(0, used));
+  }
+  in_.erase(message.at_front, used);
+  return message.of.chunked ? message.chunks.done() : message.gathered.size() == length;
 }
 
 // Reads until the request is whole. `end`: the connection ends, with a response or without.
-awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue, bool whole) {
+awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue,
+                                                  std::string_view target) {
+  deadline_.arm(limits_.body);
   // The client waits for this before it sends the body. RFC 9110 §10.1.1.
   if (send_continue) {
     out_ = "HTTP/1.1 100 Continue\r\n\r\n";
     if (!co_await send()) co_return verdict::end;
     deadline_.arm(limits_.body);
   }
-  while (!whole) {
-    if (!co_await read_more()) {
-      if (!std::exchange(timed_out_, false)) co_return verdict::end;
-      const error late = bad(errc::request_timeout, "body: it did not arrive in time");
-      co_return co_await refuse(late, {});
-    }
-    const auto parsed = parse_more(message);
-    if (!parsed) co_return co_await refuse(parsed.error(), {});
-    whole = *parsed;
+  for (;;) {
+    const auto whole = take_body(message);
+    if (!whole) co_return co_await refuse(whole.error(), target);
+    if (*whole) co_return verdict::next;
+    if (co_await read_more()) continue;
+    if (!std::exchange(timed_out_, false)) co_return verdict::end;
+    const error late = bad(errc::request_timeout, "body: it did not arrive in time");
+    co_return co_await refuse(late, target);
   }
-  co_return verdict::next;
 }
 
 // Fills in the request; nullopt: it can be handled. Views point into the message.
 std::optional<error> session::understand(incoming& message, request& r) {
   const auto& m = message.parser.get();
-  // Trailer fields (RFC 9112 §7.1.2) would stand among the header fields, past the validation of the head.
-  if (static_cast<std::size_t>(std::distance(m.begin(), m.end())) > message.fields)
-    return bad(errc::invalid_request, "body: trailer fields are not accepted");
   // The request line.
   r.method = m.method();
   r.method_name = text_of(m.method_string());
   r.target = text_of(m.target());
-  r.body = m.body();
   r.headers = &m.base();
   r.peer = peer_;
   // The client's own id of the request, when it is fit for a log line.
@@ -321,8 +350,7 @@ std::string_view session::request_id(std::string_view wanted) {
 
 // Responds and closes: after a refusal it is not known where the next request begins.
 awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
-  const auto started = steady_clock::now();
-  reply response = app_.refuse(e, target);
+  const reply response = app_.refuse(e, target);
   // There is no request to speak of: the log line gets what is known.
   const fields none;
   request r;
@@ -332,7 +360,12 @@ awaitable<session::verdict> session::refuse(const error& e, std::string_view tar
   r.headers = &none;
   r.peer = peer_;
   r.id = request_id({});
-  const reply_frame frame{r.id, false, false, false};
+  co_return co_await send_last(response, r);
+}
+
+awaitable<session::verdict> session::send_last(const reply& response, const request& r) {
+  const auto started = steady_clock::now();
+  const reply_frame frame{r.id, false, false, r.method == verb::head};
   out_.clear();
   serialise(response, frame, shared_.date(), out_);
   const std::size_t bytes = out_.size();

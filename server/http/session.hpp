@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "common/base/byte_budget.hpp"
 #include "server/asio.hpp"
 #include "server/http/deadline.hpp"
 #include "server/http/head_validator.hpp"
@@ -26,6 +27,9 @@ struct access_record {
 /// What a listener serves.
 struct application {
   std::function<awaitable<reply>(request&)> handle;
+  /// Asked when the head is here and the body is not: the reply to a request that is refused whatever its
+  /// body is; nullopt: the body is read. `body` is empty.
+  std::function<std::optional<reply>(request&)> refuse_head = [](request&) { return std::nullopt; };
   /// The response to what is refused before it has a route; `target` may be empty.
   std::function<reply(const error&, std::string_view target)> refuse;
   std::function<void(const access_record&)> log = [](const access_record&) {};
@@ -44,9 +48,12 @@ struct session_limits {
 /// Shared by all sessions of a process; loop thread.
 class session_shared {
  public:
-  explicit session_shared(deadlines& d) : all_deadlines(d) {}
+  /// `body_memory`: bytes of the bodies that are being received, of all sessions together.
+  explicit session_shared(deadlines& d, std::size_t body_memory = std::size_t{256} << 20)
+      : all_deadlines(d), bodies(body_memory) {}
 
   deadlines& all_deadlines;
+  byte_budget bodies;
   /// The date header's text, made once a second.
   std::string_view date();
   /// A request id of ours.
@@ -78,12 +85,15 @@ class session {
   struct incoming;
 
   awaitable<verdict> one_request();
-  result<bool> parse_more(incoming& message);
-  awaitable<verdict> receive_body(incoming& message, bool send_continue, bool whole);
+  result<void> read_fields(incoming& message);
+  result<bool> take_body(incoming& message);
+  bool came_whole(incoming& message) const;
+  awaitable<verdict> receive_body(incoming& message, bool send_continue, std::string_view target);
   std::optional<error> understand(incoming& message, request& r);
   awaitable<verdict> read_head();
   awaitable<bool> read_more();
   awaitable<verdict> refuse(const error& e, std::string_view target);
+  awaitable<verdict> send_last(const reply& response, const request& r);
   awaitable<bool> send();
   awaitable<> linger();
   static void on_deadline(void* self);

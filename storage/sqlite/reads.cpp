@@ -165,26 +165,41 @@ result<task_ptr> reads::load(const std::string& id) {
   return one_task(load_);
 }
 
-result<std::vector<task_ptr>> reads::load_many(const std::vector<std::string>& ids) {
-  std::vector<task_ptr> out;
-  for (const std::string& id : ids) {
-    const use guard(load_);
-    load_.bind(1, id);
-    auto found = readable_tasks(load_);
-    if (!found) return found;
-    out.push_back(found->empty() ? nullptr : std::move(found->front()));
+// Null for one that is unknown or foreign.
+result<some_tasks> reads::find_many(std::int64_t owner, const std::vector<std::string>& ids,
+                                    std::size_t room) {
+  some_tasks out;
+  for (std::size_t bytes = 0; out.looked_up < ids.size() && bytes <= room; ++out.looked_up) {
+    auto t = find(owner, ids[out.looked_up]);
+    if (!t) return std::unexpected(std::move(t.error()));
+    if (*t) bytes += memory_of(**t);
+    out.tasks.push_back(std::move(*t));
   }
   return out;
 }
 
-result<task_page> reads::list(std::int64_t owner, page_request page) {
+result<task_page> reads::list(std::int64_t owner, page_request page, std::size_t room) {
+  static const int id = column_index("task_id");
   const use guard(list_);
   list_.bind(1, owner).bind(2, page.limit + 1).bind(3, page.offset);  // one more tells whether there are more
-  auto tasks = all_tasks(list_);
-  if (!tasks) return std::unexpected(std::move(tasks.error()));
-  task_page out{std::move(*tasks), false};
-  out.has_more = std::ssize(out.tasks) > page.limit;
-  if (out.has_more) out.tasks.pop_back();
+  task_page out;
+  std::size_t bytes = 0;
+  std::optional<error> unreadable;
+  auto read = each_row(list_, [&](const statement& row) {
+    out.has_more = std::ssize(out.ids) == page.limit;
+    if (out.has_more) return;
+    out.ids.emplace_back(row.text(id));
+    if (bytes > room) return;
+    auto t = read_task(row, names_);
+    if (!t) {
+      unreadable = std::move(t.error());
+      return;
+    }
+    bytes += memory_of(*t);
+    out.tasks.push_back(std::make_shared<const task>(std::move(*t)));
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  if (unreadable) return std::unexpected(std::move(*unreadable));
   return out;
 }
 

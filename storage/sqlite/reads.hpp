@@ -16,9 +16,8 @@ class reads {
 
   result<task_ptr> find(std::int64_t owner, const std::string& id);
   result<task_ptr> load(const std::string& id);
-  /// In the same order; null for one that is unknown or cannot be read.
-  result<std::vector<task_ptr>> load_many(const std::vector<std::string>& ids);
-  result<task_page> list(std::int64_t owner, page_request page);
+  result<some_tasks> find_many(std::int64_t owner, const std::vector<std::string>& ids, std::size_t room);
+  result<task_page> list(std::int64_t owner, page_request page, std::size_t room);
   result<std::optional<written_change>> find_repeated(std::int64_t owner, const idempotency_record& r);
 
   result<std::vector<task_ptr>> browse(const task_filter& filter);

@@ -73,22 +73,50 @@ class sqlite_store final : public store {
     complete(std::move(done), std::move(found));
   }
 
-  void find_many(std::int64_t owner, std::vector<std::string> ids,
-                 completion<std::vector<task_ptr>> done) override {
-    many(std::move(ids), owner, std::move(done));
-  }
-  void load_many(std::vector<std::string> ids, completion<std::vector<task_ptr>> done) override {
-    many(std::move(ids), std::nullopt, std::move(done));
+  // Ids that memory knows are not read; the rest is, on another thread.
+  void find_many(std::int64_t owner, std::vector<std::string> ids, std::size_t room,
+                 completion<some_tasks> done) override {
+    // Memory first; the holes keep their places.
+    std::vector<task_ptr> found(ids.size());
+    std::vector<std::string> missing;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      found[i] = in_memory(ids[i]);
+      if (!found[i]) missing.push_back(std::move(ids[i]));
+    }
+    auto finish = [this, owner, since = changes_, found = std::move(found),
+                   done = std::move(done)](result<some_tasks> read) mutable {
+      if (read) {
+        // Up to the first that was not read any more.
+        some_tasks out;
+        for (std::size_t next = 0; out.looked_up < found.size(); ++out.looked_up) {
+          task_ptr& t = found[out.looked_up];
+          if (!t && next == read->looked_up) break;
+          if (!t) t = keep_unless_changed(std::move(read->tasks[next++]), since);
+          if (t && t->owner == owner) out.tasks.push_back(std::move(t));
+        }
+        *read = std::move(out);
+      }
+      if (--reading_many_ == 0) changed_.clear();
+      done(std::move(read));
+    };
+    ++reading_many_;
+    // On the reader's thread: a batch may touch a hundred cold pages.
+    if (missing.empty()) return complete<some_tasks>(std::move(finish), {});
+    const std::size_t payload = ids.size() * (sizeof(std::string) + sizeof(task_ptr)) + missing.size() * 64;
+    auto read = [missing = std::move(missing), owner, room](reads& r) {
+      return r.find_many(owner, missing, room);
+    };
+    lists_.run<some_tasks>(std::move(read), std::move(finish), payload);
   }
 
-  void list(std::int64_t owner, page_request page, completion<task_page> done) override {
+  void list(std::int64_t owner, page_request page, std::size_t room, completion<task_page> done) override {
     auto newest = [this, done = std::move(done)](result<task_page> r) mutable {
       if (r) bring_up_to_date(r->tasks);
       done(std::move(r));
     };
     // SQLite walks over what a page skips: a page far down must not delay the background loops.
     reader& by = page.offset <= near_offset ? lists_ : searches_;
-    by.run<task_page>([=](reads& r) { return r.list(owner, page); }, std::move(newest));
+    by.run<task_page>([=](reads& r) { return r.list(owner, page, room); }, std::move(newest));
   }
   void find_repeated(std::int64_t owner, const idempotency_record& record,
                      completion<std::optional<written_change>> done) override {
@@ -208,46 +236,6 @@ class sqlite_store final : public store {
   template <class T>
   void complete(completion<T> done, result<T> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
-  }
-
-  // Ids that memory knows are not read; the rest is, on another thread.
-  void many(std::vector<std::string> ids, std::optional<std::int64_t> owner,
-            completion<std::vector<task_ptr>> done) {
-    // Memory first; the holes keep their places.
-    std::vector<task_ptr> found(ids.size());
-    std::vector<std::string> missing;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      found[i] = in_memory(ids[i]);
-      if (!found[i]) missing.push_back(std::move(ids[i]));
-    }
-    auto finish = [this, owner, since = changes_, found = std::move(found),
-                   done = std::move(done)](result<std::vector<task_ptr>> read) mutable {
-      if (read) {
-        auto next = read->begin();
-        for (task_ptr& t : found) {
-          if (!t) t = keep_unless_changed(std::move(*next++), since);
-        }
-        std::erase_if(found, [&](const task_ptr& t) { return !t || (owner && t->owner != *owner); });
-      }
-      if (--reading_many_ == 0) changed_.clear();
-      if (read) *read = std::move(found);
-      done(std::move(read));
-    };
-    ++reading_many_;
-    // On the reader's thread: a batch may touch a hundred cold pages.
-    if (missing.empty()) return complete<std::vector<task_ptr>>(std::move(finish), {});
-    const std::size_t payload = ids.size() * (sizeof(std::string) + sizeof(task_ptr)) + missing.size() * 64;
-    auto read = [missing = std::move(missing), owner](reads& r) -> result<std::vector<task_ptr>> {
-      if (!owner) return r.load_many(missing);
-      std::vector<task_ptr> out;
-      for (const std::string& id : missing) {
-        auto t = r.find(*owner, id);
-        if (!t) return std::unexpected(std::move(t.error()));
-        out.push_back(std::move(*t));
-      }
-      return out;
-    };
-    lists_.run<std::vector<task_ptr>>(std::move(read), std::move(finish), payload);
   }
 
   // What was changed or deleted while it was read on another thread must not come back into memory as it was.

@@ -115,8 +115,9 @@ TEST(golden, seed_004_batch) {
   t.created_at = from_iso("2024-07-01T07:35:13.568Z");
   t.updated_at = from_iso("2024-07-01T07:35:23.654Z");
   t.started_at = from_iso("2024-07-01T07:35:23.000Z");
-  const std::vector<std::string> items{forms::item.render(t, t.updated_at).value()};
-  expect_superset(want, parse_lenient(dialects::tasks.render_batch(items)).value(), "seed_004");
+  const list_frame around = dialects::tasks.frame_batch();
+  const std::string batch = around.before + forms::item.render(t, t.updated_at).value() + around.after;
+  expect_superset(want, parse_lenient(batch).value(), "seed_004");
 }
 
 // The same job in the shapes upstreams use must look the same to a client.

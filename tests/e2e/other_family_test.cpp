@@ -61,9 +61,9 @@ const dialect spoken = {.name = "poems",
                         .parse_create = parse_create,
                         .created = &shown,
                         .shown = &shown,
-                        .render_page = nullptr,
+                        .frame_page = nullptr,
                         .parse_ids = nullptr,
-                        .render_batch = nullptr,
+                        .frame_batch = nullptr,
                         .render_error = render_error};
 
 result<job> parse_job(std::string_view body) {

@@ -157,8 +157,7 @@ TEST_F(raw, bad_chunks) {
   EXPECT_EQ(created(), 0);
 }
 
-// Beast has no limit of its own on what stands around chunks, and puts trailer fields among the header
-// fields.
+// What stands around chunks is limited, and no field of a trailer reaches the request.
 TEST_F(raw, chunk_extensions_and_trailers) {
   {
     connection c(relay_->port());
@@ -167,14 +166,69 @@ TEST_F(raw, chunk_extensions_and_trailers) {
   }
   {
     connection c(relay_->port());
+    c.send(create("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Checksum: 1\r\n\r\n") + ping());
+    EXPECT_NE(c.receive().body.find("Prompt is required"), std::string::npos) << "the trailer is thrown away";
+    EXPECT_EQ(c.receive().status, 200) << "and the next request is the next request";
+  }
+  {
+    connection c(relay_->port());
     c.send(
         "POST /dream-machine/v1/generations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
         "chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: " +
         token_ + "\r\n\r\n");
-    const response r = c.receive();
-    EXPECT_EQ(r.status, 400);
-    EXPECT_NE(r.body.find("trailer"), std::string::npos) << r.body;
+    EXPECT_EQ(c.receive().status, 401) << "a token in a trailer is none";
   }
+  {
+    connection c(relay_->port());  // at once: nothing more is coming
+    c.send(create("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\n"));
+    EXPECT_EQ(c.receive().status, 400);
+  }
+}
+
+// Before the token nothing is kept: the response comes while the body is still on its way.
+TEST_F(raw, without_a_token_no_body_is_read) {
+  const std::string head =
+      "POST /dream-machine/v1/generations HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer wrong\r\n";
+  for (const char* framing : {"Content-Length: 2000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n100\r\n{",
+                              "Expect: 100-continue\r\nContent-Length: 20\r\n\r\n"}) {
+    connection c(relay_->port());
+    c.send(head + framing);
+    const response r = c.receive();
+    EXPECT_EQ(r.status, 401) << framing;
+    EXPECT_EQ(r.header("connection"), "close");
+    EXPECT_TRUE(c.ended());
+  }
+  connection c(relay_->port());
+  c.send("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n{");
+  EXPECT_EQ(c.receive().status, 404);
+  EXPECT_TRUE(c.ended());
+}
+
+TEST_F(raw, bodies_share_a_budget) {
+  settings_.server.body_memory_bytes = 3'000;
+  settings_.storage.path = dir_.file("second.db");
+  settings_.server.body_timeout = milliseconds(30'000);
+  running_relay strict(settings_);
+  const std::string begin =
+      "POST /dream-machine/v1/generations HTTP/1.1\r\nHost: a\r\nAuthorization: " + strict.token("me") +
+      "\r\n";
+  const std::string rest(1'998, ' ');
+  connection first(strict.port());
+  first.send(begin + "Content-Length: 2000\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(first.receive().status, 100);  // it holds its part
+  {
+    connection second(strict.port());
+    second.send(begin + "Content-Length: 2000\r\n\r\n{");
+    const response r = second.receive();
+    EXPECT_EQ(r.status, 503) << r.body;
+    EXPECT_EQ(r.header("retry-after"), "2");
+  }
+  first.send("{}" + rest);
+  EXPECT_EQ(first.receive().status, 400);
+  connection third(strict.port());  // what it held is given back
+  third.send(begin + "Content-Length: 2000\r\n\r\n{");
+  third.send("}" + rest);
+  EXPECT_EQ(third.receive().status, 400);
 }
 
 TEST_F(raw, expect_continue) {

@@ -192,7 +192,7 @@ TEST_F(database_file, what_a_relay_leaves_is_taken) {
     {
       test::opened_store s(path);
       ASSERT_TRUE(s.kept) << round;
-      EXPECT_EQ(s.get(&store::list, 1, page_request{10'000, 0})->tasks.size(),
+      EXPECT_EQ(s.get(&store::list, 1, page_request{10'000, 0}, std::size_t{1} << 30)->tasks.size(),
                 static_cast<std::size_t>(jobs));
     }
     for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(path + suffix);

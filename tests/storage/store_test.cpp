@@ -32,6 +32,8 @@
 namespace relay {
 namespace {
 
+constexpr std::size_t room = 1'000'000'000;
+
 enum class engine { sqlite_without_cache, sqlite, memory };
 
 class store_test : public ::testing::TestWithParam<engine> {
@@ -205,7 +207,7 @@ TEST_P(store_test, a_key_names_one_task) {
             written_change::outcome::other_request);
   EXPECT_EQ(insert(fresh(other.id), c)->what, written_change::outcome::written)
       << "keys are each token's own";
-  EXPECT_EQ(get(&store::list, owner.id, page_request{10, 0})->tasks.size(), 1u);
+  EXPECT_EQ(get(&store::list, owner.id, page_request{10, 0}, room)->tasks.size(), 1u);
 
   // Once it has been forgotten, it is free again.
   idempotency_record later = c;
@@ -398,8 +400,8 @@ TEST_P(store_test, a_foreign_task_is_as_absent_as_an_absent_one) {
   EXPECT_TRUE(get(&store::find, a.id, t.id).value());
   EXPECT_FALSE(get(&store::find, b.id, t.id).value());
   EXPECT_FALSE(get(&store::find, a.id, "nope").value());
-  EXPECT_TRUE(get(&store::find_many, b.id, std::vector<std::string>{t.id})->empty());
-  EXPECT_TRUE(get(&store::list, b.id, page_request{10, 0})->tasks.empty());
+  EXPECT_TRUE(get(&store::find_many, b.id, std::vector<std::string>{t.id}, room)->tasks.empty());
+  EXPECT_TRUE(get(&store::list, b.id, page_request{10, 0}, room)->tasks.empty());
 }
 
 TEST_P(store_test, save_is_compare_and_set) {
@@ -441,7 +443,7 @@ TEST_P(sqlite_store_test, a_bad_write_does_not_fail_its_neighbours) {
   }
   while (ends.size() < 3) inbox_.run_one();
   EXPECT_EQ(ends, (std::vector<int>{0, static_cast<int>(errc::conflict), 0}));
-  EXPECT_EQ(get(&store::list, owner.id, page_request{10, 0})->tasks.size(), 3u);
+  EXPECT_EQ(get(&store::list, owner.id, page_request{10, 0}, room)->tasks.size(), 3u);
 }
 
 TEST_P(store_test, a_task_of_no_token_is_refused) {
@@ -453,26 +455,56 @@ TEST_P(store_test, many_in_the_order_of_the_request) {
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
   const auto found =
-      get(&store::find_many, owner.id, std::vector<std::string>{ids[3], "nope", ids[0], ids[4]});
-  ASSERT_EQ(found->size(), 3u);
-  EXPECT_EQ((*found)[0]->id, ids[3]);
-  EXPECT_EQ((*found)[1]->id, ids[0]);
-  EXPECT_EQ((*found)[2]->id, ids[4]);
+      get(&store::find_many, owner.id, std::vector<std::string>{ids[3], "nope", ids[0], ids[4]}, room);
+  EXPECT_EQ(found->looked_up, 4u);
+  ASSERT_EQ(found->tasks.size(), 3u);
+  EXPECT_EQ(found->tasks[0]->id, ids[3]);
+  EXPECT_EQ(found->tasks[1]->id, ids[0]);
+  EXPECT_EQ(found->tasks[2]->id, ids[4]);
+}
+
+// Rule R1: nobody reads more than there is room for, and always some of it.
+TEST_P(store_test, many_are_read_as_there_is_room) {
+  const token owner = add_token("a");
+  std::vector<std::string> ids;
+  for (int i = 0; i < 6; ++i) {
+    task t = fresh(owner.id);
+    t.request = "{\"prompt\":\"" + std::string(10'000, 'x') + "\"}";
+    ids.push_back(insert(t).value().id);
+  }
+  std::vector<std::string> seen;
+  for (std::size_t at = 0; at < ids.size();) {
+    const std::vector<std::string> rest(ids.begin() + static_cast<std::ptrdiff_t>(at), ids.end());
+    const auto some = get(&store::find_many, owner.id, rest, std::size_t{15'000});
+    ASSERT_TRUE(some);
+    ASSERT_GT(some->looked_up, 0u);
+    if (GetParam() != engine::sqlite) EXPECT_LE(some->looked_up, 2u);  // what is in memory costs nothing
+    for (const task_ptr& t : some->tasks) seen.push_back(t->id);
+    at += some->looked_up;
+  }
+  EXPECT_EQ(seen, ids);
+  const auto page = get(&store::list, owner.id, page_request{5, 0}, std::size_t{15'000});
+  EXPECT_EQ(page->ids.size(), 5u);
+  EXPECT_TRUE(page->has_more);
+  EXPECT_EQ(page->tasks.size(), 2u);
+  EXPECT_EQ(page->ids[0], ids[5]);
+  EXPECT_EQ(page->tasks[1]->id, ids[4]);
+  EXPECT_EQ(get(&store::list, owner.id, page_request{5, 0}, std::size_t{0})->tasks.size(), 1u);
 }
 
 TEST_P(store_test, pages_are_newest_first) {
   const token owner = add_token("a");
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
-  const auto first = get(&store::list, owner.id, page_request{2, 0});
+  const auto first = get(&store::list, owner.id, page_request{2, 0}, room);
   EXPECT_TRUE(first->has_more);
   EXPECT_EQ(first->tasks[0]->id, ids[4]);
   EXPECT_EQ(first->tasks[1]->id, ids[3]);
-  const auto last = get(&store::list, owner.id, page_request{2, 4});
+  const auto last = get(&store::list, owner.id, page_request{2, 4}, room);
   EXPECT_FALSE(last->has_more);
   ASSERT_EQ(last->tasks.size(), 1u);
   EXPECT_EQ(last->tasks[0]->id, ids[0]);
-  EXPECT_TRUE(get(&store::list, owner.id, page_request{2, 5})->tasks.empty());
+  EXPECT_TRUE(get(&store::list, owner.id, page_request{2, 5}, room)->tasks.empty());
 }
 
 TEST_P(store_test, schedules) {
@@ -589,7 +621,7 @@ TEST_P(sqlite_store_test, after_close_writes_are_refused_and_nothing_is_lost) {
   EXPECT_EQ(end.error().code, errc::overloaded);
   store_.reset();
   open();
-  EXPECT_EQ(get(&store::list, owner.id, page_request{10, 0})->tasks.size(), 1u)
+  EXPECT_EQ(get(&store::list, owner.id, page_request{10, 0}, room)->tasks.size(), 1u)
       << "what was queued before close() was written";
 }
 
@@ -617,19 +649,19 @@ TEST_P(sqlite_store_test, a_full_queue_refuses_at_once) {
   ASSERT_TRUE(other->run("ROLLBACK"));
   while (ended < 200) inbox_.run_one();
   EXPECT_GT(refused, 0);
-  EXPECT_EQ(get(&store::list, owner.id, page_request{1000, 0})->tasks.size(),
+  EXPECT_EQ(get(&store::list, owner.id, page_request{1000, 0}, room)->tasks.size(),
             static_cast<std::size_t>(200 - refused));
 }
 
 // Rule H7: what waits for a reader is bounded in bytes.
 TEST_P(sqlite_store_test, too_many_reads_are_refused) {
   const std::vector<std::string> ids(500'000, "01936e4f-a1b2-7000-8000-000000000001");
-  const auto refused = get(&store::find_many, 1, ids);
+  const auto refused = get(&store::find_many, 1, ids, room);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, errc::overloaded);
   EXPECT_GT(refused.error().retry_after_seconds, 0);
   const std::vector<std::string> few(1'000, ids[0]);
-  EXPECT_TRUE(get(&store::find_many, 1, few));
+  EXPECT_TRUE(get(&store::find_many, 1, few, room));
 }
 
 // A batch is read on another thread: what changes or goes meanwhile does not come back into memory as it was.
@@ -649,7 +681,8 @@ TEST_P(sqlite_store_test, a_batch_that_comes_late_brings_nothing_old_back) {
   ASSERT_FALSE(store_->in_memory(open.id));
 
   std::size_t found = 0;
-  store_->load_many({ended.id, open.id}, [&](result<std::vector<task_ptr>> r) { found = r.value().size(); });
+  store_->find_many(owner.id, {ended.id, open.id}, room,
+                    [&](result<some_tasks> r) { found = r.value().tasks.size(); });
   auto late = inbox_.take_one();
   EXPECT_EQ(get(&store::purge_tasks, at(200), 10).value(), 1);
   open.updated_at = at(300);
@@ -830,15 +863,14 @@ TEST(unknown_names, are_errors_that_say_so) {
                 std::string::npos)
           << found.error().log.text;
       EXPECT_NE(found.error().log.text.find(odd), std::string::npos);
-      EXPECT_FALSE(s.get(&store::list, 1, page_request{10, 0})) << "a page without it would be a lie";
+      EXPECT_FALSE(s.get(&store::list, 1, page_request{10, 0}, room)) << "a page without it would be a lie";
       const auto due = s.get(&store::pending, submit_queue{1, ""}, schedule_cursor{}, 10);
       ASSERT_TRUE(due);
       EXPECT_EQ(due->rows, 2);
       ASSERT_EQ(due->tasks.size(), 1u) << "the others go on";
       EXPECT_EQ(due->tasks.at(0)->id, good);
       const std::vector<std::string> both{good, odd};
-      EXPECT_EQ(s.get(&store::load_many, both)->size(), 1u);
-      EXPECT_FALSE(s.get(&store::find_many, 1, both));
+      EXPECT_FALSE(s.get(&store::find_many, 1, both, room));
       ASSERT_EQ(s.warned.size(), 1u) << "and the operator hears of it, once";
       EXPECT_TRUE(s.get(&store::pending, submit_queue{1, ""}, schedule_cursor{}, 10));
       EXPECT_EQ(s.warned.size(), 1u);
@@ -1030,7 +1062,7 @@ TEST(backup, is_a_whole_database_of_its_own) {
     EXPECT_FALSE(sqlite::backup(dir.file("nothing.db"), dir.file("x.db")));
   }
   test::opened_store copy(dir.file("copy.db"));
-  EXPECT_EQ(copy.get(&store::list, 1, page_request{1'000, 0})->tasks.size(), 100u);
+  EXPECT_EQ(copy.get(&store::list, 1, page_request{1'000, 0}, room)->tasks.size(), 100u);
 }
 
 TEST(store_pragmas, a_commit_survives_a_power_cut) {

@@ -69,6 +69,12 @@ response connection::receive(bool to_head) {
     out.headers[name] = line.substr(std::min(line.size(), colon + 2));
     at = end + 2;
   }
+  // Event streams are left to receive_until().
+  if (!to_head && out.header("transfer-encoding") == "chunked" &&
+      out.header("content-type") == "application/json") {
+    out.body = receive_chunks();
+    return out;
+  }
   const std::string length = out.header("content-length");
   const std::size_t want = to_head || length.empty() ? 0 : std::stoul(length);
   while (buffer_.size() < want) {
@@ -77,6 +83,20 @@ response connection::receive(bool to_head) {
   out.body = buffer_.substr(0, want);
   buffer_.erase(0, want);
   return out;
+}
+
+std::string connection::receive_chunks() {
+  std::string out;
+  for (;;) {
+    const std::string line = receive_until("\r\n");
+    const std::size_t size = std::stoul(line, nullptr, 16);
+    while (buffer_.size() < size + 2) {
+      if (read_some() == 0) throw std::runtime_error("the connection ended within a chunk");
+    }
+    out.append(buffer_, 0, size);
+    buffer_.erase(0, size + 2);
+    if (size == 0) return out;
+  }
 }
 
 std::string connection::receive_until(std::string_view text) {

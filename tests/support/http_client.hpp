@@ -44,6 +44,7 @@ class connection {
 
  private:
   std::size_t read_some();
+  std::string receive_chunks();
 
   boost::asio::io_context loop_;
   boost::asio::ip::tcp::socket socket_;

@@ -57,21 +57,29 @@ class memory_store final : public store {
     answer(std::move(done), std::move(t));
   }
   void load(const std::string& id, completion<task_ptr> done) override { answer(std::move(done), at(id)); }
-  void find_many(std::int64_t owner, std::vector<std::string> ids,
-                 completion<std::vector<task_ptr>> done) override {
-    std::vector<task_ptr> out = all_of(ids);
-    std::erase_if(out, [owner](const task_ptr& t) { return t->owner != owner; });
+  void find_many(std::int64_t owner, std::vector<std::string> ids, std::size_t room,
+                 completion<some_tasks> done) override {
+    some_tasks out;
+    for (std::size_t bytes = 0; out.looked_up < ids.size() && bytes <= room; ++out.looked_up) {
+      task_ptr t = at(ids[out.looked_up]);
+      if (!t || t->owner != owner) continue;
+      bytes += memory_of(*t);
+      out.tasks.push_back(std::move(t));
+    }
     answer(std::move(done), std::move(out));
   }
-  void load_many(std::vector<std::string> ids, completion<std::vector<task_ptr>> done) override {
-    answer(std::move(done), all_of(ids));
-  }
-  void list(std::int64_t owner, page_request page, completion<task_page> done) override {
+  void list(std::int64_t owner, page_request page, std::size_t room, completion<task_page> done) override {
     std::vector<task_ptr> own = where([owner](const task& t) { return t.owner == owner; });
     std::ranges::sort(own, std::greater{}, [](const task_ptr& t) { return t->row; });
     task_page out;
-    for (std::int64_t i = page.offset; i < std::ssize(own) && i < page.offset + page.limit; ++i)
-      out.tasks.push_back(own[static_cast<std::size_t>(i)]);
+    std::size_t bytes = 0;
+    for (std::int64_t i = page.offset; i < std::ssize(own) && i < page.offset + page.limit; ++i) {
+      const task_ptr& t = own[static_cast<std::size_t>(i)];
+      out.ids.push_back(t->id);
+      if (bytes > room) continue;
+      bytes += memory_of(*t);
+      out.tasks.push_back(t);
+    }
     out.has_more = std::ssize(own) > page.offset + page.limit;
     answer(std::move(done), std::move(out));
   }
@@ -323,13 +331,6 @@ class memory_store final : public store {
   task_ptr at(const std::string& id) const {
     const auto found = kept_->tasks.find(id);
     return found == kept_->tasks.end() ? nullptr : found->second;
-  }
-  std::vector<task_ptr> all_of(const std::vector<std::string>& ids) const {
-    std::vector<task_ptr> out;
-    for (const std::string& id : ids) {
-      if (task_ptr t = at(id)) out.push_back(std::move(t));
-    }
-    return out;
   }
   template <class Predicate>
   std::vector<task_ptr> where(Predicate p) const {
