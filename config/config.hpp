@@ -40,7 +40,8 @@ struct server_config {
   milliseconds write_timeout{30'000};
   milliseconds idle_timeout{75'000};
   std::int64_t max_connections = 10'000;
-  std::int64_t max_connections_per_address = 2'000;
+  std::int64_t max_connections_per_address = 256;
+  std::vector<std::string> trusted_proxies = {"127.0.0.0/8", "::1"};
   std::int64_t max_header_bytes = 16 * 1024;
   std::int64_t max_body_bytes = 1024 * 1024;
   std::int64_t body_memory_bytes = 256 * 1024 * 1024;

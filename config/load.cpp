@@ -7,7 +7,9 @@
 #include <iterator>
 #include <set>
 
+#include "common/base/addresses.hpp"
 #include "common/base/ascii.hpp"
+#include "common/engine/submit_queues.hpp"
 #include "common/families.hpp"
 #include "config/fields.hpp"
 
@@ -341,6 +343,11 @@ void loader::check() {
       problem(nullptr, "server.public_url", url.error().message.text);
     }
   }
+  if (const auto proxies = address_set::parse(out.value.server.trusted_proxies); !proxies)
+    problem(nullptr, "server.trusted_proxies", proxies.error().message.text);
+  if (out.value.upstreams.size() > max_lanes)
+    problem(nullptr, "upstream",
+            "there are more than " + std::to_string(max_lanes) + " [[upstream]] sections");
   if (out.value.upstreams.empty()) {
     problem(nullptr, "upstream", "there is no [[upstream]]; add one with name, url and key");
   }

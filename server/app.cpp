@@ -9,6 +9,7 @@
 #include "common/base/masked.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
+#include "server/descriptors.hpp"
 #include "server/entropy.hpp"
 #include "server/log.hpp"
 #include "server/settings.hpp"
@@ -176,12 +177,15 @@ void app::make_listeners() {
   // Clients, metrics and the command line each have a listener of their own, with limits of their own.
   const http::session_limits limits = limits_of(config_.server);
   http::listener_limits caps;
-  caps.connections = static_cast<std::size_t>(config_.server.max_connections);
+  const descriptor_plan files = plan_descriptors(config_, descriptor_limit());
+  if (!files.warning.empty()) log_->warn("{}", files.warning);
+  caps.connections = files.clients;
   caps.per_address = static_cast<std::size_t>(config_.server.max_connections_per_address);
+  caps.trusted_proxies = *address_set::parse(config_.server.trusted_proxies);
   public_ = std::make_unique<http::listener>(loop_, *parse_listen(config_.server.listen),
                                              serve(*public_requests_, true), limits, caps, *shared_);
   if (!config_.admin.listen.empty()) {
-    constexpr http::listener_limits admin_caps{64, 64};
+    const http::listener_limits admin_caps{64, 64, {}};
     admin_ = std::make_unique<http::listener>(loop_, *parse_listen(config_.admin.listen),
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }

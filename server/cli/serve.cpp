@@ -13,6 +13,7 @@
 #include "server/app.hpp"
 #include "server/cli/commands.hpp"
 #include "server/cli/config_file.hpp"
+#include "server/descriptors.hpp"
 #include "server/log.hpp"
 
 namespace relay::cli {
@@ -22,6 +23,7 @@ int serve(const std::string& config_file) {
   if (!settings) return 2;
   ::umask(0077);  // the database, its log and its admin socket are the owner's
   std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
 
   std::shared_ptr<spdlog::logger> log;
   try {

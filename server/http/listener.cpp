@@ -20,8 +20,9 @@ listener::listener(asio::io_context& loop, const listen_address& at, application
       acceptor_(loop.get_executor()),
       app_(std::move(app)),
       limits_(limits),
-      caps_(caps),
-      shared_(shared) {
+      caps_(std::move(caps)),
+      shared_(shared),
+      by_address_(caps_.per_address) {
   const auto endpoint = endpoint_of(at);
   try {
     acceptor_.open(endpoint.protocol());
@@ -51,21 +52,21 @@ awaitable<> listener::run() {
     const auto remote = socket.remote_endpoint(gone);
     if (gone) continue;
     std::string address = remote.address().to_string();
-    if (open_ >= caps_.connections || by_address_[address] >= caps_.per_address) {
-      if (by_address_[address] == 0) by_address_.erase(address);
-      continue;  // closed by going out of scope
-    }
+    const auto parsed = parse_ip(address);
+    const bool is_proxy = parsed && caps_.trusted_proxies.contains(*parsed);
+    // Closed by going out of scope.
+    if (open_ >= caps_.connections || (!is_proxy && !by_address_.enter(address))) continue;
     // A response is one write: waiting to fill a segment would only delay it.
     socket.set_option(asio::ip::tcp::no_delay(true), gone);
-    auto serving = serve(std::move(socket), std::move(address));
+    auto serving = serve(std::move(socket), std::move(address), is_proxy);
     asio::co_spawn(loop_.get_executor(), std::move(serving), asio::detached);
   }
 }
 
-awaitable<> listener::serve(tcp_socket socket, std::string address) {
-  session s(std::move(socket), address, app_, limits_, shared_);
+awaitable<> listener::serve(tcp_socket socket, std::string address, bool is_proxy) {
+  const behind_proxy proxied{caps_.trusted_proxies, by_address_};
+  session s(std::move(socket), address, app_, limits_, shared_, is_proxy ? &proxied : nullptr);
   ++open_;
-  ++by_address_[address];
   const auto place = sessions_.insert(sessions_.end(), &s);
   if (stopping_) s.drain();
   try {
@@ -75,7 +76,7 @@ awaitable<> listener::serve(tcp_socket socket, std::string address) {
   }
   sessions_.erase(place);
   --open_;
-  if (--by_address_[address] == 0) by_address_.erase(address);
+  if (!is_proxy) by_address_.leave(address);
 }
 
 void listener::drain() {

@@ -4,7 +4,6 @@
 
 #include <list>
 #include <string>
-#include <unordered_map>
 
 #include "config/config.hpp"
 #include "server/http/session.hpp"
@@ -13,7 +12,8 @@ namespace relay::http {
 
 struct listener_limits {
   std::size_t connections = 10'000;
-  std::size_t per_address = 2'000;
+  std::size_t per_address = 256;  // connections of one, or requests under way behind a trusted proxy
+  address_set trusted_proxies;    // their connections count against `connections` alone
 };
 
 class listener {
@@ -34,7 +34,7 @@ class listener {
   void abort();
 
  private:
-  awaitable<> serve(tcp_socket socket, std::string address);
+  awaitable<> serve(tcp_socket socket, std::string address, bool is_proxy);
 
   using acceptor = asio::basic_socket_acceptor<asio::ip::tcp, executor>;
 
@@ -46,7 +46,7 @@ class listener {
   const listener_limits caps_;
   session_shared& shared_;
   std::list<session*> sessions_;
-  std::unordered_map<std::string, std::size_t> by_address_;
+  address_counts by_address_;
   std::size_t open_ = 0;
   bool stopping_ = false;
 };

@@ -63,12 +63,13 @@ std::string session_shared::next_id() {
 }
 
 session::session(tcp_socket socket, std::string peer, const application& app, const session_limits& limits,
-                 session_shared& shared)
+                 session_shared& shared, const behind_proxy* proxied)
     : socket_(std::move(socket)),
       peer_(std::move(peer)),
       app_(app),
       limits_(limits),
       shared_(shared),
+      proxied_(proxied),
       deadline_(shared.all_deadlines, &session::on_deadline, this) {}
 
 void session::on_deadline(void* self) {
@@ -212,6 +213,36 @@ awaitable<session::verdict> session::one_request() {
   request r;
   if (const auto wrong = understand(message, r)) co_return co_await refuse(*wrong, r.target);
 
+  // Whose it is: a proxy's connection carries the requests of many.
+  const auto client = client_of(*r.headers);
+  if (!client) co_return co_await respond(message, r, waits, started);
+  r.peer = *client;
+  if (!proxied_->requests.enter(*client)) {
+    error many =
+        bad(errc::rate_limited, "This address has too many requests under way; try again when one has ended");
+    many.retry_after_seconds = 2;
+    co_return co_await refuse(many, r.target);
+  }
+  const verdict v = co_await respond(message, r, waits, started);
+  proxied_->requests.leave(*client);
+  co_return v;
+}
+
+// The address that a trusted proxy names.
+std::optional<std::string> session::client_of(const fields& headers) const {
+  if (proxied_ == nullptr) return std::nullopt;
+  std::string all;
+  const auto [first, last] = headers.equal_range("X-Forwarded-For");
+  for (auto f = first; f != last; ++f) {
+    if (!all.empty()) all += ',';
+    all += text_of(f->value());
+  }
+  return all.empty() ? std::nullopt : forwarded_for(all, proxied_->trusted);
+}
+
+// From the head to the end of the response.
+awaitable<session::verdict> session::respond(incoming& message, request& r, bool waits,
+                                             steady_clock::time_point started) {
   // 2. The body: most came with the head. Of one that did not, nothing is kept for those who may not send it.
   if (!came_whole(message)) {
     if (auto refused = app_.refuse_head(r)) co_return co_await send_last(*refused, r);

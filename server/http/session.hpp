@@ -8,8 +8,10 @@
 #include <optional>
 #include <string>
 
+#include "common/base/addresses.hpp"
 #include "common/base/byte_budget.hpp"
 #include "server/asio.hpp"
+#include "server/http/address_counts.hpp"
 #include "server/http/deadline.hpp"
 #include "server/http/head_validator.hpp"
 #include "server/http/message.hpp"
@@ -66,10 +68,17 @@ class session_shared {
   std::uint64_t next_ = 0;
 };
 
+/// A connection of a trusted proxy: each request is somebody else's.
+struct behind_proxy {
+  const address_set& trusted;
+  address_counts& requests;  // under way
+};
+
 class session {
  public:
+  /// `proxied`: null unless the peer is a trusted proxy; outlives the session.
   session(tcp_socket socket, std::string peer, const application& app, const session_limits& limits,
-          session_shared& shared);
+          session_shared& shared, const behind_proxy* proxied = nullptr);
 
   /// Until the connection ends.
   awaitable<> run();
@@ -85,6 +94,8 @@ class session {
   struct incoming;
 
   awaitable<verdict> one_request();
+  awaitable<verdict> respond(incoming& message, request& r, bool waits, steady_clock::time_point started);
+  std::optional<std::string> client_of(const fields& headers) const;
   result<void> read_fields(incoming& message);
   result<bool> take_body(incoming& message);
   bool came_whole(incoming& message) const;
@@ -104,6 +115,7 @@ class session {
   const application& app_;
   const session_limits& limits_;
   session_shared& shared_;
+  const behind_proxy* const proxied_;
   deadlines::entry deadline_;
 
   std::string in_;             // bytes read and not yet used

@@ -260,16 +260,49 @@ TEST_F(raw, slow_clients_get_408_and_are_closed) {
 
 TEST_F(raw, limits_on_connections) {
   settings_.server.max_connections_per_address = 3;
+  settings_.server.trusted_proxies = {};
   settings_.storage.path = dir_.file("second.db");
   running_relay strict(settings_);
   std::vector<std::unique_ptr<connection>> open;
   for (int i = 0; i < 3; ++i) {
-    open.push_back(std::make_unique<connection>(strict.port()));
+    open.push_back(std::make_unique<connection>(strict.port(), "127.0.0.2"));
     open.back()->send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     EXPECT_EQ(open.back()->receive().status, 200);
   }
-  connection one_more(strict.port());
+  connection one_more(strict.port(), "127.0.0.2");
   EXPECT_TRUE(one_more.ended());
+  connection another(strict.port(), "127.0.0.3");
+  another.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(another.receive().status, 200);
+}
+
+// What a trusted proxy says counts; what anybody else says does not.
+TEST_F(raw, requests_behind_a_proxy_count_by_the_address_it_names) {
+  settings_.server.max_connections_per_address = 2;
+  settings_.server.trusted_proxies = {"127.0.0.2"};
+  settings_.server.body_timeout = milliseconds(30'000);
+  settings_.storage.path = dir_.file("second.db");
+  running_relay strict(settings_);
+  const std::string begin =
+      "POST /dream-machine/v1/generations HTTP/1.1\r\nHost: a\r\nAuthorization: " + strict.token("me") +
+      "\r\nExpect: 100-continue\r\nContent-Length: 2\r\n";
+  std::vector<std::unique_ptr<connection>> open;
+  const auto ask = [&](const std::string& from, const std::string& for_whom) {
+    open.push_back(std::make_unique<connection>(strict.port(), from));
+    open.back()->send(begin + for_whom + "\r\n");
+    return open.back()->receive().status;
+  };
+  // The proxy's own connections are not limited.
+  EXPECT_EQ(ask("127.0.0.2", "X-Forwarded-For: 9.9.9.9\r\n"), 100);
+  EXPECT_EQ(ask("127.0.0.2", "X-Forwarded-For: 1.1.1.1, 9.9.9.9\r\n"), 100);
+  EXPECT_EQ(ask("127.0.0.2", "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 9.9.9.9\r\n"), 429);
+  EXPECT_EQ(ask("127.0.0.2", "X-Forwarded-For: 9.9.9.9, 8.8.8.8\r\n"), 100);
+  EXPECT_EQ(ask("127.0.0.2", ""), 100);
+  open[0]->send("{}");
+  EXPECT_EQ(open[0]->receive().status, 400);
+  EXPECT_EQ(ask("127.0.0.2", "X-Forwarded-For: 9.9.9.9\r\n"), 100) << "one of them has ended";
+  // An address that is no proxy's is itself.
+  EXPECT_EQ(ask("127.0.0.3", "X-Forwarded-For: 9.9.9.9\r\n"), 100);
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ json::value member_or(const json::object& o, std::string_view key, json::value o
 }
 
 std::string file(const job& j, const std::string& assets, const char* name) {
-  return assets + "/assets/" + j.id + "/" + name;
+  return assets + "/assets/" + j.id + "/" + name +
+         (j.padding > 0 ? "?pad=" + std::string(j.padding, 'p') : "");
 }
 
 json::value callback_of(const job& j) {

@@ -24,6 +24,7 @@ struct job {
   milliseconds dreams_for{0};
   bool by_polls = false;       // moves on with each question instead of with time
   std::string failure_reason;  // not empty: ends in failed
+  std::size_t padding = 0;     // bytes of text at the end of the addresses of its files
 
   phase at(timestamp now) const;
 };

@@ -15,13 +15,13 @@
 namespace relay::sim {
 namespace {
 
-int number_after(std::string_view prompt, std::string_view tag) {
+int number_after(std::string_view prompt, std::string_view tag, int least = 100, int most = 599) {
   const auto at = prompt.find(tag);
   if (at == std::string_view::npos) return 0;
   int value = 0;
   const char* from = prompt.data() + at + tag.size();
   std::from_chars(from, prompt.data() + prompt.size(), value);
-  return value >= 100 && value <= 599 ? value : 0;
+  return value >= least && value <= most ? value : 0;
 }
 
 std::string random_uuid() {
@@ -209,6 +209,7 @@ job& simulator::make_job(json::object request, const order& what) {
   j.queued_for = options_.queued_for;
   j.dreams_for = options_.dreams_for;
   j.by_polls = options_.by_polls;
+  j.padding = static_cast<std::size_t>(number_after(prompt, "#pad-", 1, 1'000'000));
   if (prompt.find("#fail") != std::string::npos) j.failure_reason = "Job failed";
   if (prompt.find("#moderated") != std::string::npos) j.failure_reason = "Advanced prompt moderation failed";
   j.request = std::move(request);

@@ -38,6 +38,7 @@ class child_relay {
   /// Can be read when the process has ended (pidfd); -1: there is none.
   int end() const { return end_; }
 
+  pid_t pid() const { return pid_; }
   std::uint16_t port() const { return port_; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
   const std::string& config_file() const { return config_; }

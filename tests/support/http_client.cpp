@@ -21,7 +21,9 @@ std::string response::header(const std::string& lower_name) const {
   return found == headers.end() ? "" : found->second;
 }
 
-connection::connection(std::uint16_t port) : socket_(loop_) {
+connection::connection(std::uint16_t port, const std::string& from) : socket_(loop_) {
+  socket_.open(asio::ip::tcp::v4());
+  if (from != "127.0.0.1") socket_.bind({asio::ip::make_address(from), 0});
   socket_.connect({asio::ip::make_address("127.0.0.1"), port});
   socket_.set_option(asio::ip::tcp::no_delay(true));
   const timeval limit{20, 0};

@@ -26,7 +26,8 @@ struct response {
 /// One connection.
 class connection {
  public:
-  explicit connection(std::uint16_t port);
+  /// `from`: the address that it comes from, any of 127.0.0.0/8.
+  explicit connection(std::uint16_t port, const std::string& from = "127.0.0.1");
 
   void send(std::string_view bytes);
   /// No more will be sent.
