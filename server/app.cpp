@@ -22,15 +22,7 @@ constexpr std::chrono::seconds repeatable_grace{1};
 constexpr std::chrono::milliseconds last_replies{500};
 constexpr std::chrono::milliseconds housekeeping_interval{100};
 constexpr std::chrono::minutes overdue_after{1};
-constexpr std::size_t unsent_bytes = std::size_t{8} << 20;
-
-// The secret of a callback address is not for the log, whatever became of the request.
-std::string loggable(std::string_view target) {
-  constexpr std::string_view secret_after = "/callbacks/";
-  const auto at = target.find(secret_after);
-  if (at != std::string_view::npos) return for_log(target.substr(0, at + secret_after.size()), 200) + "…";
-  return for_log(target, 200);
-}
+constexpr std::size_t large_text_bytes = std::size_t{8} << 20;
 
 result<std::unique_ptr<store>> open_sqlite(const storage_config& c, const catalogue& names,
                                            store_hooks hooks) {
@@ -49,7 +41,7 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
       parts_(std::move(parts)),
       limits_({config_.limits.pending_per_token, config_.limits.open_per_token,
                config_.limits.creates_per_minute_per_token}),
-      unsent_(unsent_bytes),
+      large_(loop_, large_text_bytes),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)) {}
 
 app::~app() {
@@ -166,7 +158,7 @@ void app::make_listeners() {
                                 streams_,
                                 sends_,
                                 limits_,
-                                unsent_,
+                                large_,
                                 [this] { return !stopping_ && !store_stopped_; },
                                 [this] { return disk_->refusal(); },
                                 upstream_called};
@@ -206,9 +198,10 @@ http::application app::serve(request_handler& requests, bool is_public) {
 
 void app::log_request(const http::access_record& a) {
   metrics_.request_done(a.of.route, a.status, std::chrono::duration<double>(a.took).count());
-  log_->info("{} {} {} {}B {}us id={} token={} task={} from={}", a.of.method_name, loggable(a.of.target),
-             a.status, a.bytes, a.took.count(), a.of.id, a.of.token_name.empty() ? "-" : a.of.token_name,
-             a.of.task_id.empty() ? "-" : a.of.task_id, a.of.peer);
+  log_->info("{} {} {} {}B {}us id={} token={} task={} from={}", a.of.method_name,
+             loggable_target(a.of.target), a.status, a.bytes, a.took.count(), a.of.id,
+             a.of.token_name.empty() ? "-" : a.of.token_name, a.of.task_id.empty() ? "-" : a.of.task_id,
+             a.of.peer);
 }
 
 void app::announce() {
@@ -291,21 +284,21 @@ bool app::run() {
   loop_.run();
   if (store_) store_->close();
   log_->info("stopped");
-  log_->flush();
+  finish_log(*log_);
   return !failed_;
 }
 
 // ---- while it runs
 
-// Log lines and gauges, ten times a second; the disk once.
+// Gauges, ten times a second; the disk once.
 awaitable<> app::housekeeping() {
   int rounds = 0;
   while (!ended_) {
-    log_->flush();
     metrics_.set_connections(public_->connections());
     if (++rounds % 10 == 0) {
       disk_->check();
       metrics_.set_disk_free(disk_->free_bytes());
+      metrics_.set_log_dropped(log_lines_dropped());
       metrics_.set_overdue(poller_->overdue(now() - overdue_after));
     }
     housekeeping_timer_.expires_after(housekeeping_interval);

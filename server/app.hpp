@@ -21,6 +21,7 @@
 #include "server/background/timekeeper.hpp"
 #include "server/disk.hpp"
 #include "server/http/listener.hpp"
+#include "server/large_texts.hpp"
 #include "server/metrics.hpp"
 #include "server/rendered.hpp"
 #include "server/request_handler.hpp"
@@ -84,7 +85,7 @@ class app {
   stream_limit streams_;
   sent_creates sends_;
   create_limits limits_;
-  byte_budget unsent_;
+  large_texts large_;
   rendered_tasks rendered_;
   token_registry tokens_;
   std::unique_ptr<disk> disk_;  // the store thread asks it for space

@@ -5,12 +5,12 @@
 #include <functional>
 #include <string_view>
 
-#include "common/base/byte_budget.hpp"
 #include "common/engine/sent_creates.hpp"
 #include "common/engine/token_limits.hpp"
 #include "config/config.hpp"
 #include "server/auth.hpp"
 #include "server/background/dispatcher.hpp"
+#include "server/large_texts.hpp"
 #include "server/metrics.hpp"
 #include "server/rendered.hpp"
 #include "server/stream_limit.hpp"
@@ -31,7 +31,7 @@ struct handler_context {
   stream_limit& streams;
   sent_creates& sends;
   create_limits& limits;
-  byte_budget& unsent;  // of long responses, while their clients read
+  large_texts& large;
   std::function<bool()> ready;
   /// Empty: new jobs are accepted; else why not.
   std::function<std::string_view()> refuses_jobs;

@@ -1,45 +1,149 @@
 #include "server/log.hpp"
-#include "common/base/text.hpp"
 
+#include <fcntl.h>
+#include <spdlog/details/null_mutex.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/null_sink.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "common/base/json.hpp"
+#include "common/base/text.hpp"
 
 namespace relay {
 namespace {
 
-// Lines are kept in the stream's buffer until flush(), which the loop calls ten times a second, or until a
-// warning. On a terminal each line is shown at once.
-class stream_sink final : public spdlog::sinks::base_sink<std::mutex> {
- public:
-  explicit stream_sink(const std::string& path)
-      : own_(path.empty() ? nullptr : std::fopen(path.c_str(), "ae")) {
-    if (!path.empty() && own_ == nullptr) throw spdlog::spdlog_ex("cannot open the log file " + path, errno);
-    at_once_ = own_ == nullptr && ::isatty(STDOUT_FILENO) == 1;
+constexpr std::size_t most_waiting = std::size_t{4} << 20;  // bytes of lines that wait for the writer
+constexpr std::chrono::milliseconds gathered_for{100};
+constexpr std::chrono::seconds last_flush{1};
+
+std::atomic<std::uint64_t> dropped_lines{0};
+
+// What the sink and its thread share. The thread may be held by a reader who does not read, also when the
+// program ends: so each keeps it alive.
+struct log_queue {
+  std::mutex mutex;  // guards all but `file`
+  std::condition_variable wake, idle;
+  std::string waiting;
+  std::uint64_t dropped = 0;  // since the last line that said so
+  bool at_once = false;       // do not gather more lines first
+  bool writing = false;
+  bool stopping = false;
+  int file = STDOUT_FILENO;
+  bool own_file = false;
+
+  ~log_queue() {
+    if (own_file) ::close(file);
   }
-  ~stream_sink() override {
-    if (own_ != nullptr) std::fclose(own_);
+};
+
+// False: what is left could not be written.
+bool write_all(int file, std::string_view text) {
+  while (!text.empty()) {
+    const auto n = ::write(file, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+void write_lines(const std::shared_ptr<log_queue>& q) {
+  std::string lines;
+  std::unique_lock lock(q->mutex);
+  for (;;) {
+    q->writing = false;
+    if (q->waiting.empty()) q->idle.notify_all();
+    q->wake.wait(lock, [&] { return !q->waiting.empty() || q->stopping; });
+    if (q->waiting.empty()) return;
+    q->wake.wait_for(lock, gathered_for, [&] { return q->at_once || q->stopping; });
+    lines.clear();
+    lines.swap(q->waiting);
+    const std::uint64_t dropped = std::exchange(q->dropped, 0);
+    q->at_once = false;
+    q->writing = true;
+    lock.unlock();
+    if (dropped > 0) {
+      const std::string gap =
+          "(" + std::to_string(dropped) + " log lines were dropped here: nobody read the log)\n";
+      write_all(q->file, gap);
+    }
+    if (!write_all(q->file, lines)) {  // the disk is full, or the reader has gone
+      dropped_lines += static_cast<std::uint64_t>(std::ranges::count(lines, '\n'));
+    }
+    lock.lock();
+  }
+}
+
+// Lines go to a thread of their own: whoever reads them slowly, or not at all, holds up nobody. The oldest
+// are dropped when too many wait.
+class queue_sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  explicit queue_sink(const std::string& path) {
+    if (!path.empty()) {
+      queue_->file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+      queue_->own_file = true;
+      if (queue_->file < 0) throw spdlog::spdlog_ex("cannot open the log file " + path, errno);
+    }
+    shown_at_once_ = path.empty() && ::isatty(STDOUT_FILENO) == 1;
+    writer_ = std::thread([q = queue_] { write_lines(q); });
+  }
+  ~queue_sink() override {
+    {
+      const std::lock_guard lock(queue_->mutex);
+      queue_->stopping = true;
+    }
+    queue_->wake.notify_all();
+    if (wait_until_written()) {
+      writer_.join();
+    } else {
+      writer_.detach();
+    }
+  }
+
+  /// False: not within a second.
+  bool wait_until_written() {
+    std::unique_lock lock(queue_->mutex);
+    queue_->at_once = true;
+    queue_->wake.notify_all();
+    return queue_->idle.wait_for(lock, last_flush,
+                                 [&] { return queue_->waiting.empty() && !queue_->writing; });
   }
 
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t line;
+    const std::lock_guard lock(queue_->mutex);
     formatter_->format(message, line);
-    std::fwrite(line.data(), 1, line.size(), stream());
-    if (at_once_) std::fflush(stream());
+    if (queue_->waiting.size() + line.size() > most_waiting) drop_oldest();
+    const bool first = queue_->waiting.empty();
+    queue_->waiting.append(line.data(), line.size());
+    if (shown_at_once_ || message.level >= spdlog::level::warn) queue_->at_once = true;
+    if (first || queue_->at_once) queue_->wake.notify_one();
   }
-  void flush_() override { std::fflush(stream()); }
+  void flush_() override {}
 
  private:
-  std::FILE* stream() const { return own_ != nullptr ? own_ : stdout; }
-  std::FILE* own_;
-  bool at_once_ = false;
+  // Half of them at once, so that it is not done for each line.
+  void drop_oldest() {
+    const auto end = queue_->waiting.find('\n', most_waiting / 2);
+    const std::size_t size = end == std::string::npos ? queue_->waiting.size() : end + 1;
+    const auto lines = static_cast<std::uint64_t>(std::count(
+        queue_->waiting.begin(), queue_->waiting.begin() + static_cast<std::ptrdiff_t>(size), '\n'));
+    queue_->waiting.erase(0, size);
+    queue_->dropped += lines;
+    dropped_lines += lines;
+  }
+
+  const std::shared_ptr<log_queue> queue_ = std::make_shared<log_queue>();
+  bool shown_at_once_ = false;
+  std::thread writer_;
 };
 
 // %* : the message as a JSON string.
@@ -53,18 +157,50 @@ class json_message final : public spdlog::custom_flag_formatter {
   std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<json_message>(); }
 };
 
+// Query fields whose values are no secrets; whatever else a client sends may be one.
+constexpr std::string_view shown_values[] = {"limit", "offset", "ids"};
+
 }  // namespace
 
+std::string loggable_target(std::string_view target) {
+  constexpr std::size_t most = 200;
+  constexpr std::string_view secret_after = "/callbacks/";
+  const auto at = target.find(secret_after);
+  if (at != std::string_view::npos) return for_log(target.substr(0, at + secret_after.size()), most) + "…";
+  const auto mark = target.find('?');
+  if (mark == std::string_view::npos) return for_log(target, most);
+  std::string out(target.substr(0, mark + 1));
+  for (std::string_view rest = target.substr(mark + 1); !rest.empty() && out.size() < most;) {
+    const std::string_view field = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+    const std::string_view name = field.substr(0, field.find('='));
+    const bool shown = std::ranges::find(shown_values, name) != std::end(shown_values);
+    out.append(shown ? field : name)
+        .append(shown || name == field ? "" : "=…")
+        .append(rest.empty() ? "" : "&");
+  }
+  return for_log(out, most);
+}
+
 std::shared_ptr<spdlog::logger> make_logger(const log_config& c) {
-  auto logger = std::make_shared<spdlog::logger>("luma-relay", std::make_shared<stream_sink>(c.file));
+  auto logger = std::make_shared<spdlog::logger>("luma-relay", std::make_shared<queue_sink>(c.file));
   logger->set_level(spdlog::level::from_str(c.level));
-  logger->flush_on(spdlog::level::warn);
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<json_message>('*').set_pattern(
       c.format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":%*})"
                          : "%Y-%m-%dT%H:%M:%S.%eZ %-7l %v");
   logger->set_formatter(std::move(formatter));
   return logger;
+}
+
+void finish_log(spdlog::logger& log) {
+  for (const auto& sink : log.sinks()) {
+    if (auto* queue = dynamic_cast<queue_sink*>(sink.get())) queue->wait_until_written();
+  }
+}
+
+std::uint64_t log_lines_dropped() {
+  return dropped_lines;
 }
 
 std::shared_ptr<spdlog::logger> silent_logger() {

@@ -1,19 +1,32 @@
 #pragma once
 
-// Log lines: spdlog with a sink that collects them and is flushed by the loop, instead of one write a line.
+// Log lines: spdlog with a sink that hands them to a thread of its own, so that nobody who logs waits for
+// whoever reads (rule R3).
 
 #include <spdlog/logger.h>
+
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "config/config.hpp"
 
 namespace relay {
 
-/// Thread-safe. Throws spdlog::spdlog_ex when the file cannot be opened.
+/// Thread-safe. At most 4 MiB of lines wait to be written; beyond that the oldest are dropped, and a line
+/// says how many. Throws spdlog::spdlog_ex when the file cannot be opened.
 std::shared_ptr<spdlog::logger> make_logger(const log_config& c);
+/// Before the process ends: waits until all lines are written, for a second at most.
+void finish_log(spdlog::logger& log);
+/// Lines of this process that were dropped, or could not be written.
+std::uint64_t log_lines_dropped();
 
 /// A logger that says nothing.
 std::shared_ptr<spdlog::logger> silent_logger();
+
+/// The target of a request as it may stand in the log: no secret of a callback address, and of the query only
+/// the values that are none.
+std::string loggable_target(std::string_view target);
 
 }  // namespace relay

@@ -62,6 +62,12 @@ metrics::metrics()
                      .Help("Submissions whose response was lost and which are being looked up upstream")
                      .Register(registry_)
                      .Add({})),
+      log_dropped_(
+          BuildGauge()
+              .Name("luma_relay_log_dropped_lines")
+              .Help("Log lines that were dropped because nobody read the log, or could not be written")
+              .Register(registry_)
+              .Add({})),
       overdue_(BuildGauge()
                    .Name("luma_relay_tasks_overdue")
                    .Help("Open jobs that should have been polled more than a minute ago")
@@ -124,6 +130,9 @@ void metrics::set_tasks(const task_counts& counts) {
 
 void metrics::set_overdue(std::int64_t tasks) {
   overdue_.Set(static_cast<double>(tasks));
+}
+void metrics::set_log_dropped(std::uint64_t lines) {
+  log_dropped_.Set(static_cast<double>(lines));
 }
 void metrics::set_disk_free(std::int64_t bytes) {
   disk_free_.Set(static_cast<double>(bytes));

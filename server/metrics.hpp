@@ -29,6 +29,7 @@ class metrics {
   void callback_done(std::string_view outcome);
   void set_tasks(const task_counts& counts);
   void set_overdue(std::int64_t tasks);
+  void set_log_dropped(std::uint64_t lines);
   void set_disk_free(std::int64_t bytes);
   void set_store_queue(std::size_t writes);
   void set_connections(std::size_t open);
@@ -55,6 +56,7 @@ class metrics {
   prometheus::Gauge& store_queue_;
   prometheus::Gauge& connections_;
   prometheus::Gauge& ambiguous_;
+  prometheus::Gauge& log_dropped_;
   prometheus::Gauge& overdue_;
   prometheus::Gauge& callbacks_pending_;
   prometheus::Gauge& disk_free_;

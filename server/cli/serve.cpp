@@ -34,7 +34,7 @@ int serve(const std::string& config_file) {
   }
   app relay(std::move(*settings), log);
   if (auto started = relay.start(); !started) {
-    log->flush();
+    finish_log(*log);
     std::cerr << "luma-relay: cannot start: " << started.error().log.text << "\n";
     return 1;
   }

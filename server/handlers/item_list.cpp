@@ -10,45 +10,34 @@
 namespace relay::handlers {
 namespace {
 
-constexpr std::size_t whole_bytes = 256 * 1024;  // a response up to this size has a Content-Length
+constexpr std::size_t whole_bytes = 256 * 1024;  // beyond it a response goes out in parts
 constexpr std::size_t part_bytes = 64 * 1024;
 constexpr std::size_t ids_at_once = 64;
 
-struct item {
-  std::string text;
-  std::string id;
-  std::int64_t revision = 0;
-};
-
 // The tasks one after the other, as they are wanted.
-class item_source {
+class task_source {
  public:
-  item_source(const call& c, std::vector<std::string> ids, std::vector<task_ptr> first, absent a)
-      : in_(c.in), owner_(c.who.id), how_(c.on.form()), time_(now()), ids_(std::move(ids)), absent_(a) {
+  task_source(const call& c, std::vector<std::string> ids, std::vector<task_ptr> first, absent a)
+      : in_(c.in), owner_(c.who.id), ids_(std::move(ids)), absent_(a) {
     for (task_ptr& t : first) ready_.push_back({next_++, std::move(t)});
   }
 
-  /// nullopt: there are no more.
-  awaitable<result<std::optional<item>>> next() {
-    for (;;) {
-      if (!ready_.empty()) {
-        const task_ptr t = std::move(ready_.front().task);
-        ready_.pop_front();
-        auto text = render(*t);
-        if (!text) co_return std::unexpected(std::move(text.error()));
-        co_return item{std::move(*text), t->id, t->revision};
-      }
-      if (next_ == ids_.size()) co_return std::nullopt;
+  /// Null: there are no more.
+  awaitable<result<task_ptr>> next() {
+    while (ready_.empty() && next_ < ids_.size()) {
       auto read = co_await read_on();
       if (!read) co_return std::unexpected(std::move(read.error()));
     }
+    if (ready_.empty()) co_return nullptr;
+    task_ptr t = std::move(ready_.front().task);
+    ready_.pop_front();
+    co_return t;
   }
-  /// One that was shown before, as it was then; an empty text: it has changed since.
-  awaitable<result<std::string>> again(std::string id, std::int64_t revision) {
-    const auto found = co_await find_task(in_.tasks, owner_, std::move(id));
-    if (!found) co_return std::unexpected(found.error());
-    if (!*found || (*found)->revision != revision) co_return std::string{};
-    co_return render(**found);
+  /// One that was there before, as it was then; null: it has changed since.
+  awaitable<result<task_ptr>> again(std::string id, std::int64_t revision) {
+    auto found = co_await find_task(in_.tasks, owner_, std::move(id));
+    if (found && *found && (*found)->revision != revision) *found = nullptr;
+    co_return found;
   }
   /// What was read ahead is read again when it is wanted.
   void forget_what_is_ready() {
@@ -59,8 +48,6 @@ class item_source {
   }
 
  private:
-  result<std::string> render(const task& t) { return in_.rendered.get(how_, t, time_); }
-
   awaitable<result<void>> read_on() {
     if (task_ptr t = in_.tasks.in_memory(ids_[next_]); t && t->owner == owner_) {
       ready_.push_back({next_++, std::move(t)});
@@ -89,8 +76,6 @@ class item_source {
   };
   handler_context& in_;
   const std::int64_t owner_;
-  const task_form& how_;
-  const timestamp time_;
   std::vector<std::string> ids_;
   const absent absent_;
   std::size_t next_ = 0;  // of ids_, to be read
@@ -100,31 +85,43 @@ class item_source {
 
 // What goes out in parts: what was put together until it grew too long, and the rest.
 struct long_reply {
-  item_source source;
+  task_source source;
+  const task_form& how;
+  timestamp time;
   std::string begun;
-  bool is_empty;  // no item is in it yet
-  item next;      // the one that made it too long
+  bool is_empty;  // no task is in it yet
+  task_ptr next;  // the one that made it too long
   std::string after;
   std::string request_id;
   handler_context& in;
 };
 
-// An item of several parts. What is left of it while the client reads is kept if there is room for it; else
-// it is made again.
-awaitable<bool> send_large(long_reply& r, item what, http::body_stream& to) {
-  const std::size_t size = what.text.size();
-  byte_budget::lease kept(r.in.unsent);
-  const bool keeps = kept.hold(size);
-  for (std::size_t sent = 0; sent < size;) {
-    if (what.text.empty()) {
-      auto made = co_await r.source.again(what.id, what.revision);
-      if (!made || made->size() != size) co_return false;
-      what.text = std::move(*made);
+// One task in several parts. While its client does not read, what is left of it is kept only if nobody else
+// needs the room; else it is made again.
+awaitable<bool> send_large(long_reply& r, task_ptr t, http::body_stream& to) {
+  const std::string id = t->id;
+  const std::int64_t revision = t->revision;
+  const std::size_t bytes = 2 * memory_of(*t);
+  t.reset();
+  std::size_t size = 0;
+  for (std::size_t sent = 0; size == 0 || sent < size;) {
+    large_texts::room room = co_await r.in.large.wait_for_room(bytes);
+    auto found = co_await r.source.again(id, revision);
+    if (!found || !*found) co_return false;
+    auto made = co_await r.in.large.render(r.how, std::move(*found), r.time);
+    if (!made || (size != 0 && made->size() != size)) co_return false;
+    size = made->size();
+    std::string text = std::move(*made);
+    while (sent < size && !text.empty()) {
+      const std::string part = text.substr(sent, part_bytes);
+      sent += part.size();
+      // The last look before it may have to wait.
+      if (to.would_wait() && r.in.large.is_short()) {
+        std::string().swap(text);
+        room = {};
+      }
+      if (!co_await to.send(part)) co_return false;
     }
-    const std::string part = what.text.substr(sent, part_bytes);
-    sent += part.size();
-    if (!keeps || sent == size) std::string().swap(what.text);
-    if (!co_await to.send(part)) co_return false;
   }
   co_return true;
 }
@@ -132,26 +129,28 @@ awaitable<bool> send_large(long_reply& r, item what, http::body_stream& to) {
 awaitable<bool> send_parts(long_reply& r, http::body_stream& to) {
   r.source.forget_what_is_ready();
   std::string out = std::move(r.begun);
-  for (std::optional<item> next = std::move(r.next); next;) {
+  for (task_ptr t = std::move(r.next); t;) {
     if (!std::exchange(r.is_empty, false)) out += ',';
-    if (next->text.size() <= part_bytes) {
-      out += next->text;
+    if (memory_of(*t) <= large_task) {
+      const auto text = r.in.rendered.get(r.how, *t, r.time);
+      if (!text) co_return false;
+      out += *text;
     } else {
       if (!co_await to.send(out)) co_return false;
       std::string().swap(out);
-      if (!co_await send_large(r, std::move(*next), to)) co_return false;
+      if (!co_await send_large(r, std::move(t), to)) co_return false;
     }
     if (out.size() >= part_bytes) {
       if (!co_await to.send(out)) co_return false;
       out.clear();
     }
-    auto read = co_await r.source.next();
-    if (!read) {
+    auto next = co_await r.source.next();
+    if (!next) {
       r.in.log.error("request {}: the rest of the response cannot be read, the connection ends: {}",
-                     r.request_id, read.error().log.text);
+                     r.request_id, next.error().log.text);
       co_return false;
     }
-    next = std::move(*read);
+    t = std::move(*next);
   }
   out += r.after;
   co_return co_await to.send(out);
@@ -166,25 +165,31 @@ awaitable<> send_long(std::unique_ptr<long_reply> r, http::body_stream& to) {
 
 awaitable<handled> reply_with_tasks(call& c, list_frame frame, std::vector<std::string> ids,
                                     std::vector<task_ptr> first, absent a) {
-  item_source source(c, std::move(ids), std::move(first), a);
+  task_source source(c, std::move(ids), std::move(first), a);
+  const task_form& how = c.on.form();
+  const timestamp time = now();
   std::string body = std::move(frame.before);
   http::reply out;
   for (bool is_first = true;; is_first = false) {
     auto next = co_await source.next();
     if (!next) co_return std::unexpected(std::move(next.error()));
-    if (!*next) break;
-    if (body.size() + (*next)->text.size() > whole_bytes) {
-      auto rest = std::make_unique<long_reply>(long_reply{std::move(source), std::move(body), is_first,
-                                                          std::move(**next), std::move(frame.after),
-                                                          std::string(c.http.id), c.in});
-      auto send = [owned = std::move(rest)](http::body_stream& to) mutable {
-        return send_long(std::move(owned), to);
-      };
-      out.stream = std::move(send);
-      co_return out;
+    task_ptr t = std::move(*next);
+    if (!t) break;
+    if (body.size() + memory_of(*t) <= whole_bytes && memory_of(*t) <= large_task) {
+      const auto text = c.in.rendered.get(how, *t, time);
+      if (!text) co_return std::unexpected(text.error());
+      if (!is_first) body += ',';
+      body += *text;
+      continue;
     }
-    if (!is_first) body += ',';
-    body += (*next)->text;
+    auto rest = std::make_unique<long_reply>(long_reply{std::move(source), how, time, std::move(body),
+                                                        is_first, std::move(t), std::move(frame.after),
+                                                        std::string(c.http.id), c.in});
+    auto send = [owned = std::move(rest)](http::body_stream& to) mutable {
+      return send_long(std::move(owned), to);
+    };
+    out.stream = std::move(send);
+    co_return out;
   }
   out.body = std::move(body);
   out.body += frame.after;

@@ -43,6 +43,8 @@ class body_stream {
   virtual ~body_stream() = default;
   /// False: the client is gone, or too slow; nothing more will arrive.
   virtual awaitable<bool> send(std::string_view part) = 0;
+  /// True: the client does not read as fast as it is sent to; send() is likely to wait for it.
+  virtual bool would_wait() = 0;
   /// The rest cannot be sent: the client is to see that the response is not whole.
   virtual void fail() = 0;
 };

@@ -1,5 +1,7 @@
 #include "server/http/session.hpp"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -163,6 +165,10 @@ class session::chunks final : public body_stream {
     bytes_ += out.size();
     alive_ = co_await session_.send();
     co_return alive_;
+  }
+  bool would_wait() override {
+    pollfd p{session_.socket_.native_handle(), POLLOUT, 0};
+    return ::poll(&p, 1, 0) == 0;
   }
   void fail() override { alive_ = false; }
   awaitable<bool> finish() {

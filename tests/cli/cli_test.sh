@@ -144,4 +144,29 @@ for _ in $(seq 200); do grep -q "listening on" server.log && break; kill -0 $ser
 port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' server.log)
 LUMA_RELAY_STORAGE_PATH=$dir/other.db LUMA_RELAY_SERVER_LISTEN=127.0.0.1:$port run 1 "$relay" serve --config good.toml
 has err "cannot listen on 127.0.0.1:$port"
+kill -TERM $server; wait $server; server=
+
+# Nobody reads the log: requests are answered all the same, and whoever reads in the end is told what is missing.
+mkfifo unread
+exec 7<>unread
+LUMA_RELAY_SERVER_LISTEN=127.0.0.1:0 "$relay" serve --config good.toml >&7 2>&1 &
+server=$!
+port=
+while [ -z "$port" ] && read -r -t 10 line <&7; do
+  port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' <<<"$line")
+done
+[ -n "$port" ] || fail "no word of the port"
+answered=$(curl -s -o /dev/null -w '%{http_code}\n' --max-time 60 "http://127.0.0.1:$port/healthz?token=hush&n=[1-40000]" | grep -c 200)
+[ "$answered" = 40000 ] || fail "only $answered of 40000 requests were answered while nobody read the log"
+kill -TERM $server
+timeout 10 cat <&7 >read.log &
+reader=$!
+wait $server || fail "an unread log held up the end"
+server=
+kill $reader 2>/dev/null || true
+grep -q "log lines were dropped here" read.log || fail "no word of the lines that were dropped"
+grep -q "token=…&n=…" read.log || fail "the query is not in the log as it should be"
+! grep -q hush read.log || fail "a secret of a query is in the log"
+exec 7>&-
+
 echo "$checks checks passed"
