@@ -30,6 +30,8 @@ result<std::unique_ptr<store>> open_sqlite(const storage_config& c, const catalo
   options.path = c.path;
   options.queue_bytes = static_cast<std::size_t>(c.queue_bytes);
   options.cache_bytes = static_cast<std::size_t>(c.cache_bytes);
+  options.log_bytes =
+      static_cast<std::size_t>(disk_limits_for(c.path, c.min_free_bytes, c.ballast_bytes).log);
   return open_sqlite_store(options, names, std::move(hooks));
 }
 
@@ -66,8 +68,9 @@ void app::spawn(awaitable<> work) {
 
 result<void> app::start() {
   // The file system first: an almost full one releases its ballast before the database needs space.
-  disk_ = std::make_unique<disk>(config_.storage.path, config_.storage.min_free_bytes,
-                                 config_.storage.ballast_bytes, *log_);
+  const disk_limits limits =
+      disk_limits_for(config_.storage.path, config_.storage.min_free_bytes, config_.storage.ballast_bytes);
+  disk_ = std::make_unique<disk>(config_.storage.path, limits, *log_);
   // The database: from here on this process holds its lock file.
   if (auto opened = open_store(); !opened) return opened;
   // What can be wrong in the settings shows here, before anything runs.
@@ -296,7 +299,7 @@ awaitable<> app::housekeeping() {
   while (!ended_) {
     metrics_.set_connections(public_->connections());
     if (++rounds % 10 == 0) {
-      disk_->check();
+      disk_->check(store_->counts().to_come());
       metrics_.set_disk_free(disk_->free_bytes());
       metrics_.set_log_dropped(log_lines_dropped());
       metrics_.set_overdue(poller_->overdue(now() - overdue_after));

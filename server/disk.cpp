@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spdlog/logger.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -30,34 +31,50 @@ space space_on(const std::string& folder) {
 
 }  // namespace
 
-disk::disk(const std::string& database, std::int64_t min_free_bytes, std::int64_t ballast_bytes,
-           spdlog::logger& log)
-    : folder_(folder_of(database)),
-      ballast_file_(database + ".ballast"),
-      min_free_(min_free_bytes),
-      ballast_(ballast_bytes),
-      log_(log) {
-  if (const space s = space_on(folder_); s.total > 0) {
-    min_free_ = std::min(min_free_, s.total / 20);
-    ballast_ = std::min(ballast_, s.total / 50);
+disk_limits disk_limits_for(const std::string& database, std::int64_t min_free_bytes,
+                            std::int64_t ballast_bytes) {
+  constexpr std::int64_t shortest_log = std::int64_t{1} << 20;
+  constexpr std::int64_t longest_log = std::int64_t{100} << 20;
+  disk_limits out{min_free_bytes, ballast_bytes, longest_log, space_on(folder_of(database)).total};
+  if (out.total > 0) {
+    out.min_free = std::min(out.min_free, out.total / 20);
+    out.ballast = std::min(out.ballast, out.total / 50);
+    out.log = std::clamp(out.total / 16, shortest_log, longest_log);
   }
-  ::unlink(ballast_file_.c_str());
-  check();
+  return out;
 }
 
-void disk::check() {
+disk::disk(const std::string& database, const disk_limits& limits, spdlog::logger& log)
+    : folder_(folder_of(database)),
+      ballast_file_(database + ".ballast"),
+      log_file_(database + "-wal"),
+      limits_(limits),
+      log_(log) {
+  ::unlink(ballast_file_.c_str());
+  check(0);
+}
+
+void disk::check(std::int64_t to_come) {
   const space s = space_on(folder_);
   if (s.total == 0) return;  // nothing can be said of it
   free_ = s.free;
   // After it was deleted it takes more space to make it again, so that it does not go to and fro.
-  if (ballast_ > 0 && !has_ballast_ && free_ > min_free_ + (released_ ? 2 : 1) * ballast_) take_ballast();
+  if (limits_.ballast > 0 && !has_ballast_ &&
+      free_ > limits_.min_free + (released_ ? 2 : 1) * limits_.ballast)
+    take_ballast();
+  // What is left of the log's length is as good as used. Without a watermark nothing is kept free.
+  struct stat log{};
+  const std::int64_t log_now = ::stat(log_file_.c_str(), &log) == 0 ? log.st_size : 0;
+  const std::int64_t growth = to_come + std::max<std::int64_t>(0, limits_.log - log_now);
+  const std::int64_t wanted = limits_.min_free == 0 ? 0 : limits_.min_free + growth;
   // Somewhat more than it takes to stop, so that it does not go to and fro.
-  const bool low = free_ < (low_ ? min_free_ + min_free_ / 8 : min_free_) || released_;
+  const bool low = free_ < (low_ ? wanted + limits_.min_free / 8 : wanted) || released_;
   if (low && !low_) {
     log_.error(
-        "the disk of {} has {} MiB left: new jobs are refused until there is more; free some, or set "
-        "storage.keep_ended_ms",
-        folder_, free_ >> 20);
+        "the disk of {} has {} MiB left, and what was taken may need {} MiB: new jobs are refused until "
+        "there is "
+        "more; free some, or set storage.keep_ended_ms",
+        folder_, free_ >> 20, wanted >> 20);
   } else if (!low && low_) {
     log_.warn("the disk of {} has {} MiB left: new jobs are accepted again", folder_, free_ >> 20);
   }
@@ -67,7 +84,7 @@ void disk::check() {
 void disk::take_ballast() {
   const int fd = ::open(ballast_file_.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return;
-  const bool done = ::posix_fallocate(fd, 0, ballast_) == 0;
+  const bool done = ::posix_fallocate(fd, 0, limits_.ballast) == 0;
   ::close(fd);
   has_ballast_ = done;
   if (done) released_ = false;

@@ -1,8 +1,8 @@
 #pragma once
 
-// Free space on the database's disk (rule F1). Below a watermark new jobs are refused, so that those in
-// flight can be finished; a ballast file is given up when the disk is full all the same. Both come back by
-// themselves.
+// Free space on the database's disk (rule F1). Below a watermark, which grows with the jobs that were taken,
+// new ones are refused, so that those can be finished; a ballast file is given up when the disk is full all
+// the same. Both come back by themselves.
 
 #include <atomic>
 #include <cstdint>
@@ -15,14 +15,24 @@ class logger;
 
 namespace relay {
 
+/// What the relay keeps to on the disk that its database is on; bytes.
+struct disk_limits {
+  std::int64_t min_free = 0;  // of the disk, beside what is still to come
+  std::int64_t ballast = 0;
+  std::int64_t log = 0;    // the database's log is emptied before it grows longer
+  std::int64_t total = 0;  // the disk; 0: nothing can be said of it
+};
+/// Those of the configuration; of a small disk at most a twentieth is kept free, a fiftieth is ballast, and a
+/// sixteenth is log.
+disk_limits disk_limits_for(const std::string& database, std::int64_t min_free_bytes,
+                            std::int64_t ballast_bytes);
+
 class disk {
  public:
-  /// On a small disk the watermark is at most a twentieth of it, the ballast at most a fiftieth.
-  disk(const std::string& database, std::int64_t min_free_bytes, std::int64_t ballast_bytes,
-       spdlog::logger& log);
-
-  /// Loop thread, about once a second: measures, and makes the ballast again when there is space.
-  void check();
+  disk(const std::string& database, const disk_limits& limits, spdlog::logger& log);
+  /// Loop thread, about once a second: measures, and makes the ballast again when there is space. `to_come`:
+  /// bytes that the jobs which were taken may still write until they end.
+  void check(std::int64_t to_come);
   /// Empty: new jobs are accepted; else the text for clients.
   std::string_view refusal() const;
   std::int64_t free_bytes() const { return free_; }
@@ -34,8 +44,8 @@ class disk {
 
   const std::string folder_;
   const std::string ballast_file_;
-  std::int64_t min_free_;
-  std::int64_t ballast_;
+  const std::string log_file_;
+  const disk_limits limits_;
   spdlog::logger& log_;
   std::int64_t free_ = 0;
   bool low_ = false;

@@ -162,4 +162,17 @@ std::string_view first_text(const json::object& from, std::initializer_list<std:
   return {};
 }
 
+std::size_t text_size(const json::value& v) {
+  constexpr std::size_t quotes = 2;
+  std::size_t out = 1;
+  if (const json::string* s = v.if_string()) return s->size() + quotes;
+  if (v.is_number()) return 8;
+  if (const json::array* a = v.if_array()) {
+    for (const json::value& item : *a) out += text_size(item) + 1;
+  } else if (const json::object* o = v.if_object()) {
+    for (const auto& m : *o) out += m.key().size() + quotes + 2 + text_size(m.value());
+  }
+  return out;
+}
+
 }  // namespace relay

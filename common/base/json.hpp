@@ -45,4 +45,7 @@ inline std::string_view view(json::string_view s) {
   return {s.data(), s.size()};
 }
 
+/// Bytes of its text, at least, without writing it: what a client sent, give or take escapes and spaces.
+std::size_t text_size(const json::value& v);
+
 }  // namespace relay

@@ -12,6 +12,8 @@
 namespace relay {
 
 struct task_counts {
+  static constexpr std::int64_t bytes_of_a_reply = 8 * 1024;
+
   /// Of one customer.
   struct customer {
     std::int64_t pending = 0;  // wait to be submitted
@@ -24,6 +26,8 @@ struct task_counts {
   std::int64_t ambiguous = 0;          // submissions whose outcome is unknown
   std::int64_t callbacks_pending = 0;  // tasks with a callback that was not delivered yet
 
+  std::int64_t open = 0;                                 // tasks that have not ended
+  std::int64_t open_bytes = 0;                           // of their requests
   std::unordered_map<std::int64_t, customer> open_jobs;  // by owner; those without any are left out
 
   customer of(std::int64_t owner) const {
@@ -39,7 +43,13 @@ struct task_counts {
 
   friend bool operator==(const task_counts&, const task_counts&) = default;
 
-  void count_open(std::int64_t owner, task_state s, std::int64_t by) {
+  /// Bytes of disk that the jobs which have not ended may still take: what the upstream says of a job quotes
+  /// its request.
+  std::int64_t to_come() const { return 2 * open_bytes + open * bytes_of_a_reply; }
+
+  void count_open(std::int64_t owner, task_state s, std::int64_t by, std::int64_t request_bytes) {
+    open += by;
+    open_bytes += by * request_bytes;
     customer& c = open_jobs[owner];
     c.open += by;
     if (s == task_state::pending) c.pending += by;
@@ -51,7 +61,7 @@ struct task_counts {
     (*this)[t.state] += by;
     if (is_ambiguous(t)) ambiguous += by;
     if (is_set(t.next_callback_at)) callbacks_pending += by;
-    if (!is_terminal(t.state)) count_open(t.owner, t.state, by);
+    if (!is_terminal(t.state)) count_open(t.owner, t.state, by, std::ssize(t.request));
   }
 };
 

@@ -201,6 +201,17 @@ void validate(const action& a, const json::object& request, const field_names& n
   // Field by field, then what spans several of them.
   for (const field_rule& rule : a.fields) check_field(request, rule, out);
   if (a.check != nullptr) a.check(request, names, out);
+  // What the relay keeps, sends on and shows again with every read: the prompt has a limit of its own.
+  std::size_t bytes = 0;
+  for (const auto& m : request) {
+    if (m.key() != "prompt") bytes += m.key().size() + text_size(m.value());
+  }
+  if (bytes > max_other_fields) {
+    out.broken_rule({"body"}, "too_long",
+                    "The fields beside the prompt should have at most " + std::to_string(max_other_fields) +
+                        " bytes in all, not " + std::to_string(bytes),
+                    nullptr);
+  }
 }
 
 void take_callback_url(json::object& request, const char* field, std::string& into, problems& wrong) {

@@ -11,6 +11,7 @@ namespace relay::luma {
 inline constexpr std::size_t min_prompt = 3;     // code points
 inline constexpr std::size_t max_prompt = 5000;  // code points
 inline constexpr std::size_t max_callback_url = 2048;
+inline constexpr std::size_t max_other_fields = 64 * 1024;  // bytes, unknown ones included
 
 /// Adds to `out` all that is wrong with `request`.
 void validate(const action& a, const json::object& request, const field_names& names, problems& out);

@@ -14,6 +14,7 @@
 #include "server/cli/commands.hpp"
 #include "server/cli/config_file.hpp"
 #include "server/descriptors.hpp"
+#include "server/disk.hpp"
 #include "server/log.hpp"
 
 namespace relay::cli {
@@ -65,6 +66,14 @@ int check_config(const std::string& config_file) {
   const auto settings = read_config(config_file);
   if (!settings) return 2;
   std::cout << print_config(*settings);
+  const disk_limits limits = disk_limits_for(settings->storage.path, settings->storage.min_free_bytes,
+                                             settings->storage.ballast_bytes);
+  if (limits.total > 0) {
+    std::cout << "\n# On this disk of " << (limits.total >> 20)
+              << " MiB: new jobs are refused when less than " << (limits.min_free >> 20)
+              << " MiB are free beside\n# what open jobs may still write; ballast " << (limits.ballast >> 20)
+              << " MiB, the database's log at most about " << (limits.log >> 20) << " MiB.\n";
+  }
   return 0;
 }
 

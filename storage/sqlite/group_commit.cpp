@@ -1,5 +1,6 @@
 #include "storage/sqlite/group_commit.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -9,18 +10,19 @@
 namespace relay::sqlite {
 namespace {
 
-// 4 KiB pages. The log is emptied when the writer has nothing else to do, or when it has grown this long
-// anyway.
-constexpr int checkpoint_when_idle = 1'000;
-constexpr int checkpoint_always = 25'000;
+constexpr std::size_t page_bytes = 4'096;
+constexpr int most_when_idle = 1'000;  // pages: emptied earlier when the writer has nothing else to do
 
 }  // namespace
 
-group_commit::group_commit(db& d, const store_hooks& hooks, commit_rules rules, std::size_t queue_bytes)
+group_commit::group_commit(db& d, const store_hooks& hooks, commit_rules rules, std::size_t queue_bytes,
+                           std::size_t log_bytes)
     : db_(d),
       hooks_(hooks),
       rules_(std::move(rules)),
       max_bytes_(queue_bytes),
+      checkpoint_always_(static_cast<int>(log_bytes / page_bytes)),
+      checkpoint_when_idle_(std::min(most_when_idle, checkpoint_always_ / 2)),
       begin_(d.prepare("BEGIN IMMEDIATE")),
       commit_(d.prepare("COMMIT")),
       rollback_(d.prepare("ROLLBACK")),
@@ -173,7 +175,7 @@ result<void> group_commit::checkpoint() {
 }
 
 void group_commit::checkpoint_if_long(bool idle) {
-  if (broken_ || db_.wal_pages() < (idle ? checkpoint_when_idle : checkpoint_always)) return;
+  if (broken_ || db_.wal_pages() < (idle ? checkpoint_when_idle_ : checkpoint_always_)) return;
   fault_point("before a checkpoint");
   if (auto done = checkpoint(); !done)
     hooks_.warn({"checkpoint failed, will try again: " + done.error().log.text});

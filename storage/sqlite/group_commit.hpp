@@ -38,8 +38,10 @@ struct commit_rules {
 class group_commit {
  public:
   /// Makes a first checkpoint and starts the thread. `d` is used by it alone from now on. `queue_bytes`:
-  /// memory of the writes that may wait. `hooks.post` must stay callable until stop().
-  group_commit(db& d, const store_hooks& hooks, commit_rules rules, std::size_t queue_bytes);
+  /// memory of the writes that may wait. `log_bytes`: the log is emptied when it is so long. `hooks.post`
+  /// must stay callable until stop().
+  group_commit(db& d, const store_hooks& hooks, commit_rules rules, std::size_t queue_bytes,
+               std::size_t log_bytes = std::size_t{100} << 20);
   ~group_commit() { stop(); }
 
   /// Loop thread. When the queue is full or stopped, the write ends as `overloaded`.
@@ -62,6 +64,7 @@ class group_commit {
   const store_hooks& hooks_;
   const commit_rules rules_;
   const std::size_t max_bytes_;
+  const int checkpoint_always_, checkpoint_when_idle_;  // pages in the log
   // Store thread only.
   std::optional<result<void>> broken_;  // set for good after a failed fsync, or when the file is gone
   bool new_log_ = false;                // nothing of the log is only there: the next write begins a new one

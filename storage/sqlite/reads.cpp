@@ -108,8 +108,9 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   token_by_id_ = prepare(select_tokens("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
   count_states_ = prepare("SELECT status,count(*) FROM task GROUP BY status");
-  open_owners_ =
-      prepare("SELECT owner,status FROM task WHERE status IN ('pending','submitting','queued','running')");
+  open_owners_ = prepare(
+      "SELECT owner,status,length(request) FROM task WHERE status IN "
+      "('pending','submitting','queued','running')");
   count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0 AND +status='submitting'");
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
 }
@@ -395,7 +396,8 @@ result<task_counts> reads::count_all() {
   if (!read) return std::unexpected(std::move(read.error()));
   const use owners(open_owners_);
   auto open = each_row(open_owners_, [&out](const statement& row) {
-    if (const auto state = task_state_from(row.text(1))) out.count_open(row.integer(0), *state, 1);
+    if (const auto state = task_state_from(row.text(1)))
+      out.count_open(row.integer(0), *state, 1, row.integer(2));
   });
   if (!open) return std::unexpected(std::move(open.error()));
   const auto ambiguous = number(count_ambiguous_);

@@ -46,7 +46,7 @@ class sqlite_store final : public store {
         lists_(std::move(r.for_lists), hooks_),
         searches_(std::move(r.for_operator), hooks_),
         commits_(writer_, hooks_, {[this] { return begin_log(write_); }, [this] { return file_.in_place(); }},
-                 options.queue_bytes) {}
+                 options.queue_bytes, options.log_bytes) {}
   ~sqlite_store() override { close(); }
 
   task_ptr in_memory(const std::string& id) override {

@@ -15,9 +15,10 @@ namespace relay {
 
 struct sqlite_options {
   std::string path;
-  std::size_t queue_bytes = 64 * 1024 * 1024;  // of writes that may wait
-  std::size_t cache_bytes = 32 * 1024 * 1024;  // of tasks in memory; 0: no cache
-  std::string synchronous = "FULL";            // anything less loses acknowledged jobs, as its test shows
+  std::size_t queue_bytes = 64 * 1024 * 1024;      // of writes that may wait
+  std::size_t cache_bytes = 32 * 1024 * 1024;      // of tasks in memory; 0: no cache
+  std::size_t log_bytes = std::size_t{100} << 20;  // the log is emptied when it is so long
+  std::string synchronous = "FULL";                // anything less loses acknowledged jobs, as its test shows
 };
 
 /// Locks the file, checks that it is a whole database of ours, keeps a copy beside it (`<path>.schema-N`) if

@@ -433,5 +433,25 @@ TEST(validation, a_required_field_must_be_there) {
   EXPECT_TRUE(none.none());
 }
 
+// Rule R1: what is kept, sent on and shown again with every read has a limit.
+TEST(dialects, what_stands_beside_the_prompt_has_64_kib_in_all) {
+  const auto parsed = [](const std::string& more) {
+    const json::value body = parse_lenient(R"({"prompt":"abc")" + more + "}").value();
+    return test::parse_create(luma::dialects::dream_machine, body, luma::actions::generations);
+  };
+  const auto text = [](std::size_t n) { return std::string(n, 'x'); };
+  EXPECT_TRUE(parsed(R"(,"a":")" + text(65'000) + "\""));
+  EXPECT_TRUE(parsed(R"(,"a":")" + text(32'000) + R"(","b":{"c":[")" + text(32'000) + "\"]}"));
+  const auto one = parsed(R"(,"a":")" + text(66'000) + "\"");
+  ASSERT_FALSE(one);
+  EXPECT_NE(one.error().message.text.find("65536 bytes in all"), std::string::npos)
+      << one.error().message.text;
+  EXPECT_EQ(one.error().http_status(), 400);
+  EXPECT_FALSE(parsed(R"(,"a":")" + text(33'000) + R"(","b":{"c":[")" + text(33'000) + "\"]}"));
+  std::string numbers = ",\"a\":[0";
+  for (int i = 0; i < 10'000; ++i) numbers += ",0";
+  EXPECT_FALSE(parsed(numbers + "]"));
+}
+
 }  // namespace
 }  // namespace relay::test

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "tests/support/running.hpp"
+#include "tests/support/tcp_gate.hpp"
 
 namespace relay::test {
 namespace {
@@ -76,6 +77,69 @@ TEST_F(full_disk, the_watermark_comes_first) {
   while (create().status != 201 && std::chrono::steady_clock::now() < give_up) {
   }
   EXPECT_EQ(create().status, 201) << "it recovers by itself";
+}
+
+// Somebody else fills the disk while jobs wait, and frees it again: every one of them comes to its end.
+TEST_F(full_disk, what_waits_goes_on_when_there_is_room_again) {
+  tcp_gate gate(sim.port());
+  settings.upstreams[0].base = *parse_base_url(gate.url());
+  settings.upstreams[0].max_concurrent = 64;
+  settings.submit.deadline = milliseconds(600'000);
+  gate.refuse_new();
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string body = R"({"prompt":")" + std::string(500, 'x') + R"("})";
+  const auto count_of = [&](const std::string& state) {
+    const std::string text = client(relay.admin_port()).get("/metrics").body;
+    const std::string name = "luma_relay_tasks{state=\"" + state + "\"} ";
+    const auto at = text.find(name);
+    return at == std::string::npos ? 0 : std::stoll(text.substr(at + name.size()));
+  };
+  std::int64_t taken = 0;
+  while (taken < 1'500 && c.post(generations, body).status == 201) ++taken;
+  EXPECT_GT(taken, 300) << "the watermark leaves room for some";
+  // The relay's own files leave enough for all of them to end, or there is none at all.
+  fill(folder, 0);
+  gate.let_through();
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  // It tries, and meets the end of the disk.
+  while (c.post(generations, body).status == 201) {
+  }
+  const auto tried = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+  while (std::chrono::steady_clock::now() < tried) c.get("/dream-machine/v1/ping");
+  std::filesystem::remove(folder + "/filler");
+  while (count_of("completed") < taken && std::chrono::steady_clock::now() < give_up)
+    c.get("/dream-machine/v1/ping");
+  const auto ended = count_of("completed");
+  std::printf("%lld jobs waited while the disk was full, %lld of them completed\n",
+              static_cast<long long>(taken), static_cast<long long>(ended));
+  EXPECT_GE(ended, taken);
+  EXPECT_EQ(count_of("pending") + count_of("submitting"), 0);
+}
+
+// The relay's own files never grow to where what it has taken cannot end.
+TEST_F(full_disk, the_relay_itself_does_not_fill_it) {
+  settings.upstreams[0].max_concurrent = 64;
+  settings.submit.deadline = milliseconds(600'000);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string body = R"({"prompt":")" + std::string(4'000, 'x') + R"("})";
+  std::vector<std::string> taken;
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  for (int refused = 0; refused < 20 && std::chrono::steady_clock::now() < give_up;) {
+    const response r = c.post(generations, body);
+    if (r.status == 201) taken.emplace_back(text_of(r.json().as_object(), "id"));
+    if (r.status != 201) {
+      ++refused;
+      EXPECT_EQ(r.status, 503) << r.body;
+      EXPECT_NE(r.body.find("nearly full"), std::string::npos)
+          << "refused before the disk is full: " << r.body;
+    }
+  }
+  std::printf("%zu jobs taken on a disk of 24 MiB, %lld KiB left\n", taken.size(),
+              static_cast<long long>(room_in(folder) / 1024));
+  EXPECT_GT(taken.size(), 100u);
+  for (const std::string& id : taken) wait_for_state(c, generations + "/" + id, "completed");
 }
 
 // Without a watermark: every write meets the end of the disk.

@@ -92,5 +92,25 @@ TEST(log, what_comes_from_outside_stays_on_its_line) {
   EXPECT_EQ(for_log(std::string(1000, 'x'), 10), std::string(10, 'x') + "…");
 }
 
+// Rule R3.
+TEST(log, no_secret_of_a_query_is_shown) {
+  const struct {
+    const char* target;
+    const char* shown;
+  } rows[] = {
+      {"/dream-machine/v1/generations", "/dream-machine/v1/generations"},
+      {"/a?limit=5&offset=20", "/a?limit=5&offset=20"},
+      {"/a?ids=1,2&token=abc", "/a?ids=1,2&token=…"},
+      {"/a?key=abc", "/a?key=…"},
+      {"/a?api_key=abc&limit=1&x", "/a?api_key=…&limit=1&x"},
+      {"/a?=abc", "/a?=…"},
+      {"/a?", "/a?"},
+      {"/callbacks/id/secret", "/callbacks/…"},
+      {"/x/callbacks/id/secret?limit=1", "/x/callbacks/…"},
+  };
+  for (const auto& row : rows) EXPECT_EQ(loggable_target(row.target), row.shown);
+  EXPECT_LE(loggable_target("/a?" + std::string(5'000, 'x')).size(), 210u);
+}
+
 }  // namespace
 }  // namespace relay::http

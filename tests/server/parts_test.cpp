@@ -11,6 +11,7 @@
 #include "server/background/janitor.hpp"
 #include "server/background/wake_timer.hpp"
 #include "server/clock.hpp"
+#include "server/descriptors.hpp"
 #include "server/http/deadline.hpp"
 #include "server/log.hpp"
 #include "server/rendered.hpp"
@@ -438,6 +439,30 @@ TEST_F(with_store, tasks_by_command) {
     add("01936e4f-a1b2-7000-8000-00000000000" + std::to_string(i), task_state::pending);
   EXPECT_EQ(admin({{"command", "task-cancel-all-pending"}}).at("cancelled"), 6);
   EXPECT_NE(message(admin({{"command", "sing"}})).find("does not know"), std::string::npos);
+}
+
+// ---- descriptors
+
+TEST(descriptors, clients_get_what_nothing_else_needs) {
+  config c;
+  c.upstreams.resize(2);
+  c.upstreams[0].max_connections = 100;
+  c.upstreams[1].max_connections = 200;
+  c.poll.concurrency = 50;
+  c.callbacks.concurrency = 60;
+  c.server.max_connections = 5'000;
+  constexpr std::size_t others = 100 + 200 + 2 * 50 + 60;
+  const descriptor_plan many = plan_descriptors(c, 1'000'000);
+  EXPECT_GE(many.reserve, others + 64);
+  EXPECT_EQ(many.clients, 5'000u);
+  EXPECT_EQ(many.warning, "");
+  const descriptor_plan some = plan_descriptors(c, 1'024);
+  EXPECT_EQ(some.clients, 1'024 - some.reserve);
+  EXPECT_NE(some.warning.find("ulimit -n"), std::string::npos) << some.warning;
+  const descriptor_plan few = plan_descriptors(c, 256);
+  EXPECT_GT(few.clients, 0u);
+  EXPECT_LE(few.clients, 128u);
+  EXPECT_EQ(raise_descriptor_limit(), descriptor_limit());
 }
 
 // ---- the one way to change a task

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "common/base/text.hpp"
+#include "server/disk.hpp"
 #include "server/log.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
 #include "tests/support/memory_store.hpp"
@@ -87,6 +88,8 @@ running_relay::running_relay(config c, const catalogue& names, const route_table
     options.path = s.path;
     options.queue_bytes = static_cast<std::size_t>(s.queue_bytes);
     options.cache_bytes = static_cast<std::size_t>(s.cache_bytes);
+    options.log_bytes =
+        static_cast<std::size_t>(disk_limits_for(s.path, s.min_free_bytes, s.ballast_bytes).log);
     return open_sqlite_store(options, known, std::move(hooks));
   };
   start(std::move(c), std::move(parts));
