@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::int64_t max_listed = 1'000;
 constexpr std::int64_t cancelled_at_once = 256;
+constexpr std::int64_t most_held = 1'000'000;
 
 json::object failure(std::string_view message) {
   return {{"ok", false}, {"message", json::string(message)}};
@@ -64,6 +65,30 @@ awaitable<> cancel(admin_context in, task_ptr t, std::int64_t& cancelled, std::o
   cancelled += done && done->changed();
 }
 
+// Those of a restored backup, of one token or of all; they stand in no queue.
+awaitable<result<std::vector<task_ptr>>> held_tasks(store& s, std::optional<std::int64_t> owner) {
+  task_filter filter;
+  filter.held = true;
+  filter.owner = owner;
+  filter.limit = most_held;
+  co_return co_await from_store(s, &store::browse, filter);
+}
+
+// One event for each of them; how many it changed.
+awaitable<result<std::int64_t>> apply_to_held(admin_context in, std::optional<std::int64_t> owner,
+                                              task_event e) {
+  const auto held = co_await held_tasks(in.tasks, owner);
+  if (!held) co_return std::unexpected(held.error());
+  std::int64_t changed = 0;
+  for (const task_ptr& t : *held) {
+    task_event copy = e;
+    const auto done = co_await in.changes.apply(t->id, std::move(copy));
+    if (!done && done.error().code != errc::task_not_found) co_return std::unexpected(done.error());
+    changed += done && done->changed();
+  }
+  co_return changed;
+}
+
 // What waits to be submitted, of one token or of all; how many. What is being submitted meanwhile goes on.
 awaitable<result<std::int64_t>> cancel_pending(admin_context in, std::optional<std::int64_t> owner) {
   const auto queues = co_await from_store(in.tasks, &store::submit_queues);
@@ -87,7 +112,17 @@ awaitable<result<std::int64_t>> cancel_pending(admin_context in, std::optional<s
       after = page->last;
     }
   }
-  co_return cancelled;
+  task_event e = event::cancelled{};
+  const auto held = co_await apply_to_held(in, owner, std::move(e));
+  if (!held) co_return held;
+  co_return cancelled + *held;
+}
+
+awaitable<json::object> release_all(admin_context in) {
+  task_event e = event::released{};
+  const auto released = co_await apply_to_held(in, std::nullopt, std::move(e));
+  if (!released) co_return failure(released.error().log.text);
+  co_return json::object{{"ok", true}, {"released", *released}};
 }
 
 // Requests are refused first, then what waits is cancelled, and last it is revoked on disk: cut off in
@@ -166,7 +201,9 @@ json::value time_or_null(timestamp t) {
 json::object line_of(const task& t, const std::vector<token>& tokens) {
   const auto owner = std::ranges::find(tokens, t.owner, &token::id);
   return {{"id", json::string(t.id)},
-          {"state", json::string(is_ambiguous(t) ? std::string_view("ambiguous") : name_of(t.state))},
+          {"state", json::string(is_ambiguous(t) ? std::string_view("ambiguous")
+                                 : is_held(t)    ? std::string_view("held")
+                                                 : name_of(t.state))},
           {"token", json::string(owner == tokens.end() ? "?" : owner->name)},
           {"upstream", json::string(t.upstream)},
           {"upstream_id", json::string(t.upstream_id)},
@@ -191,14 +228,17 @@ result<task_filter> filter_of(const json::object& o, const std::vector<token>& t
   task_filter filter;
   if (const auto state = text_of(o, "state"); state == "ambiguous") {
     filter.ambiguous = true;
+  } else if (state == "held") {
+    filter.held = true;
   } else if (state == "undelivered") {
     filter.undelivered = true;
   } else if (!state.empty()) {
     filter.state = task_state_from(state);
     if (!filter.state) {
-      return fail(errc::invalid_request,
-                  "--state must be pending, submitting, ambiguous, queued, running, completed, failed or "
-                  "undelivered");
+      return fail(
+          errc::invalid_request,
+          "--state must be pending, submitting, ambiguous, held, queued, running, completed, failed or "
+          "undelivered");
     }
   }
   if (const auto name = text_of(o, "token"); !name.empty()) {
@@ -276,7 +316,12 @@ awaitable<json::object> with_task(admin_context in, std::string command, std::st
     co_return show_task(*t, *tokens);
   }
   // The others are events: the lifecycle decides whether they mean anything in this state.
-  const std::string state(is_ambiguous(*t) ? "ambiguous" : name_of(t->state));
+  const std::string state(is_ambiguous(*t) ? "ambiguous" : is_held(*t) ? "held" : name_of(t->state));
+  if (command == "task-release") {
+    task_event e = event::released{};
+    co_return co_await apply(in, t->id, std::move(e),
+                             "task " + id + " is " + state + "; only a held one can be released");
+  }
   if (command == "task-cancel-pending") {
     task_event e = event::cancelled{};
     co_return co_await apply(in, t->id, std::move(e),
@@ -329,7 +374,9 @@ awaitable<json::object> run_admin_command(admin_context in, json::value request)
   if (command == "task-list") co_return co_await list_tasks(in.tasks, o);
   if (command == "task-cancel-all-pending")
     co_return co_await cancel_all_pending(in, std::string(text_of(o, "token")));
-  if (command == "task-show" || command == "task-cancel-pending" || command == "task-retry-callback")
+  if (command == "task-release-all") co_return co_await release_all(in);
+  if (command == "task-show" || command == "task-release" || command == "task-cancel-pending" ||
+      command == "task-retry-callback")
     co_return co_await with_task(in, command, id);
   co_return failure("the server does not know the command \"" + command + "\"; it may be another version");
 }

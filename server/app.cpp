@@ -138,6 +138,8 @@ void app::make_loops(const policy& p) {
       std::make_unique<deliverer>(loop_, deadlines_, *store_, *changes_, config_.callbacks, metrics_, *log_);
   janitor_ = std::make_unique<janitor>(loop_, *store_, config_.storage.keep_ended, *log_);
   timekeeper_ = std::make_unique<timekeeper>(loop_, *store_, *log_);
+  restored_ = std::make_unique<restored_jobs>(loop_, *store_, *changes_, upstreams_, p.late_interval,
+                                              metrics_, *log_);
 }
 
 // Throws boost::system::system_error when an address cannot be listened on.
@@ -245,6 +247,7 @@ awaitable<> app::begin() {
   spawn(deliverer_->run());
   spawn(janitor_->run());
   spawn(timekeeper_->run());
+  spawn(restored_->run());
   // 3. The listeners.
   spawn(public_->run());
   if (admin_) spawn(admin_->run());
@@ -332,6 +335,7 @@ awaitable<> app::drain() {
   deliverer_->stop();
   janitor_->stop();
   timekeeper_->stop();
+  restored_->stop();
   watch_.drain();
   fault_point("in the drain");
   // 2. What is under way may end, within the grace.

@@ -18,6 +18,7 @@
 #include "server/background/janitor.hpp"
 #include "server/background/poller.hpp"
 #include "server/background/reconciler.hpp"
+#include "server/background/restored_jobs.hpp"
 #include "server/background/timekeeper.hpp"
 #include "server/disk.hpp"
 #include "server/http/listener.hpp"
@@ -98,6 +99,7 @@ class app {
   std::unique_ptr<deliverer> deliverer_;
   std::unique_ptr<janitor> janitor_;
   std::unique_ptr<timekeeper> timekeeper_;
+  std::unique_ptr<restored_jobs> restored_;
   std::unique_ptr<request_handler> public_requests_, admin_requests_;
   std::optional<http::session_shared> shared_;
   std::unique_ptr<http::listener> public_, admin_;

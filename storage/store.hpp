@@ -115,6 +115,7 @@ struct task_filter {
   std::optional<task_state> state;
   std::optional<std::int64_t> owner;
   bool ambiguous = false;
+  bool held = false;         // they waited in a backup that was restored
   bool undelivered = false;  // the last callback was not delivered, or not yet
   std::int64_t limit = 50;
 };
@@ -182,6 +183,9 @@ class store {
   /// Which of these job ids of an upstream some task created since `since` has.
   virtual void known_jobs(const std::string& upstream, std::vector<std::string> upstream_ids, timestamp since,
                           completion<std::vector<std::string>> done) = 0;
+  /// When the backup was made that this database was restored from, while its jobs are looked for; `never`:
+  /// they are not.
+  virtual void restored_from(completion<timestamp> done) = 0;
   virtual void tokens(completion<std::vector<token>> done) = 0;
   /// Null when there is none; a revoked one is found.
   virtual void token_by_id(std::int64_t id, completion<std::optional<token>> done) = 0;
@@ -208,6 +212,8 @@ class store {
   virtual void resume(timestamp now, completion<milliseconds> done) = 0;
   /// The same for a time in which this process did not run; of how many tasks.
   virtual void extend_deadlines(milliseconds by, completion<std::int64_t> done) = 0;
+  /// The jobs of a restored backup have been looked for.
+  virtual void end_restore(completion<std::int64_t> done) = 0;
   /// Deletes up to `limit` idempotency records made before `before`; how many.
   virtual void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) = 0;
   /// Deletes up to `limit` tasks that ended before `before` and have no pending callback; how many.

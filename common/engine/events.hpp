@@ -53,6 +53,15 @@ struct found {
   job reported;
   std::string reply;
 };
+/// The list of this upstream shows the job of a held task; `marker`: as in its callback URL.
+struct found_held {
+  std::string upstream;
+  std::string marker;
+  job reported;
+  std::string reply;
+};
+/// An operator lets a held task go out.
+struct released {};
 /// The list, requested at `requested_at`, does not show it. `would_show`: it shows all that is as new.
 struct absent {
   timestamp requested_at;
@@ -98,8 +107,8 @@ struct callback_requested {};
 
 using task_event =
     std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
-                 event::outcome_unknown, event::interrupted, event::found, event::absent,
-                 event::lookup_failed, event::submit_expired, event::cancelled, event::polled,
+                 event::outcome_unknown, event::interrupted, event::found, event::found_held, event::released,
+                 event::absent, event::lookup_failed, event::submit_expired, event::cancelled, event::polled,
                  event::poll_failed, event::delivered, event::delivery_failed, event::callback_requested>;
 
 }  // namespace relay

@@ -13,7 +13,7 @@ void finish(task& t, task_state state, timestamp now) {
   t.state = state;
   t.finished_at = now;
   t.next_submit_at = t.next_poll_at = t.next_reconcile_at = t.ambiguous_at = t.absent_at = never;
-  t.not_found_at = never;
+  t.not_found_at = t.held_at = never;
   t.misses = t.not_found = 0;
 }
 
@@ -89,7 +89,7 @@ struct step {
   // ---- from pending to an upstream
 
   bool operator()(const event::submit_started& e) const {
-    if (t.state != task_state::pending) return false;
+    if (t.state != task_state::pending || is_held(t)) return false;
     t.state = task_state::submitting;
     t.upstream = e.upstream;
     t.marker = e.marker;
@@ -127,7 +127,7 @@ struct step {
   }
 
   bool operator()(const event::unavailable& e) const {
-    if (t.state != task_state::pending && !submitting(e.attempt_id)) return false;
+    if ((t.state != task_state::pending || is_held(t)) && !submitting(e.attempt_id)) return false;
     if (is_ambiguous(t)) return false;
     // Not taken, and the time for it is over.
     if (now >= t.deadline) return expire();
@@ -145,7 +145,9 @@ struct step {
     return true;
   }
 
-  bool operator()(const event::submit_expired&) const { return t.state == task_state::pending && expire(); }
+  bool operator()(const event::submit_expired&) const {
+    return t.state == task_state::pending && !is_held(t) && expire();
+  }
   bool expire() const {
     fail_task(t, "No upstream could take the job within the time allowed", now);
     return true;
@@ -187,6 +189,22 @@ struct step {
     t.ambiguous_at = t.next_reconcile_at = never;
     t.deadline = now + p.late_for;
     t.next_poll_at = now;
+    return true;
+  }
+
+  // Whoever restored a backup knows nothing of it: it was submitted, and to this upstream.
+  bool operator()(const event::found_held& e) const {
+    if (!is_held(t)) return false;
+    t.held_at = never;
+    t.upstream = e.upstream;
+    t.marker = e.marker;
+    return adopt(e.reported, e.reply);
+  }
+  bool operator()(const event::released&) const {
+    if (!is_held(t)) return false;
+    t.held_at = never;
+    t.next_submit_at = now;
+    t.deadline = now + p.submit_deadline;
     return true;
   }
 

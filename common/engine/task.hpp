@@ -82,6 +82,7 @@ struct task {
   timestamp ambiguous_at;  // since then its outcome is unknown: the upstream may or may not have the job
   timestamp absent_at;     // a list that would have shown it was asked for then, and did not (rule M10)
   timestamp not_found_at;  // the first of the 404s in a row
+  timestamp held_at;       // pending since a backup was restored: it goes nowhere until an operator says so
   timestamp started_at;    // the upstream accepted it
   timestamp finished_at;   // it completed or failed
 
@@ -102,6 +103,11 @@ inline bool is_ambiguous(const task& t) {
 /// while.
 inline bool is_looked_up_late(const task& t) {
   return t.state == task_state::failed && is_set(t.ambiguous_at);
+}
+
+/// It waited in a backup that was restored, and may have been submitted since that was made.
+inline bool is_held(const task& t) {
+  return t.state == task_state::pending && is_set(t.held_at);
 }
 
 /// Bytes of memory it takes, as far as a cache's limit is concerned.

@@ -19,11 +19,8 @@ int backup(const std::string& config_file, const std::string& to) {
     std::cerr << "luma-relay: no backup was made: " << done.error().log.text << "\n";
     return 1;
   }
-  std::cerr
-      << to << " is a checked copy of " << *database
-      << ". To restore it: stop the relay, put it in the place of the database, and delete the files beside "
-         "that end in -wal and -shm. Jobs that wait in the copy would be submitted again, "
-         "whatever has become of them since: luma-relay task cancel-pending --all, before the first start.\n";
+  std::cerr << to << " is a checked copy of " << *database
+            << ". To go back to it: stop the relay, then `luma-relay restore " << to << "`.\n";
   return 0;
 }
 

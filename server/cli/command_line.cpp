@@ -57,6 +57,14 @@ void add_server_commands(CLI::App& app, options& o) {
   backup->add_option("file", o.backup_file, "The new file")->required();
   backup->callback([&o] { o.status = cli::backup(o.config, o.backup_file); });
 
+  CLI::App* restore = with_config(
+      app.add_subcommand("restore",
+                         "Put a backup in the place of the database, while no relay runs; jobs that wait "
+                         "in it are held until it is known what became of them"),
+      o);
+  restore->add_option("file", o.backup_file, "The backup")->required();
+  restore->callback([&o] { o.status = cli::restore(o.config, o.backup_file); });
+
   app.add_subcommand("version", "Print the version")->callback([] {
     std::cout << "luma-relay " RELAY_VERSION "\n";
   });
@@ -112,9 +120,10 @@ void add_task_commands(CLI::App& app, options& o) {
   task->require_subcommand(1);
 
   CLI::App* list = with_config(task->add_subcommand("list", "Show the newest jobs of all tokens"), o);
-  list->add_option("--state", o.list.state,
-                   "Only these: pending, submitting, ambiguous, queued, running, completed, failed "
-                   "or undelivered (the callback was not accepted)");
+  list->add_option(
+      "--state", o.list.state,
+      "Only these: pending, submitting, ambiguous, held (see restore), queued, running, completed, "
+      "failed or undelivered (the callback was not accepted)");
   list->add_option("--token", o.list.token, "Only those of the token with this name");
   list->add_option("--limit", o.list.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
   list->callback([&o] { o.status = task_list(o.config, o.list); });
@@ -123,11 +132,22 @@ void add_task_commands(CLI::App& app, options& o) {
   show->add_flag("--json", o.as_json, "As one line of JSON");
   show->callback([&o] { o.status = task_show(o.config, o.id, o.as_json); });
 
+  CLI::App* release =
+      with_config(task->add_subcommand(
+                      "release", "Let a job go out that is held since a backup was restored, or all of them"),
+                  o);
+  release->add_option("id", o.id, "The job's id, as clients know it");
+  release->add_flag("--all", o.all, "All that are held");
+  release->callback([&o] {
+    if (o.all == !o.id.empty()) throw CLI::RequiredError("one of ID and --all");
+    o.status = task_release(o.config, o.id);
+  });
+
   CLI::App* cancel = with_config(
       task->add_subcommand("cancel-pending", "End a job that waits to be submitted, or several of them"), o);
   cancel->add_option("id", o.id, "The job's id, as clients know it");
   cancel->add_option("--token", o.list.token, "All that wait of the token with this name");
-  cancel->add_flag("--all", o.all, "All that wait; for a backup that was restored, before its first start");
+  cancel->add_flag("--all", o.all, "All that wait, those that are held included");
   cancel->callback([&o] {
     if (int{o.all} + int{!o.id.empty()} + int{!o.list.token.empty()} != 1)
       throw CLI::RequiredError("one of ID, --token and --all");

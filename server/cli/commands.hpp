@@ -26,11 +26,14 @@ struct task_list_options {
 };
 int task_list(const std::string& config_file, const task_list_options& o);
 int task_show(const std::string& config_file, const std::string& id, bool as_json);
+/// Of all that are held when `id` is empty.
+int task_release(const std::string& config_file, const std::string& id);
 int task_cancel_pending(const std::string& config_file, const std::string& id);
 /// Of one token, or of all when `token` is empty.
 int task_cancel_all_pending(const std::string& config_file, const std::string& token);
 int task_retry_callback(const std::string& config_file, const std::string& id);
 
 int backup(const std::string& config_file, const std::string& to);
+int restore(const std::string& config_file, const std::string& from);
 
 }  // namespace relay::cli

@@ -86,6 +86,18 @@ int task_show(const std::string& config_file, const std::string& id, bool as_jso
   return 0;
 }
 
+int task_release(const std::string& config_file, const std::string& id) {
+  if (!id.empty())
+    return simple(config_file, "task-release", id, "is released; it is submitted in its turn.");
+  int status = 0;
+  const auto response = ask(config_file, {{"command", "task-release-all"}}, status);
+  if (!response) return status;
+  const json::value* n = member(*response, "released");
+  std::cerr << (n != nullptr ? json::serialize(*n) : "0")
+            << " held jobs are released; they are submitted in their turn.\n";
+  return 0;
+}
+
 int task_cancel_pending(const std::string& config_file, const std::string& id) {
   return simple(config_file, "task-cancel-pending", id, "is cancelled; it will not be submitted.");
 }

@@ -107,19 +107,20 @@ result<void> check_tables(db& d, const std::string& path) {
 
 }  // namespace
 
-database_file::descriptor::~descriptor() {
+descriptor::~descriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-result<void> database_file::lock_folder_entry() {
-  const std::string name = path_ + ".lock";
-  lock_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (lock_.get() < 0)
+result<database_lock> database_lock::acquire(const std::string& path) {
+  const std::string name = path + ".lock";
+  database_lock out;
+  out.held_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (out.held_.get() < 0)
     return fail(errc::storage_unavailable, "cannot make the lock file " + name + ": " + std::strerror(errno));
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+  if (::flock(out.held_.get(), LOCK_EX | LOCK_NB) != 0)
     return fail(errc::conflict,
                 "another luma-relay uses this database (it holds " + name + "); stop it first");
-  return {};
+  return out;
 }
 
 // Opens the file for as long as it is in use. A hard link has a lock file of its own, but the same inode.
@@ -189,7 +190,9 @@ result<database_file> database_file::claim(const std::string& path) {
                     "): is it a symbolic link, and its disk is not mounted? Mount it, or "
                     "remove the link");
   }
-  if (auto locked = out.lock_folder_entry(); !locked) return std::unexpected(std::move(locked.error()));
+  auto lock = database_lock::acquire(out.path_);
+  if (!lock) return std::unexpected(std::move(lock.error()));
+  out.lock_ = std::move(*lock);
   if (!exists(out.path_)) {
     if (!exists(out.path_ + "-wal")) return out;
     return fail(
@@ -208,23 +211,7 @@ result<void> database_file::made() {
 }
 
 result<void> database_file::check() const {
-  // It reads the log too, and never plays it into the file.
-  auto d = db::open(path_, role::inspector);
-  if (!d) return std::unexpected(std::move(d.error()));
-  if (auto ours = check_tables(*d, path_); !ours) return ours;
-  const auto with_log = identity_of(d->handle());
-  const auto alone = identity_without_log(path_);
-  if (with_log && alone &&
-      (with_log->database != alone->database || with_log->log < alone->log ||
-       with_log->log > alone->log + 1)) {
-    return fail(
-        errc::storage_unavailable,
-        path_ + "-wal does not belong to " + path_ +
-            ": one of them was put there from another time or place. Put back the file that belongs to the "
-            "log; or, to go on with the file as it is, move the log away, and " +
-            path_ + "-shm with it");
-  }
-  return quick_check(*d);
+  return check_database(path_);
 }
 
 result<void> database_file::in_place() const {
@@ -246,6 +233,33 @@ result<void> database_file::in_place() const {
   return out;
 }
 
+result<void> check_database(const std::string& path) {
+  // It reads the log too, and never plays it into the file.
+  auto d = db::open(path, role::inspector);
+  if (!d) return std::unexpected(std::move(d.error()));
+  if (auto ours = check_tables(*d, path); !ours) return ours;
+  const auto with_log = identity_of(d->handle());
+  const auto alone = identity_without_log(path);
+  if (with_log && alone &&
+      (with_log->database != alone->database || with_log->log < alone->log ||
+       with_log->log > alone->log + 1)) {
+    return fail(
+        errc::storage_unavailable,
+        path + "-wal does not belong to " + path +
+            ": one of them was put there from another time or place. Put back the file that belongs to the "
+            "log; or, to go on with the file as it is, move the log away, and " +
+            path + "-shm with it");
+  }
+  return quick_check(*d);
+}
+
+result<void> move_into_place(const std::string& unfinished, const std::string& path) {
+  if (!exists(unfinished + "-wal") && sync_file(unfinished) &&
+      std::rename(unfinished.c_str(), path.c_str()) == 0 && sync_file(folder_of(path)))
+    return {};
+  return fail(errc::storage_unavailable, "cannot make the database " + path + ": " + std::strerror(errno));
+}
+
 result<void> make_database(const std::string& path) {
   const std::string unfinished = path + ".new";
   for (const char* suffix : {"", "-wal", "-shm", "-journal"}) std::remove((unfinished + suffix).c_str());
@@ -256,11 +270,7 @@ result<void> make_database(const std::string& path) {
     // Closing makes the last checkpoint and deletes the log.
   }
   fault_point("a new database is not in its place yet");
-  if (exists(unfinished + "-wal") || !sync_file(unfinished) ||
-      std::rename(unfinished.c_str(), path.c_str()) != 0 || !sync_file(folder_of(path))) {
-    return fail(errc::storage_unavailable, "cannot make the database " + path + ": " + std::strerror(errno));
-  }
-  return {};
+  return move_into_place(unfinished, path);
 }
 
 }  // namespace relay::sqlite

@@ -16,12 +16,40 @@ namespace relay::sqlite {
 /// "Luma" in ASCII: `application_id` in the header of our databases. Those of before schema 5 have 0.
 inline constexpr std::int32_t application_id = 0x4c756d61;
 
+/// A file descriptor that is closed with the object.
+class descriptor {
+ public:
+  explicit descriptor(int fd = -1) : fd_(fd) {}
+  descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~descriptor();
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// Keeps other processes away from the database at a path: flock on `<path>.lock`, freed by the kernel when
+/// the process dies, however it dies.
+class database_lock {
+ public:
+  database_lock() = default;
+  /// Errors: conflict, storage_unavailable.
+  static result<database_lock> acquire(const std::string& path);
+
+ private:
+  descriptor held_;
+};
+
 class database_file {
  public:
-  /// Locks the database at `path` against other processes (flock on `<path>.lock` and on the file itself, so
-  /// that it holds by whichever name the file is opened), and reads its header. Errors: conflict (another
-  /// process has it); storage_unavailable with a sentence that says what to do: a log without its database,
-  /// an empty file, no SQLite database, another program's, one that was cut off.
+  /// Locks the database at `path` against other processes (also by the file itself, so that the lock holds by
+  /// whichever name the file is opened), and reads its header. Errors: conflict (another process has it);
+  /// storage_unavailable with a sentence that says what to do: a log without its database, an empty file, no
+  /// SQLite database, another program's, one that was cut off.
   static result<database_file> claim(const std::string& path);
 
   /// Of the file itself: symbolic links are followed.
@@ -30,28 +58,13 @@ class database_file {
   bool is_new() const { return file_.get() < 0; }
   /// A new one stands at path() now.
   result<void> made();
-  /// What takes SQLite to tell, before anything is written: it is ours, its log belongs to it, it is whole.
-  /// Errors: storage_unavailable.
+  /// check_database() of it.
   result<void> check() const;
   /// Any thread. Errors: storage_unavailable when another file, or none, stands at path() or in the place of
   /// its log.
   result<void> in_place() const;
 
  private:
-  class descriptor {
-   public:
-    explicit descriptor(int fd = -1) : fd_(fd) {}
-    descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    descriptor& operator=(descriptor&& other) noexcept {
-      std::swap(fd_, other.fd_);
-      return *this;
-    }
-    ~descriptor();
-    int get() const { return fd_; }
-
-   private:
-    int fd_;
-  };
   struct identity {
     dev_t device = 0;
     ino_t inode = 0;
@@ -59,16 +72,23 @@ class database_file {
   };
 
   explicit database_file(std::string path) : path_(std::move(path)) {}
-  result<void> lock_folder_entry();
   result<void> lock_file();
   result<void> check_header() const;
 
   std::string path_;
-  descriptor lock_;
+  database_lock lock_;
   // Open as long as SQLite has the file: closing any descriptor of it would drop SQLite's own locks (POSIX).
   descriptor file_;
   identity opened_;
 };
+
+/// What takes SQLite to tell of the database at `path`, before anything is written: it is ours, its log
+/// belongs to it, it is whole. Errors: storage_unavailable.
+result<void> check_database(const std::string& path);
+
+/// Gives the finished database at `unfinished` its place: synced, then renamed, then the folder synced.
+/// Errors: storage_unavailable.
+result<void> move_into_place(const std::string& unfinished, const std::string& path);
 
 /// Makes an empty database of this schema at `path`, where nothing is: under another name first, so that
 /// there is never an unfinished one. Errors: storage_unavailable, disk_full.

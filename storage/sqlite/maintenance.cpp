@@ -117,6 +117,12 @@ class deadline_extension final : public write_of<std::int64_t> {
   milliseconds by_;
 };
 
+class end_of_restore final : public write_of<std::int64_t> {
+ public:
+  end_of_restore(write_statements& s, completion<std::int64_t> done) : write_of(s, 0, std::move(done)) {}
+  result<void> apply() override { return s_.connection.run("UPDATE process SET restored_from=0"); }
+};
+
 class idempotency_purge final : public write_of<std::int64_t> {
  public:
   idempotency_purge(write_statements& s, timestamp before, std::int64_t limit, completion<std::int64_t> done)
@@ -196,6 +202,10 @@ std::unique_ptr<write> write_resume(write_statements& s, timestamp now, completi
 std::unique_ptr<write> write_extension(write_statements& s, const std::function<void()>& moved,
                                        milliseconds by, completion<std::int64_t> done) {
   return std::make_unique<deadline_extension>(s, moved, by, std::move(done));
+}
+
+std::unique_ptr<write> write_end_of_restore(write_statements& s, completion<std::int64_t> done) {
+  return std::make_unique<end_of_restore>(s, std::move(done));
 }
 
 std::unique_ptr<write> write_idempotency_purge(write_statements& s, timestamp before, std::int64_t limit,

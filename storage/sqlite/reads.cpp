@@ -65,6 +65,8 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   ambiguous_ =
       prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
                            "ORDER BY next_reconcile_at LIMIT ?2"));
+  held_ = prepare(select_tasks("WHERE held_at>0 AND (?1=0 OR owner=?1) ORDER BY held_at LIMIT ?2"));
+  restored_from_ = prepare("SELECT restored_from FROM process");
   // Schedules: each has an index on (time, task_id), and a page goes on where the last one ended.
   due_expiry_ =
       prepare(select_tasks("WHERE next_submit_at>0 AND deadline<=?1 AND (deadline,task_id)>(?2,?3) "
@@ -222,10 +224,11 @@ result<std::optional<written_change>> reads::find_repeated(std::int64_t owner, c
 }
 
 result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
-  if (filter.ambiguous) {
-    const use guard(ambiguous_);
-    ambiguous_.bind(1, filter.owner.value_or(0)).bind(2, filter.limit);
-    return readable_tasks(ambiguous_);
+  if (filter.ambiguous || filter.held) {
+    statement& s = filter.held ? held_ : ambiguous_;
+    const use guard(s);
+    s.bind(1, filter.owner.value_or(0)).bind(2, filter.limit);
+    return readable_tasks(s);
   }
   const use guard(browse_);
   browse_.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
@@ -366,6 +369,11 @@ result<std::vector<std::string>> reads::known_jobs(const std::string& upstream,
   });
   if (!read) return std::unexpected(std::move(read.error()));
   return out;
+}
+
+result<timestamp> reads::restored_from() {
+  const use guard(restored_from_);
+  return time(restored_from_);
 }
 
 result<std::vector<token>> reads::tokens() {

@@ -35,6 +35,7 @@ class reads {
   result<std::vector<std::string>> open_at(const std::string& upstream);
   result<std::vector<std::string>> known_jobs(const std::string& upstream,
                                               const std::vector<std::string>& upstream_ids, timestamp since);
+  result<timestamp> restored_from();
   result<std::vector<token>> tokens();
   result<std::optional<token>> token_by_id(std::int64_t id);
   /// By reading an index over the whole table: at start only.
@@ -53,10 +54,10 @@ class reads {
   const catalogue& names_;
   const std::function<void(const log_text&)> warn_;
   std::unordered_set<std::int64_t> warned_of_;  // rows
-  statement find_, load_, list_, find_key_, find_retry_, browse_, ambiguous_, due_expiry_, due_reconcile_,
-      next_expiry_, next_reconcile_, next_place_, next_owner_, pending_, polled_, overdue_, due_callbacks_,
-      next_callback_, in_state_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_, token_by_id_,
-      count_states_, open_owners_, count_ambiguous_, count_callbacks_;
+  statement find_, load_, list_, find_key_, find_retry_, browse_, ambiguous_, held_, restored_from_,
+      due_expiry_, due_reconcile_, next_expiry_, next_reconcile_, next_place_, next_owner_, pending_, polled_,
+      overdue_, due_callbacks_, next_callback_, in_state_, submitting_to_, interrupted_, open_at_,
+      jobs_since_, tokens_, token_by_id_, count_states_, open_owners_, count_ambiguous_, count_callbacks_;
 };
 
 }  // namespace relay::sqlite

@@ -185,6 +185,9 @@ class sqlite_store final : public store {
     };
     searches_.run<std::vector<std::string>>(std::move(read), std::move(done), payload);
   }
+  void restored_from(completion<timestamp> done) override {
+    lists_.run<timestamp>([](reads& r) { return r.restored_from(); }, std::move(done));
+  }
   void tokens(completion<std::vector<token>> done) override {
     lists_.run<std::vector<token>>([](reads& r) { return r.tokens(); }, std::move(done));
   }
@@ -218,6 +221,9 @@ class sqlite_store final : public store {
   }
   void extend_deadlines(milliseconds by, completion<std::int64_t> done) override {
     commits_.push(write_extension(write_, deadlines_moved_, by, std::move(done)));
+  }
+  void end_restore(completion<std::int64_t> done) override {
+    commits_.push(write_end_of_restore(write_, std::move(done)));
   }
   void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) override {
     commits_.push(write_idempotency_purge(write_, before, limit, std::move(done)));

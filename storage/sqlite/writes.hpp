@@ -51,6 +51,7 @@ std::unique_ptr<write> write_resume(write_statements& s, timestamp now, completi
 /// disk.
 std::unique_ptr<write> write_extension(write_statements& s, const std::function<void()>& moved,
                                        milliseconds by, completion<std::int64_t> done);
+std::unique_ptr<write> write_end_of_restore(write_statements& s, completion<std::int64_t> done);
 std::unique_ptr<write> write_idempotency_purge(write_statements& s, timestamp before, std::int64_t limit,
                                                completion<std::int64_t> done);
 std::unique_ptr<write> write_task_purge(write_statements& s, const purged_function& purged, timestamp before,

@@ -119,13 +119,17 @@ run 1 "$relay" task cancel-pending --config good.toml --token nobody; has err "n
 run 2 "$relay" task cancel-pending --config good.toml --all --token one
 run 0 "$relay" task list --config good.toml --state undelivered
 
-run 0 "$relay" backup --config good.toml copy.db; has err "checked copy"; has err "To restore it"; has err "cancel-pending --all"
+run 0 "$relay" backup --config good.toml copy.db; has err "checked copy"; has err "luma-relay restore copy.db"
 run 1 "$relay" backup --config good.toml copy.db; has err "exists already"
 run 1 "$relay" backup --config good.toml /nowhere/copy.db; has err "no backup was made"
 [ "$(stat -c %a copy.db)" = 600 ] || fail "the backup is readable by others"
 LUMA_RELAY_STORAGE_PATH=$dir/copy.db run 0 "$relay" task list --config good.toml; has out "$id"
 
 run 1 "$relay" serve --config good.toml; has err "another luma-relay uses this database"
+run 1 "$relay" restore --config good.toml copy.db; has err "nothing was restored: another luma-relay uses this database"
+run 1 "$relay" task release --config good.toml "$id"; has err "only a held one"
+run 0 "$relay" task release --config good.toml --all; has err "0 held jobs"
+run 2 "$relay" task release --config good.toml
 [ "$(stat -c %a relay.db)" = 600 ] || fail "the database is readable by others"
 [ "$(stat -c %a relay.db.sock)" = 700 ] || fail "the admin socket is open to others"
 kill -TERM $server
@@ -136,6 +140,10 @@ grep -q "stopped" server.log || fail "no word of the stop in the log"
 ! grep -q "$one" server.log || fail "a token is in the log"
 ! grep -q client-secret server.log || fail "the query of a callback URL is in the log"
 run 0 "$relay" token list --config good.toml; has out two
+run 0 "$relay" restore --config good.toml copy.db; has err "is a copy of copy.db now"; has err "kept as $dir/relay.db.before-restore-1"
+run 1 "$relay" restore --config good.toml nowhere.db; has err "nothing was restored"
+run 1 "$relay" restore --config good.toml good.toml; has err "nothing was restored"
+run 0 "$relay" token list --config good.toml; has out one
 
 # An occupied port.
 "$relay" serve --config good.toml >server.log 2>&1 &

@@ -67,6 +67,8 @@ const named_event events[] = {
     {"outcome_unknown", event::outcome_unknown{}},
     {"interrupted", event::interrupted{}},
     {"found", event::found{said(job_state::running), "{}"}},
+    {"found_held", event::found_held{"b", "m", said(job_state::running), "{}"}},
+    {"released", event::released{}},
     {"absent", event::absent{t0, true}},
     {"lookup_failed", event::lookup_failed{}},
     {"submit_expired", event::submit_expired{}},
@@ -92,6 +94,8 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"outcome_unknown", {"-", "submitting", "-", "-", "-", "-", "-"}},
     {"interrupted", {"-", "submitting", "-", "-", "-", "-", "-"}},
     {"found", {"-", "-", "-", "-", "-", "-", "running"}},
+    {"found_held", {"-", "-", "-", "-", "-", "-", "-"}},
+    {"released", {"-", "-", "-", "-", "-", "-", "-"}},
     {"absent", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"lookup_failed", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"submit_expired", {"failed", "-", "-", "-", "-", "-", "-"}},
@@ -635,6 +639,32 @@ TEST(lifecycle, a_callback_that_is_gone_ends_them_all) {
   t = advance(t, event::polled{said(job_state::completed), "{}"}, t0, {}, 0);
   EXPECT_EQ(t.state, task_state::completed);
   EXPECT_TRUE(t.pending_callbacks.empty());
+}
+
+// Rule F13: what waited in a backup goes nowhere by itself.
+TEST(lifecycle, a_held_task_waits_for_its_job_to_be_found_or_for_an_operator) {
+  task held = in(task_state::pending);
+  held.next_submit_at = never;
+  held.held_at = t0;
+  for (const named_event& e : events) {
+    const task after = advance(held, e.e, t0, {}, 0.5);
+    if (e.name == "found_held") {
+      EXPECT_EQ(after.state, task_state::running);
+      EXPECT_EQ(after.upstream, "b");
+      EXPECT_EQ(after.marker, "m");
+      EXPECT_EQ(after.upstream_id, "u-1");
+      EXPECT_FALSE(is_set(after.held_at));
+    } else if (e.name == "released") {
+      EXPECT_EQ(after.state, task_state::pending);
+      EXPECT_EQ(after.next_submit_at, t0);
+      EXPECT_FALSE(is_held(after));
+    } else if (e.name == "cancelled") {
+      EXPECT_EQ(after.state, task_state::failed);
+      EXPECT_FALSE(is_set(after.held_at));
+    } else {
+      EXPECT_EQ(after, held) << e.name;
+    }
+  }
 }
 
 }  // namespace

@@ -93,7 +93,7 @@ class memory_store final : public store {
   void browse(const task_filter& f, completion<std::vector<task_ptr>> done) override {
     std::vector<task_ptr> out = where([&f](const task& t) {
       return (!f.state || t.state == *f.state) && (!f.owner || t.owner == *f.owner) &&
-             (!f.ambiguous || is_ambiguous(t)) && (!f.undelivered || !t.callback_problem.empty());
+             (!f.ambiguous || is_ambiguous(t)) && (!f.held || is_held(t)) && (!f.undelivered || !t.callback_problem.empty());
     });
     std::ranges::sort(out, std::greater{}, [](const task_ptr& t) { return t->row; });
     if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
@@ -178,6 +178,9 @@ class memory_store final : public store {
     }
     answer(std::move(done), std::move(out));
   }
+  // Restoring is the other engine's.
+  void restored_from(completion<timestamp> done) override { answer(std::move(done), timestamp(never)); }
+  void end_restore(completion<std::int64_t> done) override { answer(std::move(done), 0); }
   void tokens(completion<std::vector<token>> done) override { answer(std::move(done), kept_->tokens); }
   void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
     std::optional<token> out;

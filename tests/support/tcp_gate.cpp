@@ -1,5 +1,7 @@
 #include "tests/support/tcp_gate.hpp"
 
+#include <fcntl.h>
+
 #include <array>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
@@ -39,6 +41,7 @@ tcp_gate::~tcp_gate() {
 void tcp_gate::listen() {
   const asio::ip::tcp::endpoint at(asio::ip::make_address("127.0.0.1"), port_);
   acceptor_.open(at.protocol());
+  ::fcntl(acceptor_.native_handle(), F_SETFD, FD_CLOEXEC);  // a child would go on listening
   acceptor_.set_option(asio::socket_base::reuse_address(true));
   acceptor_.bind(at);
   acceptor_.listen();

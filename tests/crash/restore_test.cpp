@@ -1,0 +1,125 @@
+// A backup is restored: nothing is bought twice, nothing that was bought is forgotten (rule F13).
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/child_relay.hpp"
+#include "tests/support/running.hpp"
+#include "tests/support/tcp_gate.hpp"
+
+namespace relay::test {
+namespace {
+
+const std::string generations = "/dream-machine/v1/generations";
+
+struct restore : ::testing::Test {
+  restore() : relay(dir, free_port(), gate.url()) {
+    EXPECT_TRUE(relay.start()) << relay.log_tail();
+    const std::string text = relay.command("token create --name me");
+    token = text.substr(0, text.find('\n'));
+  }
+  client me() const { return client(relay.port(), "Bearer " + token); }
+  std::string create(const std::string& prompt) const {
+    const response r = me().post(generations, R"({"prompt":")" + prompt + "\"}");
+    EXPECT_EQ(r.status, 201) << r.body;
+    return std::string(text_of(r.json().as_object(), "id"));
+  }
+  void wait_until_completed(const std::string& id) const {
+    wait_for_state(me(), generations + "/" + id, "completed");
+  }
+  void stop() {
+    relay.ask_to_stop();
+    relay.wait();
+  }
+  std::string whole_log() const {
+    std::ifstream in(dir.file("relay.log"));
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  temp_dir dir;
+  running_simulator sim;
+  tcp_gate gate{sim.port()};
+  child_relay relay;
+  std::string token;
+  const std::string copy = dir.file("copy.db");
+};
+
+TEST_F(restore, what_was_submitted_since_is_followed_and_not_submitted_again) {
+  const std::string done = create("done before");
+  wait_until_completed(done);
+  gate.refuse_new();
+  gate.cut_all();
+  const std::string first = create("waits in the backup");
+  const std::string second = create("waits there too");
+  relay.command("backup " + copy);
+  gate.let_through();
+  wait_until_completed(first);
+  wait_until_completed(second);
+  const std::string later = create("made after the backup");
+  wait_until_completed(later);
+  ASSERT_EQ(sim.created(), 4);
+  EXPECT_EQ(relay.command("restore " + copy), "");
+  EXPECT_EQ(me().get(generations + "/" + later).status, 200) << "not while a relay has the database";
+  stop();
+
+  relay.command("restore " + copy);
+  EXPECT_TRUE(std::filesystem::exists(relay.database() + ".before-restore-1"));
+  EXPECT_FALSE(std::filesystem::exists(relay.database() + "-wal"))
+      << "the log of what was there went with it";
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  wait_until_completed(first);
+  wait_until_completed(second);
+  wait_until_completed(done);
+  EXPECT_EQ(me().get(generations + "/" + later).status, 404);
+  EXPECT_EQ(sim.created(), 4) << "nothing was bought twice";
+  stop();
+  EXPECT_NE(whole_log().find("made for task " + later + ", which the restored backup does not have"),
+            std::string::npos)
+      << relay.log_tail();
+}
+
+TEST_F(restore, what_is_not_found_is_held_for_the_operator) {
+  gate.refuse_new();
+  const std::string first = create("waits");
+  const std::string second = create("waits too");
+  relay.command("backup " + copy);
+  relay.kill();
+  gate.let_through();
+  relay.command("restore " + copy);
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  // Others go on meanwhile.
+  wait_until_completed(create("new"));
+  const std::string held = relay.command("task list --state held");
+  EXPECT_NE(held.find(first), std::string::npos) << held;
+  EXPECT_NE(held.find(second), std::string::npos) << held;
+  EXPECT_EQ(text_of(me().get(generations + "/" + first).json().as_object(), "state"), "queued");
+  EXPECT_EQ(sim.created(), 1);
+  relay.command("task release " + first);
+  wait_until_completed(first);
+  relay.command("task cancel-pending --token me");
+  wait_for_state(me(), generations + "/" + second, "failed");
+  EXPECT_EQ(relay.command("task list --state held"), "");
+  EXPECT_EQ(sim.created(), 2);
+  // It is still a restored one after a kill, and no more once nothing is held.
+  relay.kill();
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  wait_until_completed(create("another"));
+}
+
+TEST_F(restore, what_is_no_backup_of_ours_changes_nothing) {
+  const std::string id = create("job");
+  wait_until_completed(id);
+  stop();
+  std::ofstream(dir.file("other.db")) << "SQLite format 3";
+  for (const char* from : {"other.db", "nowhere.db"}) {
+    relay.command("restore " + dir.file(from));
+    EXPECT_FALSE(std::filesystem::exists(relay.database() + ".before-restore-1")) << from;
+  }
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  EXPECT_EQ(me().get(generations + "/" + id).status, 200);
+}
+
+}  // namespace
+}  // namespace relay::test
