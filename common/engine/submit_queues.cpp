@@ -52,11 +52,11 @@ void submit_queues::begin_reading(const submit_queue& name) {
   if (!is_set(q.read.at)) q.lanes = 0;
 }
 
-void submit_queues::end_reading(const submit_queue& name, place last, bool more) {
+void submit_queues::end_reading(const submit_queue& name, const place& last, bool more) {
   const auto q = queues_.find(name);
   if (q == queues_.end()) return;
   q->second.reading = false;
-  q->second.read = std::max(q->second.read, std::move(last));
+  q->second.read = std::max(q->second.read, last);
   q->second.more = more;
   forget_if_empty(q);
 }

@@ -58,7 +58,7 @@ class submit_queues {
   /// A page is being read: what is added meanwhile is kept, wherever its place is.
   void begin_reading(const submit_queue& q);
   /// The page ended at `last`; `more`: the disk has more. The jobs of it were added.
-  void end_reading(const submit_queue& q, place last, bool more);
+  void end_reading(const submit_queue& q, const place& last, bool more);
 
   /// Takes out the next job that is due and that one of `free` could take: the next customer's, in turn; of
   /// one customer, the one that waits longest.

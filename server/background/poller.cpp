@@ -157,7 +157,7 @@ awaitable<std::optional<timestamp>> poller::poll_and_save(poll_lane& l, std::str
     if (newest.error().code == errc::internal) co_return std::nullopt;
     co_return now() + again;
   }
-  const task_ptr t = *newest;
+  const task_ptr& t = *newest;
   if (!t || !is_set(t->next_poll_at)) co_return std::nullopt;
   if (t->next_poll_at > now() && !hinted_.contains(id)) co_return t->next_poll_at;
   poll_outcome outcome = co_await ask(l, *t);

@@ -90,7 +90,7 @@ awaitable<bool> restored_jobs::look_at(upstream& at, timestamp since) {
       co_return !seen.covers(since);
     }
   };
-  auto on_page = page_taker{*this, at, seen, since};
+  list_reader::on_page on_page = page_taker{*this, at, seen, since};
   const auto read = co_await reader.read(seen, std::move(on_page));
   if (read || stopped_) co_return read.has_value();
   log_.error("the list of {} cannot be read after a backup was restored, will try again: {}", at.name(),
