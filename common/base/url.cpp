@@ -1,5 +1,6 @@
 #include "common/base/url.hpp"
 
+#include <algorithm>
 #include <boost/url.hpp>
 #include <charconv>
 
@@ -28,9 +29,20 @@ bool plain_host(const urls::url_view& url) {
   return url.host_type() != urls::host_type::ipvfuture && host.size() <= 253 && is_word(host, "._-");
 }
 
+// Boost.URL 1.81 asserts on some texts without an authority, such as "ppp:" and a NUL: only what has one gets
+// there.
+bool may_be_parsed(std::string_view text) {
+  const bool printable = std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
+  const auto slashes = text.find("://");
+  return printable && slashes != std::string_view::npos && slashes > 0 &&
+         is_word(text.substr(0, slashes), "+-.");
+}
+
 }  // namespace
 
 result<base_url> parse_base_url(std::string_view text) {
+  if (!may_be_parsed(text))
+    return fail(errc::invalid_request, "must be an address such as https://api.example.com");
   const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
   if (!parsed) return fail(errc::invalid_request, "must be an address such as https://api.example.com");
   const urls::url_view& url = *parsed;
@@ -59,9 +71,10 @@ result<base_url> parse_base_url(std::string_view text) {
 }
 
 result<web_address> parse_web_address(std::string_view text) {
+  constexpr std::string_view wrong = "must be a full http or https address";
+  if (text.size() > 2048 || !may_be_parsed(text)) return fail(errc::invalid_request, std::string(wrong));
   const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
-  if (!parsed || text.size() > 2048)
-    return fail(errc::invalid_request, "must be a full http or https address");
+  if (!parsed) return fail(errc::invalid_request, std::string(wrong));
   const urls::url_view& url = *parsed;
   urls::url plain(url);
   plain.remove_query();
