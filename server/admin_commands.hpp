@@ -22,7 +22,8 @@ struct admin_context {
 /// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke` (`name`,
 /// `keep_pending`); `token-rotate` (`name`, `grace_s`); `webhook-secret` (`name`, `rotate`); `task-list`
 /// (`state`, `token`, `ambiguous`, `limit`); `task-show`, `task-release`, `task-cancel-pending`,
-/// `task-retry-callback` (`id`); `task-release-all`; `task-cancel-all-pending` (`token`, of all when it is empty). A failure is
+/// `task-retry-callback` (`id`); `task-release-all`; `task-cancel-all-pending` (`token`, of all when it is
+/// empty). A failure is
 /// `{"ok":false,"message":…}`.
 awaitable<json::object> run_admin_command(admin_context in, json::value request);
 
