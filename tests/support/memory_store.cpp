@@ -93,7 +93,8 @@ class memory_store final : public store {
   void browse(const task_filter& f, completion<std::vector<task_ptr>> done) override {
     std::vector<task_ptr> out = where([&f](const task& t) {
       return (!f.state || t.state == *f.state) && (!f.owner || t.owner == *f.owner) &&
-             (!f.ambiguous || is_ambiguous(t)) && (!f.held || is_held(t)) && (!f.undelivered || !t.callback_problem.empty());
+             (!f.ambiguous || is_ambiguous(t)) && (!f.held || is_held(t)) &&
+             (!f.undelivered || !t.callback_problem.empty());
     });
     std::ranges::sort(out, std::greater{}, [](const task_ptr& t) { return t->row; });
     if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
