@@ -231,6 +231,8 @@ TEST(lifecycle, polls_that_fail_back_off_and_never_fail_the_task_before_its_dead
     EXPECT_EQ(t.state, task_state::running);
     EXPECT_EQ(t.next_poll_at, t0 + std::chrono::seconds(s));
   }
+  const task put_off = advance(t, event::poll_failed{.retry_after = std::chrono::seconds(90)}, t0, p, 0);
+  EXPECT_EQ(put_off.next_poll_at, t0 + std::chrono::seconds(90)) << "Retry-After is obeyed";
   t.deadline = t0 + std::chrono::seconds(5);  // the last question is asked at the deadline, not after it
   EXPECT_EQ(advance(t, event::poll_failed{}, t0, p, 0).next_poll_at, t.deadline);
   EXPECT_EQ(advance(t, event::poll_failed{}, t.deadline, p, 0).state, task_state::failed);

@@ -132,6 +132,15 @@ TEST(outcome, of_a_poll) {
   }
 }
 
+TEST(outcome, a_poll_that_is_put_off_waits_as_long_as_the_upstream_says) {
+  const poll_outcome o = classify_poll(answered(503, "", 90));
+  const auto* failed = std::get_if<event::poll_failed>(&o.event);
+  ASSERT_NE(failed, nullptr);
+  EXPECT_EQ(failed->retry_after, std::chrono::seconds(90));
+  EXPECT_EQ(o.cool_down.count(), 0) << "it is this job's alone";
+  EXPECT_EQ(classify_poll(answered(429, "", 90)).cool_down, std::chrono::seconds(90));
+}
+
 TEST(outcome, the_upstreams_words_for_the_client) {
   struct {
     const char* body;
@@ -213,6 +222,13 @@ TEST(submit_lane, after_trouble_one_tries_and_then_more) {
   EXPECT_TRUE(l.can_take(now));
   l.begin(now);
   EXPECT_FALSE(l.can_take(now)) << "then two";
+  l.in_flight = 0;
+  l.success();
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(l.can_take(now)) << i;
+    l.begin(now);
+  }
+  EXPECT_FALSE(l.can_take(now)) << "then four: doubled by each success";
   for (int i = 0; i < 20; ++i) l.failure(l.cool_down_until, {}, milliseconds(2'000), milliseconds(30'000));
   EXPECT_EQ(l.failure(l.cool_down_until, {}, milliseconds(2'000), milliseconds(30'000)),
             milliseconds(30'000));

@@ -111,5 +111,37 @@ TEST_F(long_replies, to_an_old_client) {
   EXPECT_EQ(all.substr(0, end).find("chunked"), std::string::npos);
 }
 
+// Rule H3: who takes no bytes is cut off.
+TEST(slow_reader, that_takes_no_bytes_is_cut_off) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.server.write_timeout = milliseconds(300);
+  running_relay relay(settings);
+  const std::string token = relay.token("me");
+  const client me(relay.port(), token);
+  for (int i = 0; i < 12; ++i) {
+    const response r = me.post(generations, R"({"prompt":"#pad-150000 job"})");
+    ASSERT_EQ(r.status, 201);
+    wait_for_state(me, generations + "/" + std::string(text_of(r.json().as_object(), "id")), "completed");
+  }
+  connection unread(relay.port());
+  unread.send("GET " + generations + " HTTP/1.1\r\nHost: a\r\nAuthorization: " + token + "\r\n\r\n");
+  // Another one shows the number of connections, and sees it fall: its own admin connection is not counted.
+  const auto open = [&] {
+    const std::string text = client(relay.admin_port()).get("/metrics").body;
+    const std::string name = "\nluma_relay_connections ";
+    return std::stoi(text.substr(text.find(name) + name.size()));
+  };
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (open() == 0 && std::chrono::steady_clock::now() < give_up) {
+  }
+  while (open() > 0 && std::chrono::steady_clock::now() < give_up) {
+  }
+  EXPECT_EQ(open(), 0);
+  const std::string got = unread.receive_all();
+  EXPECT_FALSE(got.ends_with("0\r\n\r\n")) << "and can see that it is not whole";
+}
+
 }  // namespace
 }  // namespace relay::test
