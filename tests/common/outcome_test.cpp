@@ -237,6 +237,14 @@ TEST(submit_lane, after_trouble_one_tries_and_then_more) {
       << "the upstream's own wish";
 }
 
+TEST(submit_lane, submissions_that_fail_together_are_one_trouble) {
+  const timestamp now{std::chrono::hours(1)};
+  submit_lane l;
+  for (int i = 0; i < 8; ++i) l.failure(now, {}, milliseconds(2'000), milliseconds(30'000));
+  EXPECT_EQ(l.failure(l.cool_down_until, {}, milliseconds(2'000), milliseconds(30'000)), milliseconds(4'000))
+      << "the second in a row, not the ninth";
+}
+
 // Whatever becomes of a lease, its slot comes back.
 TEST(submit_slots, a_lease_is_given_back_by_destruction) {
   const timestamp now{std::chrono::hours(1)};
