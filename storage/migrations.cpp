@@ -155,6 +155,11 @@ ALTER TABLE token ADD COLUMN old_ends_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN held_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX task_held ON task(held_at) WHERE held_at > 0;
 ALTER TABLE process ADD COLUMN restored_from INTEGER NOT NULL DEFAULT 0;
+)sql"},
+    // The count of logs once more, so that a page which a power cut left half written is told from a count.
+    {8, R"sql(
+ALTER TABLE process ADD COLUMN log_check TEXT NOT NULL DEFAULT '';
+UPDATE process SET log_check = database_id || ' ' || log_number;
 )sql"}};
 
 }  // namespace

@@ -51,10 +51,13 @@ struct log_identity {
   std::int64_t log = 0;
 };
 
-// nullopt: the table says nothing (before schema 5), or cannot be read as it stands.
+// nullopt: the table says nothing (before schema 8), or cannot be read as it stands: a power cut may have
+// left half of a page, which only the log makes whole.
 std::optional<log_identity> identity_of(sqlite3* d) {
   sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(d, "SELECT database_id,log_number FROM process", -1, &raw, nullptr) != SQLITE_OK)
+  if (sqlite3_prepare_v2(
+          d, "SELECT database_id,log_number FROM process WHERE log_check=database_id||' '||log_number", -1,
+          &raw, nullptr) != SQLITE_OK)
     return std::nullopt;
   statement s(raw);
   const auto row = s.step();

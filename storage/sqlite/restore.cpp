@@ -34,7 +34,8 @@ result<std::int64_t> hold_jobs(const std::string& path, std::int64_t now) {
   }
   const std::int64_t held = d->changes();
   auto done = d->run(
-      "UPDATE process SET database_id=lower(hex(randomblob(16))),log_number=0,restored_from=max(alive_at,1); "
+      "UPDATE process SET "
+      "database_id=lower(hex(randomblob(16))),log_number=0,log_check='',restored_from=max(alive_at,1); "
       "COMMIT");
   if (!done) return std::unexpected(std::move(done.error()));
   return held;

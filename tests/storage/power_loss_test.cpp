@@ -101,6 +101,7 @@ outcome cut_power(const std::string& synchronous, int cuts, unsigned seed) {
     none.post = [&found_in](std::move_only_function<void()> f) { found_in.post(std::move(f)); };
     auto left = open_sqlite_store(after, families(), std::move(none));
     if (!left) {
+      std::printf("unreadable: %s\n", left.error().log.text.c_str());
       ++out.unreadable;
       continue;
     }
