@@ -183,8 +183,8 @@ class store {
   /// Which of these job ids of an upstream some task created since `since` has.
   virtual void known_jobs(const std::string& upstream, std::vector<std::string> upstream_ids, timestamp since,
                           completion<std::vector<std::string>> done) = 0;
-  /// When the backup was made that this database was restored from, while its jobs are looked for; `never`:
-  /// they are not.
+  /// After a restore, while the jobs of the backup are looked up: those since then may be missing in it, or
+  /// held; `never`: there is nothing to look up.
   virtual void restored_from(completion<timestamp> done) = 0;
   virtual void tokens(completion<std::vector<token>> done) = 0;
   /// Null when there is none; a revoked one is found.
@@ -212,7 +212,7 @@ class store {
   virtual void resume(timestamp now, completion<milliseconds> done) = 0;
   /// The same for a time in which this process did not run; of how many tasks.
   virtual void extend_deadlines(milliseconds by, completion<std::int64_t> done) = 0;
-  /// The jobs of a restored backup have been looked for.
+  /// The jobs of a restored backup have been looked up.
   virtual void end_restore(completion<std::int64_t> done) = 0;
   /// Deletes up to `limit` idempotency records made before `before`; how many.
   virtual void purge_idempotency(timestamp before, std::int64_t limit, completion<std::int64_t> done) = 0;

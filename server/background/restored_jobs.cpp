@@ -12,7 +12,7 @@
 namespace relay {
 namespace {
 
-constexpr std::int64_t most_held = 100'000;
+constexpr std::int64_t most_counted = 100;
 constexpr std::chrono::minutes margin{10};  // before the backup, for clocks that differ
 
 }  // namespace
@@ -25,7 +25,7 @@ awaitable<> restored_jobs::run() {
   }
   if (!is_set(*made)) co_return;
   log_.warn(
-      "this database was restored from a backup of {}: the jobs made since are looked for at every upstream",
+      "this database was restored from a backup: the jobs submitted since {} are looked up at every upstream",
       to_iso(*made, precision::milliseconds));
   while (!stopped_) {
     const bool over = co_await look(*made);
@@ -36,26 +36,16 @@ awaitable<> restored_jobs::run() {
 }
 
 // True: nothing is held any more, and every list was read.
-awaitable<bool> restored_jobs::look(timestamp backup_made) {
-  // A job of a held task was made after the backup; one whose submission was under way may be older.
-  task_filter held;
-  held.held = true;
-  held.limit = most_held;
-  const auto before = co_await from_store(store_, &store::browse, held);
-  if (!before) {
-    log_.error("cannot read which tasks are held, will try again: {}", before.error().log.text);
-    co_return false;
-  }
-  timestamp since = backup_made;
-  for (const task_ptr& t : *before) {
-    if (is_set(t->attempted_at)) since = std::min(since, t->attempted_at);
-  }
+awaitable<bool> restored_jobs::look(timestamp since) {
   bool all_read = true;
   for (const auto& u : upstreams_) {
     if (stopped_) co_return false;
     const bool read = co_await look_at(*u, since - margin);
     all_read = all_read && read;
   }
+  task_filter held;
+  held.held = true;
+  held.limit = most_counted;
   const auto left = co_await from_store(store_, &store::browse, held);
   if (!left || !all_read) co_return false;
   if (left->empty()) {
@@ -64,17 +54,18 @@ awaitable<bool> restored_jobs::look(timestamp backup_made) {
     co_return true;
   }
   log_.warn(
-      "{} jobs that waited in the restored backup are held: whether they were submitted since is not known. "
+      "{}{} jobs that waited in the restored backup are held: whether they were submitted since is not "
+      "known. "
       "luma-relay task list --state held shows them; task release lets one go out, task cancel-pending ends "
       "it",
-      left->size());
+      std::ssize(*left) == most_counted ? "at least " : "", left->size());
   co_return false;
 }
 
 // False: it could not be read, and is read again.
 awaitable<bool> restored_jobs::look_at(upstream& at, timestamp since) {
   if (at.speaks().build_list == nullptr) {
-    log_.warn("{} has no list in which the jobs since the restored backup could be looked for", at.name());
+    log_.warn("{} has no list in which the jobs since the restored backup could be looked up", at.name());
     co_return true;
   }
   listing seen(now(), {}, at.speaks());
@@ -102,7 +93,7 @@ awaitable<> restored_jobs::take(upstream& at, const listed_job& shown) {
   const auto mark = parse_marker(shown.callback_url);
   if (!mark) co_return;
   const auto t = co_await load_task(store_, mark->task_id);
-  if (!t) co_return;  // it cannot be read: it is looked for again
+  if (!t) co_return;  // it cannot be read: it is looked up again
   if (!*t) {
     if (unknown_.insert(shown.reported.id).second)
       log_.error("{} has the job {} of ours, made for task {}, which the restored backup does not have",

@@ -42,7 +42,7 @@ class restored_jobs {
   void stop();
 
  private:
-  awaitable<bool> look(timestamp backup_made);
+  awaitable<bool> look(timestamp since);
   awaitable<bool> look_at(upstream& at, timestamp since);
   awaitable<> take(upstream& at, const listed_job& shown);
 

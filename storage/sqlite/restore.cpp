@@ -28,14 +28,16 @@ result<std::int64_t> hold_jobs(const std::string& path, std::int64_t now) {
     statement hold = d->prepare(
         "UPDATE task SET "
         "status='pending',held_at=?1,next_submit_at=0,next_reconcile_at=0,ambiguous_at=0,absent_at=0,"
-        "pinned=(pinned AND attempts=0),revision=revision+1 WHERE status IN ('pending','submitting')");
+        "revision=revision+1 WHERE status IN ('pending','submitting')");
     hold.bind(1, now);
     if (auto done = hold.step(); !done) return std::unexpected(std::move(done.error()));
   }
   const std::int64_t held = d->changes();
   auto done = d->run(
       "UPDATE process SET "
-      "database_id=lower(hex(randomblob(16))),log_number=0,log_check='',restored_from=max(alive_at,1); "
+      "database_id=lower(hex(randomblob(16))),log_number=0,log_check='',restored_from="
+      "max(1,min(alive_at,coalesce((SELECT min(attempted_at) FROM task WHERE held_at>0 AND "
+      "attempted_at>0),alive_at))); "
       "COMMIT");
   if (!done) return std::unexpected(std::move(done.error()));
   return held;
