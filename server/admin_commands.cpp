@@ -14,8 +14,7 @@ namespace relay {
 namespace {
 
 constexpr std::int64_t max_listed = 1'000;
-constexpr std::int64_t cancelled_at_once = 256;
-constexpr std::int64_t most_held = 1'000'000;
+constexpr std::int64_t changed_at_once = 256;
 
 json::object failure(std::string_view message) {
   return {{"ok", false}, {"message", json::string(message)}};
@@ -58,35 +57,43 @@ awaitable<result<token>> token_named(store& s, std::string name) {
   co_return *found;
 }
 
-awaitable<> cancel(admin_context in, task_ptr t, std::int64_t& cancelled, std::optional<error>& failed) {
-  task_event e = event::cancelled{};
-  const auto done = co_await in.changes.apply(t->id, std::move(e));
+awaitable<> apply_to_one(admin_context in, std::string id, task_event e, std::int64_t& changed,
+                         std::optional<error>& failed) {
+  const auto done = co_await in.changes.apply(std::move(id), std::move(e));
   if (!done && done.error().code != errc::task_not_found) failed = done.error();
-  cancelled += done && done->changed();
+  changed += done && done->changed();
 }
 
-// Those of a restored backup, of one token or of all; they stand in no queue.
-awaitable<result<std::vector<task_ptr>>> held_tasks(store& s, std::optional<std::int64_t> owner) {
+// One event for each of them, together, so that they share their transactions; how many it changed.
+awaitable<result<std::int64_t>> apply_to_all(admin_context in, std::vector<task_ptr> tasks, task_event e) {
+  std::int64_t changed = 0;
+  std::optional<error> failed;
+  wait_group at_once(in.loop);
+  for (const task_ptr& t : tasks) {
+    auto work = apply_to_one(in, t->id, e, changed, failed);
+    at_once.add(std::move(work));
+  }
+  co_await at_once.wait();
+  if (failed) co_return std::unexpected(std::move(*failed));
+  co_return changed;
+}
+
+// Those of a restored backup, of one token or of all; they stand in no queue. A page at a time, as each one
+// leaves the state.
+awaitable<result<std::int64_t>> apply_to_held(admin_context in, std::optional<std::int64_t> owner,
+                                              task_event e) {
   task_filter filter;
   filter.held = true;
   filter.owner = owner;
-  filter.limit = most_held;
-  co_return co_await from_store(s, &store::browse, filter);
-}
-
-// One event for each of them; how many it changed.
-awaitable<result<std::int64_t>> apply_to_held(admin_context in, std::optional<std::int64_t> owner,
-                                              task_event e) {
-  const auto held = co_await held_tasks(in.tasks, owner);
-  if (!held) co_return std::unexpected(held.error());
-  std::int64_t changed = 0;
-  for (const task_ptr& t : *held) {
-    task_event copy = e;
-    const auto done = co_await in.changes.apply(t->id, std::move(copy));
-    if (!done && done.error().code != errc::task_not_found) co_return std::unexpected(done.error());
-    changed += done && done->changed();
+  filter.limit = changed_at_once;
+  for (std::int64_t sum = 0;;) {
+    auto held = co_await from_store(in.tasks, &store::browse, filter);
+    if (!held) co_return std::unexpected(held.error());
+    const auto changed = co_await apply_to_all(in, std::move(*held), e);
+    if (!changed) co_return changed;
+    sum += *changed;
+    if (*changed == 0) co_return sum;
   }
-  co_return changed;
 }
 
 // What waits to be submitted, of one token or of all; how many. What is being submitted meanwhile goes on.
@@ -94,21 +101,16 @@ awaitable<result<std::int64_t>> cancel_pending(admin_context in, std::optional<s
   const auto queues = co_await from_store(in.tasks, &store::submit_queues);
   if (!queues) co_return std::unexpected(queues.error());
   std::int64_t cancelled = 0;
-  std::optional<error> failed;
   for (const submit_queue& q : *queues) {
     if (owner && q.owner != *owner) continue;
     for (schedule_cursor after;;) {
-      const auto page = co_await from_store(in.tasks, &store::pending, q, after, cancelled_at_once);
+      auto page = co_await from_store(in.tasks, &store::pending, q, after, changed_at_once);
       if (!page) co_return std::unexpected(page.error());
-      // Together: they share their transactions.
-      wait_group at_once(in.loop);
-      for (const task_ptr& t : page->tasks) {
-        auto work = cancel(in, t, cancelled, failed);
-        at_once.add(std::move(work));
-      }
-      co_await at_once.wait();
-      if (failed) co_return std::unexpected(std::move(*failed));
-      if (page->rows < cancelled_at_once) break;
+      task_event e = event::cancelled{};
+      const auto changed = co_await apply_to_all(in, std::move(page->tasks), std::move(e));
+      if (!changed) co_return changed;
+      cancelled += *changed;
+      if (page->rows < changed_at_once) break;
       after = page->last;
     }
   }
