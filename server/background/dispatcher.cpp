@@ -301,6 +301,9 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
     co_await save_outcome(*t, std::move(e), "unknown");
   }
   sending_.erase(t->id);
+  // One that waits again was put into its queue by the save; a turn that met it there before now left it out.
+  if (const task_ptr newest = store_.in_memory(t->id); newest && newest->state == task_state::pending)
+    wait_again(*newest);
 }
 
 awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
