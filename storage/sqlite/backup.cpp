@@ -1,14 +1,12 @@
 #include "storage/sqlite/backup.hpp"
 
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 
+#include "storage/sqlite/database_file.hpp"
 #include "storage/sqlite/db.hpp"
 
 namespace relay::sqlite {
@@ -26,14 +24,6 @@ result<connection> open(const std::string& path, int flags) {
   // The relay's own writer makes every checkpoint: not even a last one on closing is made here.
   sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   return c;
-}
-
-bool sync_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool done = ::fsync(fd) == 0;
-  ::close(fd);
-  return done;
 }
 
 result<void> copy(const std::string& path, const std::string& to) {
@@ -71,12 +61,7 @@ result<void> backup(const std::string& path, const std::string& to, replace exis
     auto copied = db::open(unfinished, role::reader);
     done = copied ? quick_check(*copied) : result<void>(std::unexpected(std::move(copied.error())));
   }
-  const auto slash = to.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : to.substr(0, slash + 1);
-  if (done &&
-      (!sync_file(unfinished) || std::rename(unfinished.c_str(), to.c_str()) != 0 || !sync_file(folder))) {
-    done = fail(errc::storage_unavailable, "cannot bring " + to + " to disk: " + std::strerror(errno));
-  }
+  if (done) done = move_into_place(unfinished, to);
   if (!done) std::remove(unfinished.c_str());
   return done;
 }

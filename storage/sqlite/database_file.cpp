@@ -260,7 +260,8 @@ result<void> move_into_place(const std::string& unfinished, const std::string& p
   if (!exists(unfinished + "-wal") && sync_file(unfinished) &&
       std::rename(unfinished.c_str(), path.c_str()) == 0 && sync_file(folder_of(path)))
     return {};
-  return fail(errc::storage_unavailable, "cannot make the database " + path + ": " + std::strerror(errno));
+  return fail(errc::storage_unavailable,
+              "cannot bring the database " + path + " to disk: " + std::strerror(errno));
 }
 
 result<void> make_database(const std::string& path) {
