@@ -81,8 +81,8 @@ void write_lines(const std::shared_ptr<log_queue>& q) {
   }
 }
 
-// Lines go to a thread of their own: whoever reads them slowly, or not at all, holds up nobody. The oldest
-// are dropped when too many wait.
+// Lines go to a thread of their own: a reader that is slow, or reads nothing, delays no thread of the relay.
+// The oldest are dropped when too many wait.
 class queue_sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   explicit queue_sink(const std::string& path) {

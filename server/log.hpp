@@ -1,7 +1,7 @@
 #pragma once
 
-// Log lines: spdlog with a sink that hands them to a thread of its own, so that nobody who logs waits for
-// whoever reads (rule R3).
+// Log lines: spdlog with a sink that hands them to a thread of its own, so that no thread that logs waits for
+// the reader of the log (rule R3).
 
 #include <spdlog/logger.h>
 

@@ -150,7 +150,7 @@ CREATE INDEX task_expiry ON task(deadline, task_id) WHERE next_submit_at > 0;
 ALTER TABLE token ADD COLUMN old_digest  BLOB    NOT NULL DEFAULT x'';
 ALTER TABLE token ADD COLUMN old_ends_at INTEGER NOT NULL DEFAULT 0;
 )sql"},
-    // What waited in a backup that was restored; the time of that backup while its jobs are looked for.
+    // What waited in a backup that was restored; the time of that backup while its jobs are looked up.
     {7, R"sql(
 ALTER TABLE task ADD COLUMN held_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX task_held ON task(held_at) WHERE held_at > 0;

@@ -192,7 +192,7 @@ struct step {
     return true;
   }
 
-  // Whoever restored a backup knows nothing of it: it was submitted, and to this upstream.
+  // It was submitted after the backup was made, and to this upstream.
   bool operator()(const event::found_held& e) const {
     if (!is_held(t)) return false;
     t.held_at = never;

@@ -26,7 +26,7 @@ int restore(const std::string& config_file, const std::string& from) {
   if (done->held > 0) {
     std::cerr << done->held
               << " jobs waited in it to be submitted, and may have been since. They are held: the relay "
-                 "looks for them "
+                 "looks them up "
                  "in the upstreams' lists\nand follows those it finds. See the others with `luma-relay task "
                  "list --state "
                  "held`; `task release` lets them go out, `task cancel-pending` ends them.\n";

@@ -31,7 +31,7 @@ class write {
 struct commit_rules {
   /// Within the first transaction of each log.
   std::function<result<void>()> begin_log = [] { return result<void>{}; };
-  /// After each commit: what was committed is where it will be looked for. An error is for good.
+  /// After each commit: the file that was written is still the one at its path. An error is for good.
   std::function<result<void>()> in_place = [] { return result<void>{}; };
 };
 
