@@ -336,16 +336,16 @@ result<bool> session::take_body(incoming& message) {
 awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue,
                                                   std::string_view target) {
   deadline_.arm(limits_.body);
-  // The client waits for this before it sends the body. RFC 9110 §10.1.1.
-  if (send_continue) {
-    out_ = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (!co_await send()) co_return verdict::end;
-    deadline_.arm(limits_.body);
-  }
   for (;;) {
     const auto whole = take_body(message);
     if (!whole) co_return co_await refuse(whole.error(), target);
     if (*whole) co_return verdict::next;
+    // There is room for it. The client waits for this before it sends the body. RFC 9110 §10.1.1.
+    if (std::exchange(send_continue, false)) {
+      out_ = "HTTP/1.1 100 Continue\r\n\r\n";
+      if (!co_await send()) co_return verdict::end;
+      deadline_.arm(limits_.body);
+    }
     if (co_await read_more()) continue;
     if (!std::exchange(timed_out_, false)) co_return verdict::end;
     const error late = bad(errc::request_timeout, "body: it did not arrive in time");
