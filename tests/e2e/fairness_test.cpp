@@ -137,15 +137,18 @@ TEST_F(fairness, jobs_for_a_dead_upstream_delay_none_for_another) {
 // Whatever the upstreams do, and however many they are.
 TEST_F(fairness, what_waits_too_long_fails_on_time) {
   settings.submit.deadline = milliseconds(3'000);
-  gate.refuse_new();
+  settings.server.submit_wait = milliseconds(0);
+  settings.upstreams[0].max_concurrent = 1;
+  gate.hold();  // the first is being submitted for ever; nothing happens to the others
   running_relay relay(settings);
   const client c = relay.as("me");
   std::string last;
-  for (int i = 0; i < 1'200; ++i) last = create(c, "job");
+  for (int i = 0; i < 1'201; ++i) last = create(c, "job");
   EXPECT_TRUE(relay.wait_until([&] { return count_of(relay, "failed") == 1'200; }));
   const json::object t = c.get(generations + "/" + last).json().as_object();
   EXPECT_NE(text_of(t, "failure_reason").find("No upstream could take the job"), std::string::npos);
   EXPECT_EQ(sim.created(), 0);
+  gate.cut_all();
 }
 
 // An upstream that may be asked seldom is asked about everybody's jobs in turn.
