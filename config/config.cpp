@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "common/base/addresses.hpp"
+
 namespace relay {
 
 result<listen_address> parse_listen(std::string_view text) {
@@ -22,6 +24,15 @@ result<listen_address> parse_listen(std::string_view text) {
   if (host.empty() || ec != std::errc{} || end != port_text.data() + port_text.size() || port > 65535)
     return refuse();
   return listen_address{std::string(host), static_cast<std::uint16_t>(port)};
+}
+
+result<listen_address> parse_name_server(std::string_view text) {
+  if (parse_ip(text)) return listen_address{std::string(text), 53};
+  auto out = parse_listen(text);
+  if (!out || !parse_ip(out->host) || out->port == 0)
+    return fail(errc::invalid_request,
+                "must be ADDRESS or ADDRESS:PORT, such as 9.9.9.9, 127.0.0.1:5353 or [2620:fe::fe]:53");
+  return out;
 }
 
 }  // namespace relay

@@ -27,6 +27,9 @@ struct listen_address {
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `0.0.0.0:80`. Errors: invalid_request.
 result<listen_address> parse_listen(std::string_view text);
+/// "9.9.9.9", "9.9.9.9:5353", "2620:fe::fe" or "[2620:fe::fe]:53": an address, and 53 without a port. Errors:
+/// invalid_request.
+result<listen_address> parse_name_server(std::string_view text);
 
 struct server_config {
   std::string listen = "127.0.0.1:8080";
@@ -88,6 +91,10 @@ struct callbacks_config {
       milliseconds{50'400'000}, milliseconds{72'000'000}, milliseconds{86'400'000}};
 };
 
+struct dns_config {
+  std::vector<std::string> servers;
+};
+
 struct limits_config {
   std::int64_t pending_per_token = 0;
   std::int64_t open_per_token = 0;
@@ -133,6 +140,7 @@ struct config {
   submit_config submit;
   poll_config poll;
   callbacks_config callbacks;
+  dns_config dns;
   limits_config limits;
   admin_config admin;
   log_config log;

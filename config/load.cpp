@@ -345,6 +345,10 @@ void loader::check() {
   }
   if (const auto proxies = address_set::parse(out.value.server.trusted_proxies); !proxies)
     problem(nullptr, "server.trusted_proxies", proxies.error().message.text);
+  for (const std::string& s : out.value.dns.servers) {
+    if (const auto at = parse_name_server(s); !at)
+      problem(nullptr, "dns.servers", "'" + s + "' " + at.error().message.text);
+  }
   if (out.value.upstreams.size() > max_lanes)
     problem(nullptr, "upstream",
             "there are more than " + std::to_string(max_lanes) + " [[upstream]] sections");

@@ -35,12 +35,22 @@ result<std::unique_ptr<store>> open_sqlite(const storage_config& c, const catalo
   return open_sqlite_store(options, names, std::move(hooks));
 }
 
+name_servers servers_of(const dns_config& c) {
+  name_servers out;
+  for (const std::string& text : c.servers) {
+    const auto at = parse_name_server(text);
+    out.emplace_back(asio::ip::make_address(at->host), at->port);
+  }
+  return out;
+}
+
 }  // namespace
 
 app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
     : config_(std::move(c)),
       log_(std::move(log)),
       parts_(std::move(parts)),
+      names_(loop_, servers_of(config_.dns)),
       limits_({config_.limits.pending_per_token, config_.limits.open_per_token,
                config_.limits.creates_per_minute_per_token}),
       large_(loop_, large_text_bytes),
@@ -125,7 +135,7 @@ void app::make_loops(const policy& p) {
     if (speaks == nullptr)
       throw boost::system::system_error(asio::error::invalid_argument,
                                         "upstream " + u.name + ": protocol " + u.protocol);
-    upstreams_.push_back(std::make_unique<upstream>(loop_, deadlines_, u, *speaks));
+    upstreams_.push_back(std::make_unique<upstream>(loop_, deadlines_, names_, u, *speaks));
   }
   // The instance id stands in each attempt: recovery tells by it what an earlier process left behind.
   const dispatcher::identity who{make_id(now(), random_for_id()), config_.server.public_url};
@@ -134,8 +144,8 @@ void app::make_loops(const policy& p) {
       std::make_unique<reconciler>(loop_, *store_, *changes_, upstreams_, who.public_url, metrics_, *log_);
   poller_ = std::make_unique<poller>(loop_, *store_, *changes_, upstreams_, config_.poll.concurrency,
                                      metrics_, *log_);
-  deliverer_ =
-      std::make_unique<deliverer>(loop_, deadlines_, *store_, *changes_, config_.callbacks, metrics_, *log_);
+  deliverer_ = std::make_unique<deliverer>(loop_, deadlines_, names_, *store_, *changes_, config_.callbacks,
+                                           metrics_, *log_);
   janitor_ = std::make_unique<janitor>(loop_, *store_, config_.storage.keep_ended, *log_);
   timekeeper_ = std::make_unique<timekeeper>(loop_, *store_, *log_);
   restored_ = std::make_unique<restored_jobs>(loop_, *store_, *changes_, upstreams_, p.late_interval,
@@ -375,6 +385,7 @@ void app::end_now() {
   changes_->abandon();
   watch_.close();
   deadlines_.expire_all();
+  names_.abandon();
   housekeeping_timer_.cancel();
 }
 

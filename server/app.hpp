@@ -24,6 +24,7 @@
 #include "server/http/listener.hpp"
 #include "server/large_texts.hpp"
 #include "server/metrics.hpp"
+#include "server/names/resolver.hpp"
 #include "server/rendered.hpp"
 #include "server/request_handler.hpp"
 #include "server/routes.hpp"
@@ -81,6 +82,7 @@ class app {
   const app_parts parts_;
   asio::io_context loop_{1};
   deadlines deadlines_{loop_};
+  resolver names_;
   metrics metrics_;
   watch watch_{loop_};
   stream_limit streams_;

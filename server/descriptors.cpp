@@ -4,11 +4,14 @@
 
 #include <algorithm>
 
+#include "server/names/resolver.hpp"
+
 namespace relay {
 namespace {
 
 constexpr rlim_t most = 1'048'576;
-constexpr std::size_t for_itself = 128;  // database, log, listeners, operators, lookups of names
+constexpr std::size_t for_itself =
+    128 + 2 * resolver::most_at_once;  // database, log, listeners, operators, names
 constexpr std::size_t fewest_clients = 64;
 
 }  // namespace

@@ -22,12 +22,13 @@ steady_clock::duration left_until(steady_clock::time_point end) {
 
 }  // namespace
 
-callback_sender::callback_sender(asio::io_context& loop, deadlines& d, store& s, const callbacks_config& c)
+callback_sender::callback_sender(asio::io_context& loop, deadlines& d, resolver& names, store& s,
+                                 const callbacks_config& c)
     : loop_(loop),
       deadlines_(d),
       store_(s),
       config_(c),
-      addresses_(loop, c.allow_private_addresses),
+      addresses_(names, c.allow_private_addresses),
       tls_("", false) {}
 
 awaitable<callback_sender::sent> callback_sender::send(const task& t) {

@@ -18,7 +18,7 @@ namespace relay {
 
 class callback_sender {
  public:
-  callback_sender(asio::io_context& loop, deadlines& d, store& s, const callbacks_config& c);
+  callback_sender(asio::io_context& loop, deadlines& d, resolver& names, store& s, const callbacks_config& c);
 
   /// What came of the oldest pending callback of the task. `event`: nullopt: it was not tried, because the
   /// relay stops or is too busy. `responded`: the host responded, whatever it said.
@@ -29,9 +29,6 @@ class callback_sender {
   };
   /// Throws std::runtime_error when the client's token cannot be read, or OpenSSL fails.
   awaitable<sent> send(const task& t);
-
-  /// Ends every wait for a name.
-  void abandon() { addresses_.abandon(); }
 
  private:
   struct posted {

@@ -27,14 +27,14 @@ std::string host_of(const std::string& url) {
 
 }  // namespace
 
-deliverer::deliverer(asio::io_context& loop, deadlines& d, store& s, task_changes& changes,
+deliverer::deliverer(asio::io_context& loop, deadlines& d, resolver& names, store& s, task_changes& changes,
                      const callbacks_config& c, metrics& m, spdlog::logger& log)
     : loop_(loop),
       store_(s),
       changes_(changes),
       metrics_(m),
       log_(log),
-      sender_(loop, d, s, c),
+      sender_(loop, d, names, s, c),
       slots_(static_cast<std::size_t>(c.concurrency), static_cast<std::size_t>(c.per_host)),
       wake_(loop) {}
 
@@ -194,7 +194,6 @@ void deliverer::log_outcome(const task& t, const task_event& e) {
 
 void deliverer::stop() {
   stopped_ = true;
-  sender_.abandon();
   wake_.notify();
 }
 

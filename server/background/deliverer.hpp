@@ -23,8 +23,8 @@ namespace relay {
 
 class deliverer {
  public:
-  deliverer(asio::io_context& loop, deadlines& d, store& s, task_changes& changes, const callbacks_config& c,
-            metrics& m, spdlog::logger& log);
+  deliverer(asio::io_context& loop, deadlines& d, resolver& names, store& s, task_changes& changes,
+            const callbacks_config& c, metrics& m, spdlog::logger& log);
 
   /// Until stop().
   awaitable<> run();

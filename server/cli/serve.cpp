@@ -57,9 +57,7 @@ int serve(const std::string& config_file) {
   const bool well = relay.run();
   signals_loop.stop();
   signals_thread.join();
-  // Everything is on disk. What may still run, such as a lookup of a name, is not waited for.
-  std::cout.flush();
-  std::_Exit(well ? 0 : 1);
+  return well ? 0 : 1;
 }
 
 int check_config(const std::string& config_file) {

@@ -21,13 +21,14 @@ exchange_limits limits_of(const upstream_config& c) {
 
 }  // namespace
 
-upstream::upstream(asio::io_context& loop, deadlines& d, const upstream_config& c, const protocol& p)
+upstream::upstream(asio::io_context& loop, deadlines& d, resolver& names, const upstream_config& c,
+                   const protocol& p)
     : loop_(loop),
       deadlines_(d),
       config_(c),
       protocol_(p),
       tls_(c.base.tls ? std::make_unique<tls_client>(c.ca_file) : nullptr),
-      addresses_(loop, c.base.host, c.base.port) {}
+      addresses_(loop, names, c.base.host, c.base.port) {}
 
 std::string upstream::target(const std::string& path) const {
   return std::string(config_.base.path).append(protocol_.base_path).append(path);

@@ -9,7 +9,7 @@
 
 #include "common/engine/protocol.hpp"
 #include "config/config.hpp"
-#include "server/upstream/resolver.hpp"
+#include "server/upstream/host_addresses.hpp"
 #include "server/upstream/run_exchange.hpp"
 
 namespace relay {
@@ -17,7 +17,8 @@ namespace relay {
 class upstream {
  public:
   /// Throws boost::system::system_error when the CA file cannot be used.
-  upstream(asio::io_context& loop, deadlines& d, const upstream_config& c, const protocol& p);
+  upstream(asio::io_context& loop, deadlines& d, resolver& names, const upstream_config& c,
+           const protocol& p);
 
   const std::string& name() const { return config_.name; }
   const upstream_config& settings() const { return config_; }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "tests/support/name_server.hpp"
 #include "tests/support/receiver.hpp"
 #include "tests/support/running.hpp"
 
@@ -216,11 +217,15 @@ TEST(callbacks, never_reach_into_the_private_network) {
   receiver hook;
   config settings = test_config(dir, sim.url());
   settings.callbacks.allow_private_addresses = false;
+  const name_server names([](const std::string& name, int) {
+    return name == "inside.test" ? std::vector<std::string>{"127.0.0.1"} : std::vector<std::string>{};
+  });
+  settings.dns.servers = {names.at()};
   running_relay relay(settings);
   const client c = relay.as("me");
   const std::string port = std::to_string(hook.port());
   for (const std::string& host : {"127.0.0.1", "localhost", "0.0.0.0", "127.1", "0x7f000001", "2130706433",
-                                  "[::1]", "[::ffff:127.0.0.1]", "[::]"}) {
+                                  "[::1]", "[::ffff:127.0.0.1]", "[::]", "inside.test"}) {
     const std::string id = create(c, "http://" + host + ":" + port + "/hook");
     wait_for_state(c, generations + "/" + id, "completed");
     std::string problem;
@@ -234,6 +239,23 @@ TEST(callbacks, never_reach_into_the_private_network) {
         << host << ": " << problem;
   }
   EXPECT_TRUE(hook.received().empty());
+}
+
+// Rule S4: the address that was checked is the one that is called, whatever the name servers say next.
+TEST(callbacks, go_to_the_address_that_was_checked) {
+  temp_dir dir;
+  running_simulator sim(running_simulator::stepping());
+  receiver hook;
+  // Nothing listens on the second address.
+  const name_server names(
+      [](const std::string&, int n) { return std::vector<std::string>{n == 1 ? "127.0.0.1" : "127.0.0.2"}; });
+  config settings = test_config(dir, sim.url());
+  settings.dns.servers = {names.at()};
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  create(c, "http://hook.test:" + std::to_string(hook.port()) + "/hook");
+  EXPECT_EQ(hook.wait_for(2).back().state(), "completed");
+  EXPECT_EQ(names.asked("hook.test"), 1);
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 #include <thread>
 
 #include "server/upstream/run_exchange.hpp"
+#include "tests/support/name_server.hpp"
+#include "tests/support/running.hpp"
 
 namespace relay::test {
 namespace {
@@ -43,7 +45,7 @@ seen run(const peer& p, const std::string& request, exchange_limits limits, bool
   deadlines d(loop);
   seen out;
   auto work = [&]() -> awaitable<> {
-    connection c(loop, d, nullptr);
+    relay::connection c(loop, d, nullptr);
     const auto failed = co_await c.connect(p.address());
     EXPECT_FALSE(failed);
     body_sink sink;
@@ -171,6 +173,31 @@ TEST(exchange, a_body_that_is_too_long_or_too_late_is_told_apart) {
   over.count_down();
   EXPECT_TRUE(got.x.timed_out);
   EXPECT_FALSE(got.x.responded || got.x.too_large);
+}
+
+// Rule F8.
+TEST(exchange, an_upstream_has_a_name) {
+  temp_dir dir;
+  running_simulator sim;
+  const name_server names([](const std::string& name, int n) -> std::optional<std::vector<std::string>> {
+    if (name == "unknown.test") return std::vector<std::string>{};
+    if (n > 1) return std::nullopt;
+    return std::vector<std::string>{"127.0.0.1"};
+  });
+  config settings = test_config(dir, "http://sim.test:" + std::to_string(sim.port()));
+  settings.dns.servers = {names.at()};
+  settings.upstreams.push_back(settings.upstreams[0]);
+  settings.upstreams[1].name = "unknown";
+  settings.upstreams[1].base = *parse_base_url("http://unknown.test:80");
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  for (int i = 0; i < 10; ++i) {
+    const response r = c.post("/dream-machine/v1/generations", R"({"prompt":"job"})");
+    ASSERT_EQ(r.status, 201) << r.body;
+    wait_for_state(c, "/dream-machine/v1/generations/" + std::string(text_of(r.json().as_object(), "id")),
+                   "completed");
+  }
+  EXPECT_EQ(names.asked("sim.test"), 1);
 }
 
 }  // namespace

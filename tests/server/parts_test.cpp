@@ -8,7 +8,6 @@
 #include "common/engine/callbacks.hpp"
 #include "server/admin_commands.hpp"
 #include "server/await_store.hpp"
-#include "server/background/callback_addresses.hpp"
 #include "server/background/janitor.hpp"
 #include "server/background/wake_timer.hpp"
 #include "server/clock.hpp"
@@ -440,30 +439,6 @@ TEST_F(with_store, tasks_by_command) {
     add("01936e4f-a1b2-7000-8000-00000000000" + std::to_string(i), task_state::pending);
   EXPECT_EQ(admin({{"command", "task-cancel-all-pending"}}).at("cancelled"), 6);
   EXPECT_NE(message(admin({{"command", "sing"}})).find("does not know"), std::string::npos);
-}
-
-// ---- names of callbacks
-
-// Rule T1: a client with many names must not keep the threads from the others.
-TEST_F(parts, one_customer_does_not_fill_the_queue_of_names) {
-  callback_addresses names(loop_, true);
-  std::vector<callback_addresses::resolved> mine(6);
-  std::optional<callback_addresses::resolved> other;
-  // Asked for together: none has ended before the last is asked for.
-  for (std::size_t i = 0; i < mine.size(); ++i) {
-    auto work = names.resolve("name-" + std::to_string(i) + ".localhost", 80, 1, std::chrono::seconds(20));
-    asio::co_spawn(
-        loop_.get_executor(), std::move(work),
-        [&mine, i](std::exception_ptr, callback_addresses::resolved r) { mine[i] = std::move(r); });
-  }
-  auto work = names.resolve("another.localhost", 80, 2, std::chrono::seconds(20));
-  asio::co_spawn(loop_.get_executor(), std::move(work),
-                 [&other](std::exception_ptr, callback_addresses::resolved r) { other = std::move(r); });
-  while (!other) loop_.run_one_for(std::chrono::seconds(20));
-  EXPECT_FALSE(other->too_busy) << other->problem;
-  loop_.run_for(std::chrono::milliseconds(1));
-  EXPECT_EQ(std::ranges::count_if(mine, [](const auto& r) { return r.too_busy; }), 2)
-      << "four at once, and the rest comes again later";
 }
 
 // ---- descriptors

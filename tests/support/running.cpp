@@ -47,6 +47,7 @@ config test_config(const temp_dir& dir, const std::string& upstream_url) {
   c.callbacks.retry_after = {milliseconds(20),  milliseconds(50),    milliseconds(100),  milliseconds(200),
                              milliseconds(400), milliseconds(1'000), milliseconds(2'000)};
   c.server.shutdown_grace = milliseconds(5'000);
+  c.dns.servers = {"127.0.0.1:9"};  // nobody: a test asks no name server but its own
   upstream_config u;
   u.name = "sim";
   u.url = upstream_url;
