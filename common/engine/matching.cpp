@@ -97,15 +97,16 @@ bool listing::is_clear(timestamp since) const {
   return unclear_ < since;
 }
 
-bool listing::is_fresh(timestamp since, timestamp until, std::span<const witness> accepted) const {
-  bool shown_marked = false;
+bool listing::is_fresh(const acceptance& when, std::span<const witness> accepted) const {
+  bool new_enough = false;
   for (const witness& w : accepted) {
-    if (w.attempted_at < since || w.accepted_at > until) continue;
+    if (w.attempted_at < when.since || w.accepted_at > when.until) continue;
     const auto found = shown_.find(w.upstream_id);
     if (found == shown_.end()) return false;
-    shown_marked |= !w.marker_path.empty() && found->second.ends_with(w.marker_path);
+    new_enough |=
+        w.attempted_at >= when.late && !w.marker_path.empty() && found->second.ends_with(w.marker_path);
   }
-  return shown_marked;
+  return new_enough;
 }
 
 const listed_job* listing::marked(const task& t) const {
@@ -137,10 +138,11 @@ task_event find_lost(const lost_submission& s, const listing& seen, std::span<co
       return event::found{j->reported, j->reply};
   }
   const timestamp since = needed_since(*s.of);
-  return event::absent{
-      seen.requested_at(),
-      marked && seen.covers(since) && seen.is_clear(since) &&
-          seen.is_fresh(s.of->attempted_at, seen.requested_at() - from.list_delay, from.accepted)};
+  // A list that shows a job which began when this one cannot be created any more shows this one, too.
+  const listing::acceptance when{s.of->attempted_at, seen.requested_at() - from.list_delay,
+                                 s.of->ambiguous_at + from.late_creation};
+  return event::absent{seen.requested_at(), marked && seen.covers(since) && seen.is_clear(since) &&
+                                                seen.is_fresh(when, from.accepted)};
 }
 
 bool contradicts(const lost_submission& s, const listed_job& shown, const protocol& p) {

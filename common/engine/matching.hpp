@@ -66,9 +66,14 @@ class listing {
   bool echoes() const { return echoes_; }
   /// True if each item of `since` or later could be read, and shows the request it was made with.
   bool is_clear(timestamp since) const;
-  /// True if it is as new as `since`: it shows a marked job whose submission began after that, and misses
-  /// none of those that did and were accepted before `until`.
-  bool is_fresh(timestamp since, timestamp until, std::span<const witness> accepted) const;
+  /// The jobs that were accepted between two times.
+  struct acceptance {
+    timestamp since;  // their submissions began after that
+    timestamp until;  // they were accepted before that
+    timestamp late;   // one whose submission began after that shows that the list is new enough
+  };
+  /// True if it misses none of these jobs, and shows a marked one that began late.
+  bool is_fresh(const acceptance& when, std::span<const witness> accepted) const;
   /// The job that bears the task's marker, if the list shows one.
   const listed_job* marked(const task& t) const;
   /// Ids of jobs that could be taken for wanted ones.
@@ -103,6 +108,8 @@ struct list_source {
   std::span<const witness> accepted;
   /// A job may be in the list so much later than its response came.
   milliseconds list_delay{0};
+  /// A job may be created so much later than its response was lost.
+  milliseconds late_creation{0};
 };
 
 /// `s`: one of seen.wanted(). `others`: all submissions to this upstream that have no job yet, lost or not.

@@ -219,6 +219,7 @@ awaitable<> reconciler::match(upstream& at, const listing& seen, const tasks& du
   from.is_known = [&known](const std::string& id) { return known.contains(id); };
   from.accepted = witnesses;
   from.list_delay = changes_.limits().settle / 12;
+  from.late_creation = changes_.limits().settle * 3 / 2;
   // One after the other: a job that one submission takes is known to the next.
   for (const lost_submission& s : seen.wanted()) {
     if (std::ranges::none_of(due, [&](const task_ptr& t) { return t->id == s.of->id; })) continue;  // adopted

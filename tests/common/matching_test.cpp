@@ -123,6 +123,8 @@ TEST(matching, absence_is_shown_only_by_a_list_that_would_show_the_job) {
   const witness missing{"u-gone", "/callbacks/01936e4f-a1b2-7000-8000-00000000000e/5-e", at(50), at(51)};
   const witness before{"u-before", "/callbacks/01936e4f-a1b2-7000-8000-00000000000e/5-e", at(-1), at(1)};
   const witness just_now{"u-soon", "/callbacks/01936e4f-a1b2-7000-8000-00000000000e/5-e", at(98), at(99)};
+  // It may be created after that one, and so be newer than what the list shows.
+  const witness early{"u-early", "/callbacks/01936e4f-a1b2-7000-8000-00000000000e/5-e", at(10), at(11)};
   auto without_time = jobs_until(-70);
   without_time[1].created_at = never;
   auto without_request = jobs_until(20);
@@ -145,6 +147,7 @@ TEST(matching, absence_is_shown_only_by_a_list_that_would_show_the_job) {
       {"nothing of ours was accepted since", {jobs_until(20)}, true, {}, "absent"},
       {"only what was submitted before", {jobs_until(20)}, true, {before}, "absent"},
       {"only one without a marker", {jobs_until(20)}, true, {unmarked}, "absent"},
+      {"only what was submitted soon after", {{as_listed(early, 10)}}, true, {early}, "absent"},
       {"one that it misses", {jobs_until(20)}, true, {accepted, missing}, "absent"},
       {"one that it may miss: it came a moment ago",
        {jobs_until(20)},
@@ -165,6 +168,7 @@ TEST(matching, absence_is_shown_only_by_a_list_that_would_show_the_job) {
     from.is_known = nobody;
     from.accepted = row.accepted;
     from.list_delay = std::chrono::seconds(5);
+    from.late_creation = std::chrono::seconds(10);
     EXPECT_EQ(verdict(find_lost(s, read(row.seen, {s}), {}, from)), row.want) << row.what;
     from.clock_is_right = false;
     EXPECT_EQ(verdict(find_lost(s, read(row.seen, {s}), {}, from)), "absent") << row.what;

@@ -304,10 +304,18 @@ void kill_and_follow(child_relay& relay, const temp_dir& dir, const running_simu
   }
   relay.kill();
   ASSERT_TRUE(relay.start()) << where << relay.log_tail();
-  // A job that is accepted after the lost one: a list that shows it is fresh, so absence can be proven.
-  const std::string after(text_of(
-      client(relay.port(), token).post(generations, R"({"prompt":"a job from after"})").json().as_object(),
-      "id"));
+  // Others go on: a list that shows them is known to be fresh, so absence can be proven.
+  std::set<std::string> others{before};
+  const client other(relay.port(), token);
+  const auto ended = [&](const row& r) {
+    return others.contains(r.id) || ((r.state == "completed" || r.state == "failed") && r.callbacks.empty());
+  };
+  for (int i = 0; i < 500 && !std::ranges::all_of(task_rows(relay.database()).all(), ended); ++i) {
+    const response r = other.post(generations, R"({"prompt":"a job from after"})");
+    const std::string id(text_of(r.json().as_object(), "id"));
+    others.insert(id);
+    wait_for_state(other, generations + "/" + id, "completed");
+  }
   const auto all = settle(relay, std::chrono::seconds(20));
   bool found = acknowledged.empty();
   for (const row& r : all) {
@@ -319,7 +327,7 @@ void kill_and_follow(child_relay& relay, const temp_dir& dir, const running_simu
   EXPECT_TRUE(found) << where << ": acknowledged and lost";
   int jobs = 0;
   for (const auto& [id, b] : purchases(sim.log())) {
-    if (id == before || id == after) continue;
+    if (others.contains(id)) continue;
     EXPECT_LE(b.jobs, 1) << where << ": billed twice";
     jobs += b.jobs;
     if (way.created > 0) {
@@ -329,7 +337,7 @@ void kill_and_follow(child_relay& relay, const temp_dir& dir, const running_simu
   EXPECT_LE(jobs, 1) << where;
   const auto received = hook.received();
   for (const row& r : all) {
-    if (r.id == before || r.id == after) continue;
+    if (others.contains(r.id)) continue;
     EXPECT_TRUE(std::ranges::any_of(
         received,
         [&](const receiver::message& m) { return text_of(m.json(), "id") == r.id && m.state() == r.state; }))

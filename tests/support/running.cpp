@@ -41,7 +41,7 @@ config test_config(const temp_dir& dir, const std::string& upstream_url) {
   c.submit.retry = milliseconds(20);
   c.submit.retry_max = milliseconds(100);
   c.submit.settle = milliseconds(400);
-  c.submit.reconcile_deadline = milliseconds(1'500);
+  c.submit.reconcile_deadline = milliseconds(2'500);
   c.callbacks.allow_private_addresses = true;
   c.callbacks.timeout = milliseconds(3'000);
   c.callbacks.retry_after = {milliseconds(20),  milliseconds(50),    milliseconds(100),  milliseconds(200),
