@@ -1,7 +1,6 @@
 #include "common/engine/submit_queues.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace relay {
 
@@ -12,11 +11,11 @@ bool submit_queues::queue::has_due(timestamp now, lane_set free) const {
 }
 
 void submit_queues::open(const submit_queue& q) {
-  queues_[q].more = true;
+  queue_named(q).more = true;
 }
 
 void submit_queues::add(const submit_queue& name, place where, lane_set lanes) {
-  queue& q = queues_[name];
+  queue& q = queue_named(name);
   if (q.more && !q.reading && where > q.read) return;
   q.lanes = q.size == 0 && !q.more ? lanes : q.lanes | lanes;
   q.size += q.waiting[lanes].insert(std::move(where)).second;
@@ -46,7 +45,7 @@ submit_queues::place submit_queues::read_to(const submit_queue& name) const {
 }
 
 void submit_queues::begin_reading(const submit_queue& name) {
-  queue& q = queues_[name];
+  queue& q = queue_named(name);
   q.reading = true;
   // Of a queue of which nothing is known any lane may be meant; from here on, what its jobs say.
   if (!is_set(q.read.at)) q.lanes = 0;
@@ -62,16 +61,12 @@ void submit_queues::end_reading(const submit_queue& name, const place& last, boo
 }
 
 std::optional<submit_queues::waiting> submit_queues::next(timestamp now, lane_set free) {
-  // One round over the owners, from the one after the last that was served.
-  const auto after_last =
-      queues_.lower_bound({served_ == std::numeric_limits<std::int64_t>::max() ? 0 : served_ + 1, {}});
-  auto at = after_last == queues_.end() ? queues_.begin() : after_last;
-  for (std::size_t seen = 0; seen < queues_.size();) {
-    const std::int64_t owner = at->first.owner;
+  for (const turn& last : order_) {
     // The one of the owner's jobs that waits longest.
     auto best_queue = queues_.end();
     std::map<lane_set, std::set<place>>::iterator best;
-    for (; at != queues_.end() && at->first.owner == owner; ++at, ++seen) {
+    for (auto at = queues_.lower_bound({last.owner, {}});
+         at != queues_.end() && at->first.owner == last.owner; ++at) {
       auto& groups = at->second.waiting;
       for (auto g = groups.begin(); g != groups.end(); ++g) {
         if ((g->first & free) == 0 || g->second.begin()->at > now) continue;
@@ -80,19 +75,23 @@ std::optional<submit_queues::waiting> submit_queues::next(timestamp now, lane_se
         best = g;
       }
     }
-    if (best_queue != queues_.end()) {
-      waiting out{best_queue->first, *best->second.begin(), best->first};
-      queue& q = best_queue->second;
-      best->second.erase(best->second.begin());
-      if (best->second.empty()) q.waiting.erase(best);
-      --q.size;
-      served_ = owner;
-      forget_if_empty(best_queue);
-      return out;
-    }
-    if (at == queues_.end()) at = queues_.begin();
+    if (best_queue == queues_.end()) continue;
+    waiting out{best_queue->first, *best->second.begin(), best->first};
+    queue& q = best_queue->second;
+    best->second.erase(best->second.begin());
+    if (best->second.empty()) q.waiting.erase(best);
+    --q.size;
+    forget_if_empty(best_queue);
+    return out;
   }
   return std::nullopt;
+}
+
+void submit_queues::end_turn(const waiting& w) {
+  const std::int64_t owner = w.queue.owner;
+  order_.erase(last_turn_of(owner));
+  turns_[owner] = ++turns_so_far_;
+  if (has_queues(owner)) order_.insert(last_turn_of(owner));
 }
 
 lane_set submit_queues::wanted(timestamp now) const {
@@ -122,8 +121,26 @@ std::optional<timestamp> submit_queues::next_due(timestamp now) const {
   return out;
 }
 
+submit_queues::queue& submit_queues::queue_named(const submit_queue& name) {
+  order_.insert(last_turn_of(name.owner));
+  return queues_[name];
+}
+
 void submit_queues::forget_if_empty(std::map<submit_queue, queue>::iterator q) {
-  if (q->second.size == 0 && !q->second.more && !q->second.reading) queues_.erase(q);
+  if (q->second.size != 0 || q->second.more || q->second.reading) return;
+  const std::int64_t owner = q->first.owner;
+  queues_.erase(q);
+  if (!has_queues(owner)) order_.erase(last_turn_of(owner));
+}
+
+submit_queues::turn submit_queues::last_turn_of(std::int64_t owner) const {
+  const auto found = turns_.find(owner);
+  return {found == turns_.end() ? 0 : found->second, owner};
+}
+
+bool submit_queues::has_queues(std::int64_t owner) const {
+  const auto first = queues_.lower_bound({owner, {}});
+  return first != queues_.end() && first->first.owner == owner;
 }
 
 }  // namespace relay

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -60,9 +61,12 @@ class submit_queues {
   /// The page ended at `last`; `more`: the disk has more. The jobs of it were added.
   void end_reading(const submit_queue& q, const place& last, bool more);
 
-  /// Takes out the next job that is due and that one of `free` could take: the next customer's, in turn; of
-  /// one customer, the one that waits longest.
+  /// Takes out the next job that is due and that one of `free` could take: of the customer whose last turn
+  /// was longest ago, the one that waits longest.
   std::optional<waiting> next(timestamp now, lane_set free);
+  /// It goes out: its customer's turn is over. One that does not wait any more, having been cancelled or
+  /// having failed since it was read, costs no turn.
+  void end_turn(const waiting& w);
   /// The lanes that due jobs wait for, as far as it is known.
   lane_set wanted(timestamp now) const;
   /// The earliest time after `now` at which a job becomes due; nullopt: none.
@@ -80,10 +84,21 @@ class submit_queues {
     bool reading = false;
     bool has_due(timestamp now, lane_set free) const;
   };
+  struct turn {
+    std::uint64_t number = 0;  // 0: it had none
+    std::int64_t owner = 0;
+
+    friend auto operator<=>(const turn&, const turn&) = default;
+  };
+  queue& queue_named(const submit_queue& name);
   void forget_if_empty(std::map<submit_queue, queue>::iterator q);
+  turn last_turn_of(std::int64_t owner) const;
+  bool has_queues(std::int64_t owner) const;
 
   std::map<submit_queue, queue> queues_;
-  std::int64_t served_ = 0;  // the owner whose turn was last
+  std::unordered_map<std::int64_t, std::uint64_t> turns_;  // of each owner that had one: the last
+  std::uint64_t turns_so_far_ = 0;
+  std::set<turn> order_;  // the last turns of those that have queues
 };
 
 }  // namespace relay

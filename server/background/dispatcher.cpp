@@ -196,6 +196,7 @@ awaitable<bool> dispatcher::begin(submit_queues::waiting next, timestamp time) {
     queues_.add(next.queue, std::move(next.where), next.lanes);
     co_return true;
   }
+  queues_.end_turn(next);
   sending_.insert(t->id);
   auto work = submit_pending(t, std::move(*slot));
   asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);

@@ -21,6 +21,7 @@ std::vector<std::string> drained(submit_queues& q, timestamp now, lane_set free,
   while (out.size() < most) {
     auto next = q.next(now, free);
     if (!next) break;
+    q.end_turn(*next);
     out.push_back(next->where.task_id);
   }
   return out;
@@ -35,7 +36,57 @@ TEST(submit_queues, customers_take_turns_and_each_ones_oldest_goes_first) {
   q.add({3, ""}, place(1'999, "c1"), both);
   q.add({2, ""}, place(1'998, "b1"), both);
   q.add({2, ""}, place(1'995, "b2"), both);
-  EXPECT_EQ(drained(q, at(2'000), both, 6), (ids{"b2", "c1", "a3", "b1", "a4", "a5"}));
+  EXPECT_EQ(drained(q, at(2'000), both, 6), (ids{"c1", "b2", "a3", "b1", "a4", "a5"}));
+}
+
+// A customer's cancelled and failed jobs do not use up its turns.
+TEST(submit_queues, what_does_not_go_out_costs_no_turn) {
+  submit_queues q;
+  for (int i = 0; i < 4; ++i) q.add({1, ""}, place(i, "a" + std::to_string(i)), both);
+  for (int i = 0; i < 4; ++i) q.add({2, ""}, place(i, "b" + std::to_string(i)), both);
+  ids out;
+  while (const auto next = q.next(at(10), both)) {
+    if (next->where.task_id < "a3") continue;  // gone
+    q.end_turn(*next);
+    out.push_back(next->where.task_id);
+  }
+  EXPECT_EQ(out, (ids{"a3", "b0", "b1", "b2", "b3"}));
+}
+
+// What goes to one upstream does not decide whose turn it is at another.
+TEST(submit_queues, turns_are_kept_between_lanes) {
+  submit_queues q;
+  for (int i = 0; i < 3; ++i) {
+    q.add({2, ""}, place(i, "2-" + std::to_string(i)), two);
+    q.add({1, ""}, place(i, "1-" + std::to_string(i)), one);
+    q.add({4, ""}, place(i, "4-" + std::to_string(i)), one);
+  }
+  ids out;
+  for (int i = 0; i < 3; ++i) {
+    for (const lane_set free : {two, one}) {
+      const auto next = q.next(at(10), free);
+      ASSERT_TRUE(next);
+      q.end_turn(*next);
+      out.push_back(std::to_string(next->queue.owner));
+    }
+  }
+  EXPECT_EQ(out, (ids{"2", "1", "2", "4", "2", "1"}));
+}
+
+// A customer that always has one job is not served as one that never had a turn.
+TEST(submit_queues, a_turn_is_remembered_when_the_queue_is_empty) {
+  submit_queues q;
+  ids out;
+  for (int i = 0; i < 3; ++i) {
+    q.add({1, ""}, place(i, "1"), both);
+    q.add({2, ""}, place(i, "2-" + std::to_string(i)), both);
+    q.add({2, ""}, place(i, "2'" + std::to_string(i)), both);
+    const auto next = q.next(at(10), both);
+    ASSERT_TRUE(next);
+    q.end_turn(*next);
+    out.push_back(std::to_string(next->queue.owner));
+  }
+  EXPECT_EQ(out, (ids{"1", "2", "1"}));
 }
 
 TEST(submit_queues, what_no_free_lane_takes_delays_nothing) {
