@@ -27,11 +27,12 @@ struct tables {
 };
 
 // One for each path. Opened and closed by tests' own threads.
+std::mutex all_mutex;
+std::map<std::string, std::shared_ptr<tables>> all_tables;  // guarded by all_mutex
+
 std::shared_ptr<tables> tables_at(const std::string& path) {
-  static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<tables>> all;
-  const std::lock_guard lock(mutex);
-  auto& kept = all[path];
+  const std::lock_guard lock(all_mutex);
+  auto& kept = all_tables[path];
   if (!kept) kept = std::make_shared<tables>();
   return kept;
 }
@@ -425,6 +426,11 @@ class memory_store final : public store {
 
 std::unique_ptr<store> open_memory_store(const std::string& path, store_hooks hooks) {
   return std::make_unique<memory_store>(tables_at(path), std::move(hooks));
+}
+
+void forget_memory_store(const std::string& path) {
+  const std::lock_guard lock(all_mutex);
+  all_tables.erase(path);
 }
 
 }  // namespace relay::test

@@ -11,5 +11,7 @@ namespace relay::test {
 
 /// `path` names what is kept.
 std::unique_ptr<store> open_memory_store(const std::string& path, store_hooks hooks);
+/// What it holds is gone, once no store has it any more.
+void forget_memory_store(const std::string& path);
 
 }  // namespace relay::test
