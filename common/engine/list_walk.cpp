@@ -34,15 +34,17 @@ result<listed_page> page_reader::end() {
   return std::move(page_);
 }
 
-bool list_walk::advance(const listed_page& page, bool joined) {
+bool list_walk::advance(const listed_page& page, news n) {
   const bool must_join = overlaps_;
   overlaps_ = page.items > 1;
-  if (must_join && !joined && offset_ > 0) {
+  if (must_join && !n.joined && offset_ > 0) {
     offset_ -= std::min(offset_, limit_);
     return true;
   }
-  // A page that is merely short proves nothing: what an upstream allows at most is not known.
-  if (page.items == 0 || (page.has_more && !*page.has_more)) return false;
+  // A page that is merely short proves nothing: what an upstream allows at most is not known. That there are
+  // no more is believed when the page after it has nothing new.
+  const bool says_end = page.has_more && !*page.has_more;
+  if (page.items == 0 || (says_end && offset_ > 0 && !n.any_new)) return false;
   offset_ += page.items;
   if (overlaps_) offset_ -= std::max<std::size_t>(1, page.items / 10);
   limit_ = std::min(limit_ * 2, max_limit);

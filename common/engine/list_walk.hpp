@@ -39,10 +39,14 @@ class list_walk {
   std::size_t limit() const { return limit_; }
   std::size_t offset() const { return offset_; }
 
-  /// A page came; `joined`: it began with something that an earlier page had shown. Where it did not, jobs
-  /// went meanwhile, and some may have been stepped over: the next page goes back. False: the list ends with
-  /// it.
-  bool advance(const listed_page& page, bool joined);
+  /// What a page brought.
+  struct news {
+    bool joined = false;   // it began with something that an earlier page had shown
+    bool any_new = false;  // it shows something that none before it had
+  };
+  /// A page came. Where it did not join, jobs went meanwhile, and some may have been stepped over: the next
+  /// page goes back. False: the list ends with it.
+  bool advance(const listed_page& page, news n);
   /// It did not fit, or took too long: a smaller one next. False: it was a single item already. Then
   /// skip_item() goes on behind it.
   bool halve();

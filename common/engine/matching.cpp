@@ -72,7 +72,7 @@ bool listing::add(const listed_page& page) {
 
 void listing::note(const listed_job& j) {
   const bool ours = is_marked(j.callback_url);
-  shown_.emplace(j.reported.id, ours ? j.callback_url : std::string{});
+  shown_.emplace(j.reported.id, shown_job{j.created_at, ours ? j.callback_url : std::string{}});
   echoes_ |= ours;
   if (!j.request) unclear_ = std::max(unclear_, is_set(j.created_at) ? j.created_at : timestamp::max());
   for (const lost_submission& s : wanted_) {
@@ -103,8 +103,12 @@ bool listing::is_fresh(const acceptance& when, std::span<const witness> accepted
     if (w.attempted_at < when.since || w.accepted_at > when.until) continue;
     const auto found = shown_.find(w.upstream_id);
     if (found == shown_.end()) return false;
+    // One whose times are not those of the jobs does not show how far back it reaches.
+    const shown_job& j = found->second;
+    if (j.created_at < w.attempted_at - clock_tolerance || j.created_at > w.accepted_at + clock_tolerance)
+      return false;
     new_enough |=
-        w.attempted_at >= when.late && !w.marker_path.empty() && found->second.ends_with(w.marker_path);
+        w.attempted_at >= when.late && !w.marker_path.empty() && j.callback_url.ends_with(w.marker_path);
   }
   return new_enough;
 }

@@ -72,7 +72,7 @@ class listing {
     timestamp until;  // they were accepted before that
     timestamp late;   // one whose submission began after that shows that the list is new enough
   };
-  /// True if it misses none of these jobs, and shows a marked one that began late.
+  /// True if it misses none of these jobs, has them at their times, and shows a marked one that began late.
   bool is_fresh(const acceptance& when, std::span<const witness> accepted) const;
   /// The job that bears the task's marker, if the list shows one.
   const listed_job* marked(const task& t) const;
@@ -86,8 +86,12 @@ class listing {
   const timestamp requested_at_;
   const std::vector<lost_submission> wanted_;
   const protocol& speaks_;
-  std::unordered_map<std::string, std::string> shown_;  // every job's id; its callback URL when it is ours
-  std::unordered_map<std::string, listed_job> marked_;  // wanted ones, by task id
+  struct shown_job {
+    timestamp created_at;
+    std::string callback_url;  // when it is ours
+  };
+  std::unordered_map<std::string, shown_job> shown_;                     // by id
+  std::unordered_map<std::string, listed_job> marked_;                   // wanted ones, by task id
   std::unordered_map<std::string, std::vector<listed_job>> candidates_;  // by task id
   bool ended_ = false;
   bool echoes_ = false;

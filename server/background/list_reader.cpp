@@ -67,10 +67,12 @@ awaitable<result<void>> list_reader::read(listing& seen, on_page f) {
     failures = 0;
     read_any = true;
     const std::size_t before = seen.size();
-    const bool joined = seen.add(*a.page);
-    nothing_new = seen.size() == before && a.page->items > 0 ? nothing_new + 1 : 0;
+    list_walk::news n;
+    n.joined = seen.add(*a.page);
+    n.any_new = seen.size() > before;
+    nothing_new = !n.any_new && a.page->items > 0 ? nothing_new + 1 : 0;
     const bool wanted = co_await f(*a.page);
-    if (!walk.advance(*a.page, joined)) {
+    if (!walk.advance(*a.page, n)) {
       seen.end();
       break;
     }

@@ -62,6 +62,14 @@ const hard_list hard_lists[] = {
        o.list_page = 25;
        o.list_fails = 33;
      })},
+    {"each page says that it is the last", with([](sim::options& o) {
+       o.list_page = 25;
+       o.list_lies = sim::options::lie::ends_early;
+     })},
+    {"it begins with the oldest", with([](sim::options& o) {
+       o.list_page = 25;
+       o.list_lies = sim::options::lie::oldest_first;
+     })},
     {"jobs go while it is read", with([](sim::options& o) { o.list_shrinks = 60; }), 120},
 };
 
@@ -128,6 +136,34 @@ TEST(lost_jobs, a_stale_list_proves_nothing) {
   const std::string id = create(c, "#cut");
   wait_for_state(c, generations + "/" + create(c, "one that the list does not show yet"), "completed");
   wait_for_state(c, generations + "/" + id, "completed");
+  EXPECT_EQ(shown_to_operator(relay, id).at("attempts").to_number<int>(), 1);
+}
+
+// Rule M10: a list whose times are wrong does not say how far back it reaches: the lost job is on a later
+// page.
+TEST(lost_jobs, a_list_with_wrong_times_proves_nothing) {
+  temp_dir dir;
+  auto o = running_simulator::stepping();
+  o.list_page = 25;
+  o.list_lies = sim::options::lie::hours_early;
+  running_simulator sim(o);
+  config settings = test_config(dir, sim.url());
+  settings.server.public_url = "http://127.0.0.1:9";
+  settings.submit.settle = milliseconds(200);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  wait_for_state(c, generations + "/" + create(c, "a job that shows that markers are echoed"), "completed");
+  sim.list_is_down(true);
+  const std::string id = create(c, "#cut");
+  add_foreign_jobs(sim, 60);
+  sim.list_is_down(false);
+  {
+    const std::jthread others([&](const std::stop_token& stop) {
+      for (int i = 0; i < 15 && !stop.stop_requested(); ++i)
+        wait_for_state(c, generations + "/" + create(c, "another job"), "completed");
+    });
+    wait_for_state(c, generations + "/" + id, "failed");
+  }
   EXPECT_EQ(shown_to_operator(relay, id).at("attempts").to_number<int>(), 1);
 }
 

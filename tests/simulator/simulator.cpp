@@ -283,15 +283,19 @@ http::reply simulator::list(const http::request& r) {
       page.emplace_back(nullptr);  // stands in the place of a job that nobody asks for
       continue;
     }
-    page.push_back(listed(jobs_.at(order_[shown - 1 - i])));
+    const bool other_way = options_.list_lies == options::lie::oldest_first;
+    page.push_back(listed(jobs_.at(order_[other_way ? i : shown - 1 - i])));
   }
   json::object out{{"count", count}, {"limit", limit}, {"offset", offset}, {"generations", std::move(page)}};
-  if (options_.list_says_more) out["has_more"] = offset + count < shown;
+  if (options_.list_says_more)
+    out["has_more"] = offset + count < shown && options_.list_lies != options::lie::ends_early;
   return http::json_reply(200, std::move(out));
 }
 
 json::value simulator::listed(const job& j) const {
   json::object out = render(j);
+  if (options_.list_lies == options::lie::hours_early)
+    out["created_at"] = to_iso(j.created_at - std::chrono::hours(8), precision::microseconds);
   if (options_.list_padding > 0) out["padding"] = json::string(options_.list_padding, 'x');
   json::value deep = nullptr;
   for (int i = 0; i < options_.list_depth; ++i) deep = json::array{std::move(deep)};

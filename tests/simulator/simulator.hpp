@@ -51,6 +51,8 @@ struct options {
   int list_fails = 0;            // percent of the requests that get status 500
   bool list_says_more = true;    // `has_more` is there
   int list_shrinks = 0;          // so many of its newest jobs are deleted before its second page is read
+  enum class lie { none, ends_early, hours_early, oldest_first };
+  lie list_lies = lie::none;  // every page is the last; times are 8 h early; the order is the other one
 };
 
 class simulator {
