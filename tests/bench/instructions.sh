@@ -41,6 +41,9 @@ count() {
   awk '/Collected/ {print $4}' "$dir/out"
 }
 
+# A run that takes a moment longer may meet one more of the relay's periodic tasks.
+least_of_three() { for _ in 1 2 3; do count "$@"; done | sort -n | head -1; }
+
 start env
 curl -fsS -o /dev/null "${auth[@]}" -d "$request" "$base/dream-machine/v1/generations?n=[1-100]"
 curl -fsS "${auth[@]}" "$base/dream-machine/v1/generations?limit=100" >"$dir/list.json"
@@ -50,7 +53,7 @@ id=$(jq -r '.generations[0].id' "$dir/list.json")
 
 echo "user instructions per request, $requests and $((3 * requests)) requests, $(uname -m), $(date -u +%F)"
 for kind in GET POST batch list; do
-  few=$(count $kind "$requests")
-  many=$(count $kind $((3 * requests)))
+  few=$(least_of_three $kind "$requests")
+  many=$(least_of_three $kind $((3 * requests)))
   echo "  $kind $(((many - few) / (2 * requests)))"
 done
