@@ -1,6 +1,6 @@
 #pragma once
 
-// One look-up of a name with c-ares: the hosts file, then the name servers, as /etc/resolv.conf and
+// One lookup of a name with c-ares: the hosts file, then the name servers, as /etc/resolv.conf and
 // /etc/nsswitch.conf say. IPv4 and IPv6 together, sorted by RFC 6724. Ended by its destructor. Loop thread.
 
 #include <boost/asio/ip/address.hpp>

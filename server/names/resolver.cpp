@@ -46,7 +46,7 @@ void resolver::begin(const std::shared_ptr<entry>& e) {
     ++running_;
     ++by_owner_[*e->owner];
   }
-  // The look-up ends with its entry, so that it needs no share of it.
+  // The lookup ends with its entry, so that it needs no share of it.
   auto on_answer = [this, at = e.get()](name_answer a) {
     at->ended = true;
     at->ended_at = steady_clock::now();
@@ -68,14 +68,14 @@ void resolver::end(entry& e) {
 awaitable<resolver::found> resolver::look_up(std::string host, std::optional<std::int64_t> owner,
                                              steady_clock::duration timeout) {
   found out;
-  // 1. An address needs no look-up.
+  // 1. An address needs no lookup.
   boost::system::error_code no_address;
   const auto address = asio::ip::make_address(host, no_address);
   if (!no_address) {
     out.addresses.push_back(address);
     co_return out;
   }
-  // 2. What is known, a look-up under way, or a new one.
+  // 2. What is known, a lookup under way, or a new one.
   std::shared_ptr<entry> e;
   if (const auto* kept = known_.find(host); kept != nullptr && (*kept)->usable()) e = *kept;
   if (!e) {
@@ -114,7 +114,7 @@ awaitable<resolver::found> resolver::look_up(std::string host, std::optional<std
 
 void resolver::abandon() {
   abandoned_ = true;
-  // A look-up that is forgotten here is ended by its own deadline.
+  // A lookup that is forgotten here is ended by its own deadline.
   known_.for_each([](const std::shared_ptr<entry>& e) { e->changed.cancel(); });
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Names to addresses, for upstreams and for callbacks: one cache, one look-up for all that wait for a name.
+// Names to addresses, for upstreams and for callbacks: one cache, one lookup for all that wait for a name.
 // No client's names take all the places. Loop thread.
 
 #include <memory>
@@ -16,7 +16,7 @@ namespace relay {
 
 class resolver {
  public:
-  /// Look-ups of clients' names at once; each has a socket or two.
+  /// Lookups of clients' names at once; each has a socket or two.
   static constexpr std::size_t most_at_once = 64;
   static constexpr std::size_t most_of_one_owner = 16;
 
@@ -30,7 +30,7 @@ class resolver {
     bool looked_up = true;  // false: too many others were, or the relay stops; it says nothing of the name
   };
   /// `host` is a name, or an address without brackets. What was found is kept for half a minute, a failure is
-  /// not. A look-up that nothing waits for any more is ended. `owner`: the client whose name it is; nullopt:
+  /// not. A lookup that nothing waits for any more is ended. `owner`: the client whose name it is; nullopt:
   /// it is in the configuration, and is looked up whatever clients do.
   awaitable<found> look_up(std::string host, std::optional<std::int64_t> owner,
                            steady_clock::duration timeout);
@@ -46,7 +46,7 @@ class resolver {
   asio::io_context& loop_;
   const name_servers servers_;
   lru<std::shared_ptr<entry>> known_;                       // of late, ended or not
-  std::size_t running_ = 0;                                 // look-ups of clients' names
+  std::size_t running_ = 0;                                 // lookups of clients' names
   std::unordered_map<std::int64_t, std::size_t> by_owner_;  // of these
   bool abandoned_ = false;
 };
