@@ -96,11 +96,11 @@ struct polled_task {
   std::string upstream;
   timestamp at;
 };
-struct due_callback {
+/// A task that has a callback to deliver.
+struct pending_callback {
   std::string task_id;
-  std::string url;
   std::int64_t owner = 0;
-  schedule_cursor place;
+  timestamp at;
 };
 
 /// What a token is rotated to.
@@ -165,10 +165,8 @@ class store {
                        completion<due_page> done) = 0;
   /// All that are to be polled at some time, in no order.
   virtual void polled(completion<std::vector<polled_task>> done) = 0;
-  /// Callbacks whose time has come, in the order of time, those after `after`.
-  virtual void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
-                             completion<std::vector<due_callback>> done) = 0;
-  virtual void next_callback(timestamp after, completion<timestamp> done) = 0;
+  /// All callbacks that are to be delivered at some time, in no order.
+  virtual void pending_callbacks(completion<std::vector<pending_callback>> done) = 0;
   /// All tasks in a state, in no order.
   virtual void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) = 0;
   /// Tasks that are being submitted to one upstream, or that failed there and are still looked up.

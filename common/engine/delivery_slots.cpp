@@ -1,5 +1,7 @@
 #include "common/engine/delivery_slots.hpp"
 
+#include <algorithm>
+
 #include "common/base/backoff.hpp"
 
 namespace relay {
@@ -19,15 +21,27 @@ std::string delivery_slots::key_of(std::int64_t owner, const std::string& host) 
 
 delivery_slots::verdict delivery_slots::acquire(std::int64_t owner, const std::string& host, timestamp now) {
   if (full()) return verdict::full;
-  const auto busy = by_owner_.find(owner);
-  if (busy != by_owner_.end() && busy->second >= (in_all_ + 1) / 2) return verdict::wait;
+  if (free_for(owner) == 0) return verdict::busy_owner;
+  if (free_at(owner, host) == 0) return verdict::busy_host;
   host_state& state = hosts_[key_of(owner, host)];
-  // Of a host that failed, one delivery tries.
-  if (state.in_flight >= per_host_ || (state.failures > 0 && state.in_flight > 0)) return verdict::wait;
   ++in_flight_;
   ++state.in_flight;
   ++by_owner_[owner];
   return state.cool_down_until > now ? verdict::cool_down : verdict::send;
+}
+
+std::size_t delivery_slots::free_for(std::int64_t owner) const {
+  const std::size_t half = (in_all_ + 1) / 2;
+  const auto busy = by_owner_.find(owner);
+  return busy == by_owner_.end() ? half : half - busy->second;
+}
+
+std::size_t delivery_slots::free_at(std::int64_t owner, const std::string& host) const {
+  const auto state = hosts_.find(key_of(owner, host));
+  if (state == hosts_.end()) return per_host_;
+  // Of a host that failed, one delivery tries.
+  const std::size_t most = state->second.failures > 0 ? 1 : per_host_;
+  return most - std::min(most, state->second.in_flight);
 }
 
 void delivery_slots::finished(std::int64_t owner, const std::string& host) {

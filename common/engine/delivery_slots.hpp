@@ -18,14 +18,19 @@ class delivery_slots {
   delivery_slots(std::size_t in_all, std::size_t per_host) : in_all_(in_all), per_host_(per_host) {}
 
   enum class verdict : std::uint8_t {
-    send,       // a slot is taken: deliver it
-    cool_down,  // a slot is taken, but the host has a cool-down: count the attempt as failed, untried
-    wait,       // not this one now; another may pass
-    full,       // none
+    send,        // a slot is taken: deliver it
+    cool_down,   // a slot is taken, but the host has a cool-down: count the attempt as failed, untried
+    busy_host,   // not this one before another for its host has ended
+    busy_owner,  // nor any other of this client's
+    full,        // none
   };
   /// `host`: scheme and authority of the callback URL. What takes a slot must be ended by finished().
   verdict acquire(std::int64_t owner, const std::string& host, timestamp now);
   void finished(std::int64_t owner, const std::string& host);
+
+  /// How many more this host, and this client, can take now, as far as there are slots.
+  std::size_t free_at(std::int64_t owner, const std::string& host) const;
+  std::size_t free_for(std::int64_t owner) const;
 
   /// The host responded, whatever it said.
   void succeeded(std::int64_t owner, const std::string& host);

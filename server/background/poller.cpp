@@ -131,7 +131,7 @@ timestamp poller::poll_due(poll_lane& l, timestamp time) {
   return l.schedule.next();
 }
 
-awaitable<> poller::poll(poll_lane& l, poll_schedule::entry what) {
+awaitable<> poller::poll(poll_lane& l, turn_schedule::entry what) {
   std::optional<timestamp> next;
   try {
     next = co_await poll_and_save(l, what.task_id);

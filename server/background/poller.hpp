@@ -1,7 +1,7 @@
 #pragma once
 
 // Follows every open job to its end: polls each upstream for those of its jobs that are due, customer by
-// customer (engine/poll_schedule), one poll in flight per task, within the upstream's own limits, so that one
+// customer (engine/turn_schedule), one poll in flight per task, within the upstream's own limits, so that one
 // that hangs delays no other. The schedule is in memory and follows each save. Loop thread.
 
 #include <memory>
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "common/engine/outcome.hpp"
-#include "common/engine/poll_schedule.hpp"
 #include "common/engine/rate.hpp"
+#include "common/engine/turn_schedule.hpp"
 #include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
 #include "server/task_changes.hpp"
@@ -49,7 +49,7 @@ class poller {
     std::string name;
     upstream* from = nullptr;  // null: no upstream of this name is configured any more
     rate limit{1};
-    poll_schedule schedule;
+    turn_schedule schedule;
     std::size_t in_flight = 0;
     timestamp cool_down_until;
     timestamp well_at;     // a poll showed a job, or its list was read
@@ -58,7 +58,7 @@ class poller {
 
   awaitable<bool> read_schedule();
   timestamp poll_due(poll_lane& l, timestamp time);
-  awaitable<> poll(poll_lane& l, poll_schedule::entry what);
+  awaitable<> poll(poll_lane& l, turn_schedule::entry what);
   awaitable<std::optional<timestamp>> poll_and_save(poll_lane& l, std::string id);
   awaitable<poll_outcome> ask(poll_lane& l, const task& t);
   awaitable<bool> is_well(poll_lane& l);

@@ -87,14 +87,9 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   pending_ = prepare(
       select_tasks("WHERE next_submit_at>0 AND owner=?1 AND CASE WHEN pinned THEN upstream ELSE '' END=?2 "
                    "AND (next_submit_at,task_id)>(?3,?4) ORDER BY next_submit_at,task_id LIMIT ?5"));
-  // Read once, at start; then kept with each change.
+  // These two are read once, at start; then kept with each change.
   polled_ = prepare("SELECT task_id,owner,upstream,next_poll_at FROM task WHERE next_poll_at>0");
-  due_callbacks_ = prepare(
-      "SELECT task_id,callback_url,owner,next_callback_at FROM task "
-      "WHERE next_callback_at>0 AND next_callback_at<=?1 AND (next_callback_at,task_id)>(?2,?3) "
-      "ORDER BY next_callback_at,task_id LIMIT ?4");
-  next_callback_ =
-      prepare("SELECT min(next_callback_at) FROM task WHERE next_callback_at>0 AND next_callback_at>?1");
+  pending_callbacks_ = prepare("SELECT task_id,owner,next_callback_at FROM task WHERE next_callback_at>0");
   // By state: the index on (status, upstream).
   in_state_ = prepare(select_tasks("WHERE status=?1 LIMIT ?2"));
   // Those that are looked up after they have failed could be meant by a job of the list too.
@@ -309,27 +304,14 @@ result<std::vector<polled_task>> reads::polled() {
   return out;
 }
 
-result<std::vector<due_callback>> reads::due_callbacks(timestamp now, const schedule_cursor& after,
-                                                       std::int64_t limit) {
-  const use guard(due_callbacks_);
-  due_callbacks_.bind(1, to_column(now)).bind(2, to_column(after.at)).bind(3, after.task_id).bind(4, limit);
-  std::vector<due_callback> out;
-  auto read = each_row(due_callbacks_, [&out](const statement& row) {
-    due_callback c;
-    c.task_id = row.text(0);
-    c.url = row.text(1);
-    c.owner = row.integer(2);
-    c.place = {from_column(row.integer(3)), c.task_id};
-    out.push_back(std::move(c));
+result<std::vector<pending_callback>> reads::pending_callbacks() {
+  const use guard(pending_callbacks_);
+  std::vector<pending_callback> out;
+  auto read = each_row(pending_callbacks_, [&out](const statement& row) {
+    out.push_back({std::string(row.text(0)), row.integer(1), from_column(row.integer(2))});
   });
   if (!read) return std::unexpected(std::move(read.error()));
   return out;
-}
-
-result<timestamp> reads::next_callback(timestamp after) {
-  const use guard(next_callback_);
-  next_callback_.bind(1, to_column(after));
-  return time(next_callback_);
 }
 
 result<std::vector<task_ptr>> reads::in_state(task_state state, std::int64_t limit) {

@@ -151,13 +151,9 @@ class sqlite_store final : public store {
   void polled(completion<std::vector<polled_task>> done) override {
     searches_.run<std::vector<polled_task>>([](reads& r) { return r.polled(); }, std::move(done));
   }
-  void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
-                     completion<std::vector<due_callback>> done) override {
-    lists_.run<std::vector<due_callback>>([=](reads& r) { return r.due_callbacks(now, after, limit); },
-                                          std::move(done));
-  }
-  void next_callback(timestamp after, completion<timestamp> done) override {
-    lists_.run<timestamp>([=](reads& r) { return r.next_callback(after); }, std::move(done));
+  void pending_callbacks(completion<std::vector<pending_callback>> done) override {
+    searches_.run<std::vector<pending_callback>>([](reads& r) { return r.pending_callbacks(); },
+                                                 std::move(done));
   }
   void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
     searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.in_state(s, limit); },

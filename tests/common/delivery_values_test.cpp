@@ -118,12 +118,14 @@ TEST(delivery_slots, one_client_takes_at_most_half) {
   using verdict = delivery_slots::verdict;
   EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::send);
   EXPECT_EQ(slots.acquire(1, "https://b", t0), verdict::send);
-  EXPECT_EQ(slots.acquire(1, "https://c", t0), verdict::wait) << "half is taken";
+  EXPECT_EQ(slots.acquire(1, "https://c", t0), verdict::busy_owner) << "half is taken";
   EXPECT_EQ(slots.acquire(2, "https://a", t0), verdict::send);
   EXPECT_EQ(slots.acquire(2, "https://a", t0), verdict::send);
   EXPECT_EQ(slots.acquire(3, "https://a", t0), verdict::full);
   slots.finished(2, "https://a");
-  EXPECT_EQ(slots.acquire(1, "https://c", t0), verdict::wait);
+  EXPECT_EQ(slots.acquire(1, "https://c", t0), verdict::busy_owner);
+  EXPECT_EQ(slots.free_for(1), 0u);
+  EXPECT_EQ(slots.free_for(2), 1u);
   EXPECT_EQ(slots.acquire(3, "https://a", t0), verdict::send);
 }
 
@@ -132,7 +134,9 @@ TEST(delivery_slots, a_host_has_its_own_limit) {
   using verdict = delivery_slots::verdict;
   EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::send);
   EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::send);
-  EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::wait);
+  EXPECT_EQ(slots.acquire(1, "https://a", t0), verdict::busy_host);
+  EXPECT_EQ(slots.free_at(1, "https://a"), 0u);
+  EXPECT_EQ(slots.free_at(2, "https://a"), 2u);
   EXPECT_EQ(slots.acquire(1, "https://b", t0), verdict::send) << "another host passes";
   EXPECT_EQ(slots.acquire(2, "https://a", t0), verdict::send)
       << "and another client's calls of the same host";
@@ -148,7 +152,7 @@ TEST(delivery_slots, a_host_that_fails_is_tried_one_at_a_time_and_then_left_for_
   };
   fail_once(t0);
   EXPECT_EQ(slots.acquire(1, "https://dead", t0), verdict::send);
-  EXPECT_EQ(slots.acquire(1, "https://dead", t0), verdict::wait) << "one attempt at a time";
+  EXPECT_EQ(slots.acquire(1, "https://dead", t0), verdict::busy_host) << "one attempt at a time";
   slots.failed(1, "https://dead", t0, 0);
   slots.finished(1, "https://dead");
   fail_once(t0);

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "tests/support/name_server.hpp"
 #include "tests/support/receiver.hpp"
 #include "tests/support/running.hpp"
+#include "tests/support/tcp_gate.hpp"
 
 namespace relay::test {
 namespace {
@@ -163,6 +165,38 @@ TEST(callbacks, one_client_does_not_take_every_slot) {
   EXPECT_EQ(hangs.received().size(), 8u) << "half of the slots";
   relay.stop();
 }
+
+class callbacks_of_many : public ::testing::TestWithParam<int> {};
+
+// Two customers with backlogs: the one callback of a third goes out next, and theirs all go out.
+TEST_P(callbacks_of_many, take_turns) {
+  temp_dir dir;
+  running_simulator sim;
+  receiver hook;
+  tcp_gate gate(hook.port());
+  gate.hold();
+  config settings = test_config(dir, sim.url());
+  settings.callbacks.concurrency = 4;
+  settings.callbacks.per_host = GetParam();
+  settings.callbacks.timeout = milliseconds(60'000);
+  running_relay relay(settings);
+  const auto finish = [&](const client& c, const std::string& path) {
+    wait_for_state(c, generations + "/" + create(c, gate.url() + path), "completed");
+  };
+  for (const char* name : {"many", "another"}) {
+    const client c = relay.as(name);
+    for (int i = 0; i < 40; ++i) finish(c, "/backlog");
+  }
+  finish(relay.as("one"), "/one");
+  gate.let_through();
+  const auto got = hook.wait_until(
+      [](const auto& all) { return std::ranges::count(all, "completed", &receiver::message::state) == 81; });
+  EXPECT_LE(std::ranges::find(got, "/one", &receiver::message::path) - got.begin(), 12)
+      << "not behind the others' backlogs";
+}
+
+// Those that wait for a slot of their customer's, and those that wait for one of their host's.
+INSTANTIATE_TEST_SUITE_P(per_host, callbacks_of_many, ::testing::Values(8, 1));
 
 TEST(callbacks, are_pending_across_a_restart) {
   temp_dir dir;

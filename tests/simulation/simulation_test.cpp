@@ -349,8 +349,8 @@ class sim_day {
     for (const task_ptr& t :
          ask(&store::due, schedule::expire, timestamp::max(), schedule_cursor{}, all).tasks)
       process_later(t->deadline, [this, id = t->id] { expire(id); });
-    for (const due_callback& c : ask(&store::due_callbacks, timestamp::max(), schedule_cursor{}, all))
-      process_later(c.place.at, [this, id = c.task_id] { deliver(id); });
+    for (const pending_callback& c : ask(&store::pending_callbacks))
+      process_later(c.at, [this, id = c.task_id] { deliver(id); });
   }
 
   void crash() {

@@ -128,22 +128,12 @@ class memory_store final : public store {
     }
     answer(std::move(done), std::move(out));
   }
-  void due_callbacks(timestamp now, const schedule_cursor& after, std::int64_t limit,
-                     completion<std::vector<due_callback>> done) override {
-    std::vector<due_callback> out;
-    for (const task_ptr& t : overdue(&task::next_callback_at, now)) {
-      const bool later = std::tie(t->next_callback_at, t->id) > std::tie(after.at, after.task_id);
-      if (later && std::ssize(out) < limit)
-        out.push_back({t->id, t->callback_url, t->owner, {t->next_callback_at, t->id}});
+  void pending_callbacks(completion<std::vector<pending_callback>> done) override {
+    std::vector<pending_callback> out;
+    for (const auto& [id, t] : kept_->tasks) {
+      if (is_set(t->next_callback_at)) out.push_back({id, t->owner, t->next_callback_at});
     }
     answer(std::move(done), std::move(out));
-  }
-  void next_callback(timestamp after, completion<timestamp> done) override {
-    timestamp next;
-    for (const auto& [id, t] : kept_->tasks) {
-      if (t->next_callback_at > after) next = earliest(next, t->next_callback_at);
-    }
-    answer(std::move(done), next);
   }
   void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
     some(std::move(done), limit, [s](const task& t) { return t.state == s; });
@@ -373,12 +363,6 @@ class memory_store final : public store {
       out.tasks.push_back(t);
       out.last = place;
     }
-    return out;
-  }
-  // The most overdue first.
-  std::vector<task_ptr> overdue(timestamp task::* when, timestamp now) const {
-    auto out = where([&](const task& t) { return is_set(t.*when) && t.*when <= now; });
-    std::ranges::sort(out, {}, [when](const task_ptr& t) { return std::pair((*t).*when, t->id); });
     return out;
   }
   record* repeated(std::int64_t owner, const idempotency_record& r) {

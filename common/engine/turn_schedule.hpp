@@ -1,7 +1,7 @@
 #pragma once
 
-// When each open job of one upstream is to be polled next, and whose turn it is when several are due: owners
-// take turns, each one's most overdue job goes first. Pure. One thread.
+// When something is due for each task, a poll or a callback, and whose turn it is when several are: owners
+// take turns, each one's most overdue task goes first. Pure. One thread.
 
 #include <cstdint>
 #include <deque>
@@ -15,7 +15,7 @@
 
 namespace relay {
 
-class poll_schedule {
+class turn_schedule {
  public:
   struct entry {
     std::string task_id;

@@ -1,4 +1,4 @@
-#include "common/engine/poll_schedule.hpp"
+#include "common/engine/turn_schedule.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,15 +12,15 @@ namespace {
 timestamp at(int seconds) {
   return timestamp(std::chrono::hours(1)) + std::chrono::seconds(seconds);
 }
-std::vector<std::string> drained(poll_schedule& s, timestamp now) {
+std::vector<std::string> drained(turn_schedule& s, timestamp now) {
   std::vector<std::string> out;
   while (auto next = s.pop(now)) out.push_back(next->task_id);
   return out;
 }
 using ids = std::vector<std::string>;
 
-TEST(poll_schedule, owners_take_turns_and_the_most_overdue_goes_first) {
-  poll_schedule s;
+TEST(turn_schedule, owners_take_turns_and_the_most_overdue_goes_first) {
+  turn_schedule s;
   for (int i = 0; i < 4; ++i) s.set("a" + std::to_string(i), 1, at(i));
   s.set("b0", 2, at(3));
   s.set("b1", 2, at(2));
@@ -34,8 +34,8 @@ TEST(poll_schedule, owners_take_turns_and_the_most_overdue_goes_first) {
   EXPECT_EQ(s.next(), never);
 }
 
-TEST(poll_schedule, one_that_comes_with_one_job_waits_for_one_turn) {
-  poll_schedule s;
+TEST(turn_schedule, one_that_comes_with_one_job_waits_for_one_turn) {
+  turn_schedule s;
   for (int i = 0; i < 10'000; ++i) s.set("a" + std::to_string(i), 1, at(0));
   EXPECT_EQ(s.pop(at(5))->owner, 1);
   s.set("b", 2, at(5));
@@ -44,9 +44,9 @@ TEST(poll_schedule, one_that_comes_with_one_job_waits_for_one_turn) {
 }
 
 // Against a plain map: nothing is lost, nothing comes twice, nothing too early.
-TEST(poll_schedule, as_a_plain_map_would) {
+TEST(turn_schedule, as_a_plain_map_would) {
   std::minstd_rand random(7);
-  poll_schedule s;
+  turn_schedule s;
   std::map<std::string, std::pair<std::int64_t, timestamp>> plain;
   for (int step = 0; step < 50'000; ++step) {
     const int n = static_cast<int>(random() % 200);

@@ -1,4 +1,4 @@
-#include "common/engine/poll_schedule.hpp"
+#include "common/engine/turn_schedule.hpp"
 
 #include <iterator>
 
@@ -12,7 +12,7 @@ std::optional<timestamp> head_of(const std::set<std::pair<timestamp, std::string
 
 }  // namespace
 
-void poll_schedule::set(const std::string& task_id, std::int64_t owner, timestamp at) {
+void turn_schedule::set(const std::string& task_id, std::int64_t owner, timestamp at) {
   erase(task_id);
   customer& c = customers_[owner];
   const auto before = head_of(c.jobs);
@@ -21,7 +21,7 @@ void poll_schedule::set(const std::string& task_id, std::int64_t owner, timestam
   stand_in_line(owner, c, before);
 }
 
-void poll_schedule::erase(const std::string& task_id) {
+void turn_schedule::erase(const std::string& task_id) {
   const auto found = jobs_.find(task_id);
   if (found == jobs_.end()) return;
   const auto [owner, at] = found->second;
@@ -33,7 +33,7 @@ void poll_schedule::erase(const std::string& task_id) {
 }
 
 // Those that stand in turns_ are looked at when their turn comes.
-void poll_schedule::stand_in_line(std::int64_t owner, customer& c,
+void turn_schedule::stand_in_line(std::int64_t owner, customer& c,
                                   const std::optional<timestamp>& head_before) {
   if (c.in_turn) return;
   const auto head = head_of(c.jobs);
@@ -44,7 +44,7 @@ void poll_schedule::stand_in_line(std::int64_t owner, customer& c,
   if (c.jobs.empty()) customers_.erase(owner);
 }
 
-void poll_schedule::take_turns(timestamp now) {
+void turn_schedule::take_turns(timestamp now) {
   while (!heads_.empty() && heads_.begin()->first <= now) {
     const std::int64_t owner = heads_.begin()->second;
     heads_.erase(heads_.begin());
@@ -62,12 +62,12 @@ void poll_schedule::take_turns(timestamp now) {
   }
 }
 
-bool poll_schedule::any_due(timestamp now) {
+bool turn_schedule::any_due(timestamp now) {
   take_turns(now);
   return !turns_.empty();
 }
 
-std::optional<poll_schedule::entry> poll_schedule::pop(timestamp now) {
+std::optional<turn_schedule::entry> turn_schedule::pop(timestamp now) {
   take_turns(now);
   if (turns_.empty()) return std::nullopt;
   const std::int64_t owner = turns_.front();
@@ -86,7 +86,7 @@ std::optional<poll_schedule::entry> poll_schedule::pop(timestamp now) {
   return out;
 }
 
-timestamp poll_schedule::next() const {
+timestamp turn_schedule::next() const {
   timestamp out = never;
   const auto consider = [&out](timestamp at) {
     if (!is_set(out) || at < out) out = at;
@@ -99,7 +99,7 @@ timestamp poll_schedule::next() const {
   return out;
 }
 
-std::int64_t poll_schedule::count_before(timestamp before) const {
+std::int64_t turn_schedule::count_before(timestamp before) const {
   std::int64_t out = 0;
   for (const auto& [owner, c] : customers_) {
     for (auto at = c.jobs.begin(); at != c.jobs.end() && at->first < before; ++at) ++out;
