@@ -139,7 +139,7 @@ TEST_F(fairness, what_waits_too_long_fails_on_time) {
   settings.submit.deadline = milliseconds(3'000);
   settings.server.submit_wait = milliseconds(0);
   settings.upstreams[0].max_concurrent = 1;
-  gate.hold();  // the first is being submitted for ever; nothing happens to the others
+  gate.hold();  // the first submission does not end; nothing happens to the others
   running_relay relay(settings);
   const client c = relay.as("me");
   std::string last;
