@@ -15,7 +15,8 @@ namespace {
 const std::string generations = "/dream-machine/v1/generations";
 
 struct restore : ::testing::Test {
-  restore() : relay(dir, free_port(), gate.url()) {
+  /// `more`: TOML at the end of the configuration.
+  explicit restore(const std::string& more = {}) : relay(dir, free_port(), gate.url(), more) {
     EXPECT_TRUE(relay.start()) << relay.log_tail();
     const std::string text = relay.command("token create --name me");
     token = text.substr(0, text.find('\n'));
@@ -106,6 +107,42 @@ TEST_F(restore, what_is_not_found_is_held_for_the_operator) {
   relay.kill();
   ASSERT_TRUE(relay.start()) << relay.log_tail();
   wait_until_completed(create("another"));
+}
+
+struct a_second_simulator {
+  running_simulator second;
+};
+struct restore_with_two_upstreams : a_second_simulator, restore {
+  restore_with_two_upstreams()
+      : restore("[[upstream]]\nname = \"second\"\nurl = \"" + second.url() + "\"\nkey = \"luma-sim-key\"\n") {
+  }
+};
+
+TEST_F(restore_with_two_upstreams, what_one_of_them_must_have_goes_out_to_no_other) {
+  const std::string base = create("the beginning");
+  wait_until_completed(base);
+  ASSERT_EQ(sim.created(), 1);
+  gate.refuse_new();
+  gate.cut_all();
+  const response r =
+      me().post(generations,
+                R"({"prompt":"go on","keyframes":{"frame0":{"type":"generation","id":")" + base + R"("}}})");
+  ASSERT_EQ(r.status, 201) << r.body;
+  const std::string next(text_of(r.json().as_object(), "id"));
+  relay.command("backup " + copy);
+  relay.kill();
+  relay.command("restore " + copy);
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  EXPECT_NE(relay.command("task list --state held").find(next), std::string::npos);
+  relay.command("task release " + next);
+  // The second takes jobs, and this one passes it by.
+  const std::string other = create("anywhere");
+  wait_until_completed(other);
+  EXPECT_EQ(second.created(), 1);
+  gate.let_through();
+  wait_until_completed(next);
+  EXPECT_EQ(second.created(), 1);
+  EXPECT_EQ(sim.created(), 2);
 }
 
 TEST_F(restore, what_is_no_backup_of_ours_changes_nothing) {

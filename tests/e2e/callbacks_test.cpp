@@ -276,6 +276,22 @@ TEST(callbacks, never_reach_into_the_private_network) {
 }
 
 // Rule S4: the address that was checked is the one that is called, whatever the name servers say next.
+TEST(callbacks, follow_no_redirect) {
+  temp_dir dir;
+  running_simulator sim;
+  std::atomic<int> redirects = 0;
+  receiver hook([&redirects](const receiver::message& m) {
+    constexpr int statuses[] = {301, 302, 303, 307, 308};
+    if (m.state() != "completed") return 200;
+    const int n = redirects++;
+    return n < 5 ? statuses[n] : 200;
+  });
+  running_relay relay(test_config(dir, sim.url()));
+  create(relay.as("me"), hook.url());
+  // A redirect is a failure like any other: the same address is tried again.
+  for (const receiver::message& m : hook.wait_for(7)) EXPECT_EQ(m.path, "/hook");
+}
+
 TEST(callbacks, go_to_the_address_that_was_checked) {
   temp_dir dir;
   running_simulator sim(running_simulator::stepping());

@@ -45,7 +45,9 @@ awaitable<http::reply> receiver::take(http::request& r) {
     forever.expires_at(steady_clock::time_point::max());
     co_await forever.async_wait(as_result);
   }
-  co_return http::json_reply(status, {});
+  http::reply out = http::json_reply(status, {});
+  if (status / 100 == 3) out.add_header("Location", url("/elsewhere"));
+  co_return out;
 }
 
 std::vector<receiver::message> receiver::received() const {

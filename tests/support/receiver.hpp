@@ -25,7 +25,7 @@ class receiver {
     json::object json() const { return parse_lenient(body).value().as_object(); }
     std::string state() const { return std::string(text_of(json(), "state")); }
   };
-  /// The status of each answer; 0: none, the connection ends; -1: never.
+  /// The status of each answer; 0: none, the connection ends; -1: never. A redirect leads to "/elsewhere".
   using answer = std::function<int(const message&)>;
 
   explicit receiver(answer a = [](const message&) { return 200; });
