@@ -160,6 +160,14 @@ ALTER TABLE process ADD COLUMN restored_from INTEGER NOT NULL DEFAULT 0;
     {8, R"sql(
 ALTER TABLE process ADD COLUMN log_check TEXT NOT NULL DEFAULT '';
 UPDATE process SET log_check = database_id || ' ' || log_number;
+)sql"},
+    // Jobs that have not ended have an index that only their beginning and their end change; polls are
+    // scheduled in memory.
+    {9, R"sql(
+DROP INDEX task_status;
+DROP INDEX task_poll;
+CREATE INDEX task_open ON task(id) WHERE finish_time = 0;
+CREATE INDEX task_failed ON task(next_poll_at) WHERE status = 'failed';
 )sql"}};
 
 }  // namespace

@@ -167,8 +167,6 @@ class store {
   virtual void polled(completion<std::vector<polled_task>> done) = 0;
   /// All callbacks that are to be delivered at some time, in no order.
   virtual void pending_callbacks(completion<std::vector<pending_callback>> done) = 0;
-  /// All tasks in a state, in no order.
-  virtual void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) = 0;
   /// Tasks that are being submitted to one upstream, or that failed there and are still looked up.
   virtual void submitting_to(const std::string& upstream, std::int64_t limit,
                              completion<std::vector<task_ptr>> done) = 0;

@@ -84,7 +84,7 @@ struct task {
   timestamp not_found_at;  // the first of the 404s in a row
   timestamp held_at;       // pending since a backup was restored: it goes nowhere until an operator says so
   timestamp started_at;    // the upstream accepted it
-  timestamp finished_at;   // it completed or failed
+  timestamp finished_at;   // it completed or failed: set in these states, and in no other
 
   std::int64_t revision = 0;  // compare-and-set: the store adds one at each save
 

@@ -1,7 +1,10 @@
 #include "storage/sqlite/columns.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
+#include <type_traits>
+#include <utility>
 
 #include "common/engine/callbacks.hpp"
 
@@ -21,6 +24,8 @@ struct column {
   bool changes;  // false: written once, at the insert
   void (*bind)(statement& s, int index, const task& t);
   void (*read)(reading& r, const statement& s, int index);  // null: it is not read
+  bool (*same)(const task& a, const task& b);
+  const char* empty;  // SQL of what stands in it when it is not bound; null: it always is
 };
 
 void note_unknown(reading& r, const char* what, std::string_view name) {
@@ -55,18 +60,33 @@ void read_value(bool& into, const statement& s, int i) {
 
 // A column that is a member of the task.
 template <auto Member>
-constexpr column of(const char* name, bool changes) {
-  return {name, changes, [](statement& s, int i, const task& t) { bind_value(s, i, t.*Member); },
-          [](reading& r, const statement& s, int i) { read_value(r.into.*Member, s, i); }};
+constexpr column of(const char* name, bool changes, const char* empty) {
+  return {name,
+          changes,
+          [](statement& s, int i, const task& t) { bind_value(s, i, t.*Member); },
+          [](reading& r, const statement& s, int i) { read_value(r.into.*Member, s, i); },
+          [](const task& a, const task& b) { return a.*Member == b.*Member; },
+          empty};
+}
+
+// What SQL says for a member that is as in a task of nothing.
+template <auto Member>
+consteval const char* empty_of() {
+  using value = std::remove_cvref_t<decltype(std::declval<task>().*Member)>;
+  return std::is_same_v<value, std::string> ? "''" : "0";
 }
 
 template <auto Member>
 constexpr column fixed(const char* name) {
-  return of<Member>(name, false);
+  return of<Member>(name, false, empty_of<Member>());
 }
 template <auto Member>
 constexpr column changing(const char* name) {
-  return of<Member>(name, true);
+  return of<Member>(name, true, empty_of<Member>());
+}
+
+bool always(const task&, const task&) {
+  return true;
 }
 
 void bind_platform(statement& s, int i, const task& t) {
@@ -106,9 +126,6 @@ void read_pending_callbacks(reading& r, const statement& s, int i) {
   if (!valid_pending_callbacks(r.into.pending_callbacks))
     note_unknown(r, "pending_callbacks", r.into.pending_callbacks);
 }
-void bind_nothing(statement& s, int i, const task&) {
-  s.bind(i, std::string_view{});
-}
 void bind_created(statement& s, int i, const task& t) {
   s.bind(i, to_column(t.created_at));
 }
@@ -117,18 +134,19 @@ void bind_created(statement& s, int i, const task& t) {
 constexpr column columns[] = {
     fixed<&task::id>("task_id"),
     fixed<&task::owner>("owner"),
-    {"dialect", false, bind_dialect, read_dialect},
-    {"platform", false, bind_platform, read_platform},
-    {"action", false, bind_action, read_action},
-    {"envelope_action", false, bind_nothing,
-     nullptr},  // of older schemas; dropping it would rewrite the table
+    {"dialect", false, bind_dialect, read_dialect, always, nullptr},
+    {"platform", false, bind_platform, read_platform, always, nullptr},
+    {"action", false, bind_action, read_action, always, nullptr},
+    // Of older schemas; dropping it would rewrite the table.
+    {"envelope_action", false, nullptr, nullptr, always, "''"},
     fixed<&task::request>("request"),
     fixed<&task::callback_url>("callback_url"),
     fixed<&task::pinned>("pinned"),
-    {"submit_time", false, bind_created, nullptr},  // the same
+    {"submit_time", false, bind_created, nullptr, always, nullptr},  // the same
     fixed<&task::created_at>("created_at"),
-    {"status", true, bind_state, read_state},
-    changing<&task::progress>("progress"),
+    {"status", true, bind_state, read_state, [](const task& a, const task& b) { return a.state == b.state; },
+     nullptr},
+    of<&task::progress>("progress", true, "-1"),
     changing<&task::upstream>("upstream"),
     changing<&task::marker>("marker"),
     changing<&task::upstream_id>("upstream_id"),
@@ -140,7 +158,8 @@ constexpr column columns[] = {
     changing<&task::submitter>("submitter"),
     changing<&task::misses>("misses"),
     changing<&task::not_found>("not_found"),
-    {"pending_callbacks", true, bind_pending_callbacks, read_pending_callbacks},
+    {"pending_callbacks", true, bind_pending_callbacks, read_pending_callbacks,
+     [](const task& a, const task& b) { return a.pending_callbacks == b.pending_callbacks; }, "''"},
     changing<&task::callbacks_done>("callbacks_done"),
     changing<&task::callback_attempts>("callback_attempts"),
     changing<&task::callback_stopped>("callback_stopped"),
@@ -161,9 +180,17 @@ constexpr column columns[] = {
     changing<&task::revision>("revision"),
 };
 
-// Parameters are numbered by the column's place in the table.
-constexpr int id_parameter = 1;
-constexpr int revision_parameter = std::ssize(columns);
+static_assert(std::size(columns) <= 8 * sizeof(column_set));
+
+constexpr column_set bit(std::size_t index) {
+  return column_set{1} << index;
+}
+constexpr std::size_t revision_column = std::size(columns) - 1;  // told by each statement itself
+
+template <class Function>
+void for_each(column_set set, Function f) {
+  for (; set != 0; set &= set - 1) f(columns[static_cast<std::size_t>(std::countr_zero(set))]);
+}
 
 std::string number(std::int64_t n) {
   return "?" + std::to_string(n);
@@ -183,32 +210,55 @@ int column_index(std::string_view name) {
   return static_cast<int>(at - std::begin(columns)) + 1;  // after the row's number
 }
 
-std::string insert_task_sql() {
+column_set columns_of_insert(const task& t) {
+  static const task nothing;
+  column_set out = 0;
+  for (std::size_t i = 0; i < revision_column; ++i) {
+    const column& c = columns[i];
+    if (c.empty == nullptr || !c.same(t, nothing)) out |= bit(i);
+  }
+  return out;
+}
+
+column_set columns_of_update(const task& before, const task& after) {
+  column_set out = 0;
+  for (std::size_t i = 0; i < revision_column; ++i) {
+    const column& c = columns[i];
+    if (c.changes && !c.same(before, after)) out |= bit(i);
+  }
+  return out;
+}
+
+std::string insert_task_sql(column_set set) {
   std::string names = "INSERT INTO task(id";
   std::string values = ") VALUES(NULL";
-  for (int i = 1; const column& c : columns) {
-    names.append(",").append(c.name);
-    values.append(",").append(number(i));
-    if (i++ == revision_parameter) values.append("+1");
+  std::int64_t parameter = 0;
+  for (std::size_t i = 0; i < revision_column; ++i) {
+    names.append(",").append(columns[i].name);
+    values.append(",").append((set & bit(i)) != 0 ? number(++parameter) : columns[i].empty);
   }
-  return names + values + ")";
+  return names + ",revision" + values + ",1)";
 }
 
-std::string update_task_sql() {
-  std::string sql = "UPDATE task SET ";
-  for (int i = 1; const column& c : columns) {
-    if (c.changes) {
-      if (!sql.ends_with(' ')) sql.append(",");
-      sql.append(c.name).append("=").append(number(i));
-      if (i == revision_parameter) sql.append("+1");
-    }
-    ++i;
-  }
-  return sql + " WHERE task_id=" + number(id_parameter) + " AND revision=" + number(revision_parameter);
+void bind_insert(statement& s, column_set set, const task& t) {
+  int parameter = 0;
+  for_each(set, [&](const column& c) { c.bind(s, ++parameter, t); });
 }
 
-void bind_task(statement& s, const task& t) {
-  for (int i = 1; const column& c : columns) c.bind(s, i++, t);
+// The row's number finds it; a number that another task has got since belongs to another id.
+std::string update_task_sql(column_set set) {
+  std::string sql = "UPDATE task SET revision=revision+1";
+  std::int64_t parameter = 0;
+  for_each(set,
+           [&](const column& c) { sql.append(",").append(c.name).append("=").append(number(++parameter)); });
+  return sql + " WHERE id=" + number(parameter + 1) + " AND revision=" + number(parameter + 2) +
+         " AND task_id=" + number(parameter + 3);
+}
+
+void bind_update(statement& s, column_set set, const task& t) {
+  int parameter = 0;
+  for_each(set, [&](const column& c) { c.bind(s, ++parameter, t); });
+  s.bind(parameter + 1, t.row).bind(parameter + 2, t.revision).bind(parameter + 3, std::string_view(t.id));
 }
 
 result<task> read_task(const statement& s, const catalogue& names) {

@@ -16,13 +16,22 @@ namespace relay::sqlite {
 
 /// `SELECT <all columns> FROM task <rest>`
 std::string select_tasks(std::string_view rest);
-/// Inserts a task; revision 0 is stored as 1.
-std::string insert_task_sql();
-/// Writes what can change after the insert, if the row is still at the task's revision; stores the next one.
-std::string update_task_sql();
+/// A set of columns of the task table.
+using column_set = std::uint64_t;
 
-/// For insert_task_sql() and update_task_sql(). The task must outlive the step.
-void bind_task(statement& s, const task& t);
+/// Those of a new task whose values differ from each other new task's, or from nothing.
+column_set columns_of_insert(const task& t);
+/// Those that can change after the insert, and differ.
+column_set columns_of_update(const task& before, const task& after);
+
+/// Inserts a task with these columns, all others empty; revision 1.
+std::string insert_task_sql(column_set columns);
+/// Writes these columns, if the row is still the task's and at its revision; stores the next one.
+std::string update_task_sql(column_set columns);
+
+/// For a statement with these columns. The task must outlive the step.
+void bind_insert(statement& s, column_set columns, const task& t);
+void bind_update(statement& s, column_set columns, const task& t);
 
 /// Where a column of select_tasks() stands in its rows. Throws std::logic_error when there is none of that
 /// name.

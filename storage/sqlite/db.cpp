@@ -77,7 +77,18 @@ void db::close::operator()(sqlite3* d) const {
   sqlite3_close_v2(d);
 }
 
+namespace {
+
+// Without counts of its memory SQLite takes no process-wide lock for each allocation.
+void configure_once() {
+  static const int done = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)done;
+}
+
+}  // namespace
+
 result<db> db::open(const std::string& path, role r, std::string_view synchronous) {
+  configure_once();
   db d;
   sqlite3* raw = nullptr;
   const int flags =

@@ -105,8 +105,10 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
   result<void> whole = run_one(begin_);
   if (whole && new_log_) whole = rules_.begin_log();
   for (std::size_t i = 0; i < work.size() && whole; ++i) {
-    // A savepoint each: one write that is refused takes no other with it.
-    outcomes[i] = run_one(savepoint_);
+    // One write that is refused takes no other with it: a statement is undone by SQLite, several by a
+    // savepoint.
+    const bool alone = work[i]->is_one_statement();
+    if (!alone) outcomes[i] = run_one(savepoint_);
     if (outcomes[i]) outcomes[i] = work[i]->apply();
     if (!db_.in_transaction()) {
       // Disk full, an I/O error, no memory: SQLite has rolled back everything. What would follow now would
@@ -119,6 +121,7 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
       whole = outcomes[i];
       break;
     }
+    if (alone) continue;
     if (!outcomes[i]) whole = run_one(rollback_to_);
     if (auto released = run_one(release_); !released && whole) whole = released;
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The store thread. Writes queue up while a transaction runs; all that wait go into the next one, each in a
-// savepoint of its own, so that a bad one does not fail its neighbours. A write's end reaches the loop
+// The store thread. Writes queue up while a transaction runs; all that wait go into the next one, and a bad
+// one does not fail its neighbours. A write's end reaches the loop
 // thread only after COMMIT has returned, in one post a transaction.
 
 #include <condition_variable>
@@ -16,12 +16,15 @@
 
 namespace relay::sqlite {
 
-/// One write. `apply` runs on the store thread inside a savepoint; `finish` on the loop thread, with the
-/// error that `apply` or the commit ended in.
+/// One write. `apply` runs on the store thread; `finish` on the loop thread, with the error that `apply` or
+/// the commit ended in.
 class write {
  public:
   virtual ~write() = default;
+  /// An error leaves nothing of it in the transaction.
   virtual result<void> apply() = 0;
+  /// True: SQLite itself undoes an `apply` that fails. False: a savepoint does.
+  virtual bool is_one_statement() const { return false; }
   /// Memory it takes while it waits.
   virtual std::size_t bytes() const = 0;
   virtual void finish(result<void> outcome) = 0;

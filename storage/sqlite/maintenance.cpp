@@ -20,18 +20,21 @@ class schedule_rebase final : public write_of<std::int64_t> {
       milliseconds ahead;
     } steps[] = {
         {"UPDATE task SET next_submit_at=?1 WHERE next_submit_at>0 AND next_submit_at>?2", l.submit},
-        {"UPDATE task SET next_poll_at=?1 WHERE next_poll_at>0 AND next_poll_at>?2", l.poll},
+        {"UPDATE task SET next_poll_at=?1 WHERE finish_time=0 AND next_poll_at>?2", l.poll},
+        {"UPDATE task SET next_poll_at=?1 WHERE status='failed' AND next_poll_at>?2", l.poll},
         {"UPDATE task SET next_reconcile_at=?1 WHERE next_reconcile_at>0 AND next_reconcile_at>?2",
          l.reconcile},
         {"UPDATE task SET next_callback_at=?1 WHERE next_callback_at>0 AND next_callback_at>?2", l.callback},
         {"UPDATE task SET deadline=?2 WHERE next_submit_at>0 AND deadline>?2", l.submit_deadline},
-        {"UPDATE task SET deadline=?2 WHERE status IN ('queued','running') AND deadline>?2", l.job_deadline},
+        {"UPDATE task SET deadline=?2 WHERE finish_time=0 AND status IN ('queued','running') AND deadline>?2",
+         l.job_deadline},
         {"UPDATE task SET deadline=?2 WHERE status='failed' AND next_poll_at>0 AND deadline>?2", l.late_for},
         {"UPDATE task SET deadline=?2 WHERE next_reconcile_at>0 AND +status='failed' AND deadline>?2",
          l.late_for},
         {"UPDATE task SET ambiguous_at=?1 WHERE next_reconcile_at>0 AND ambiguous_at>?2", milliseconds(0)},
         // When it began is not known: nothing but a list read to its end proves anything about it.
-        {"UPDATE task SET attempted_at=1 WHERE status='submitting' AND attempted_at>?2", milliseconds(0)},
+        {"UPDATE task SET attempted_at=1 WHERE finish_time=0 AND status='submitting' AND attempted_at>?2",
+         milliseconds(0)},
     };
     for (const auto& step : steps) {
       statement s = s_.connection.prepare(step.sql);
@@ -50,7 +53,7 @@ class schedule_rebase final : public write_of<std::int64_t> {
 result<std::int64_t> move_deadlines(db& d, milliseconds by) {
   statement s = d.prepare(
       "UPDATE task SET deadline=deadline+?1,revision=revision+1 "
-      "WHERE status IN ('pending','submitting','queued','running') AND deadline>0");
+      "WHERE finish_time=0 AND deadline>0");
   s.bind(1, std::chrono::microseconds(by).count());
   if (auto done = run(s); !done) return std::unexpected(std::move(done.error()));
   return d.changes();

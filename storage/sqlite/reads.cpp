@@ -88,26 +88,28 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       select_tasks("WHERE next_submit_at>0 AND owner=?1 AND CASE WHEN pinned THEN upstream ELSE '' END=?2 "
                    "AND (next_submit_at,task_id)>(?3,?4) ORDER BY next_submit_at,task_id LIMIT ?5"));
   // These two are read once, at start; then kept with each change.
-  polled_ = prepare("SELECT task_id,owner,upstream,next_poll_at FROM task WHERE next_poll_at>0");
+  polled_ = prepare(
+      "SELECT task_id,owner,upstream,next_poll_at FROM task WHERE finish_time=0 AND next_poll_at>0 UNION ALL "
+      "SELECT task_id,owner,upstream,next_poll_at FROM task WHERE status='failed' AND next_poll_at>0");
   pending_callbacks_ = prepare("SELECT task_id,owner,next_callback_at FROM task WHERE next_callback_at>0");
-  // By state: the index on (status, upstream).
-  in_state_ = prepare(select_tasks("WHERE status=?1 LIMIT ?2"));
-  // Those that are looked up after they have failed could be meant by a job of the list too.
+  // Jobs that have not ended have an index, finish_time=0. Those that are looked up after they have failed
+  // could be meant by a job of the list too.
   submitting_to_ = prepare(select_tasks(
-      "WHERE id IN (SELECT id FROM task WHERE status='submitting' AND upstream=?1 UNION ALL "
+      "WHERE id IN (SELECT id FROM task WHERE finish_time=0 AND status='submitting' AND upstream=?1 UNION "
+      "ALL "
       "SELECT id FROM task WHERE next_reconcile_at>0 AND +status='failed' AND +upstream=?1) LIMIT ?2"));
-  interrupted_ =
-      prepare(select_tasks("WHERE status='submitting' AND submitter<>?1 AND ambiguous_at=0 LIMIT ?2"));
-  open_at_ =
-      prepare("SELECT task_id FROM task WHERE status IN ('submitting','queued','running') AND upstream=?1");
+  interrupted_ = prepare(select_tasks(
+      "WHERE finish_time=0 AND status='submitting' AND submitter<>?1 AND ambiguous_at=0 LIMIT ?2"));
+  open_at_ = prepare(
+      "SELECT task_id FROM task WHERE finish_time=0 AND status IN ('submitting','queued','running') "
+      "AND upstream=?1");
   jobs_since_ = prepare("SELECT upstream_id FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id<>''");
   tokens_ = prepare(select_tokens("ORDER BY id"));
   token_by_id_ = prepare(select_tokens("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
-  count_states_ = prepare("SELECT status,count(*) FROM task GROUP BY status");
-  open_owners_ = prepare(
-      "SELECT owner,status,length(request) FROM task WHERE status IN "
-      "('pending','submitting','queued','running')");
+  count_ = prepare("SELECT count(*) FROM task");
+  count_failed_ = prepare("SELECT count(*) FROM task WHERE status='failed'");
+  open_ = prepare("SELECT owner,status,length(request) FROM task WHERE finish_time=0");
   count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0 AND +status='submitting'");
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
 }
@@ -314,12 +316,6 @@ result<std::vector<pending_callback>> reads::pending_callbacks() {
   return out;
 }
 
-result<std::vector<task_ptr>> reads::in_state(task_state state, std::int64_t limit) {
-  const use guard(in_state_);
-  in_state_.bind(1, name_of(state)).bind(2, limit);
-  return readable_tasks(in_state_);
-}
-
 result<std::vector<task_ptr>> reads::submitting_to(const std::string& upstream, std::int64_t limit) {
   const use guard(submitting_to_);
   submitting_to_.bind(1, upstream).bind(2, limit);
@@ -377,23 +373,30 @@ result<std::optional<token>> reads::token_by_id(std::int64_t id) {
 
 result<task_counts> reads::count_all() {
   task_counts out;
-  const use states(count_states_);
-  const use lost(count_ambiguous_);
-  const use callbacks(count_callbacks_);
-  auto read = each_row(count_states_, [&out](const statement& row) {
-    if (const auto state = task_state_from(row.text(0))) out[*state] = row.integer(1);
-  });
-  if (!read) return std::unexpected(std::move(read.error()));
-  const use owners(open_owners_);
-  auto open = each_row(open_owners_, [&out](const statement& row) {
-    if (const auto state = task_state_from(row.text(1)))
+  const auto counted = [](statement& s) {
+    const use guard(s);
+    return number(s);
+  };
+  // Those that have not ended are read, all others are only counted.
+  {
+    const use guard(open_);
+    auto read = each_row(open_, [&out](const statement& row) {
+      const auto state = task_state_from(row.text(1));
+      if (!state) return;
+      ++out[*state];
       out.count_open(row.integer(0), *state, 1, row.integer(2));
-  });
-  if (!open) return std::unexpected(std::move(open.error()));
-  const auto ambiguous = number(count_ambiguous_);
-  if (!ambiguous) return std::unexpected(ambiguous.error());
-  const auto pending = number(count_callbacks_);
-  if (!pending) return std::unexpected(pending.error());
+    });
+    if (!read) return std::unexpected(std::move(read.error()));
+  }
+  const auto all = counted(count_);
+  const auto failed = counted(count_failed_);
+  const auto ambiguous = counted(count_ambiguous_);
+  const auto pending = counted(count_callbacks_);
+  for (const auto* n : {&all, &failed, &ambiguous, &pending}) {
+    if (!*n) return std::unexpected(n->error());
+  }
+  out[task_state::failed] = *failed;
+  out[task_state::completed] = *all - *failed - out.open;
   out.ambiguous = *ambiguous;
   out.callbacks_pending = *pending;
   return out;

@@ -27,7 +27,6 @@ class reads {
   result<due_page> pending(const submit_queue& q, const schedule_cursor& after, std::int64_t limit);
   result<std::vector<polled_task>> polled();
   result<std::vector<pending_callback>> pending_callbacks();
-  result<std::vector<task_ptr>> in_state(task_state s, std::int64_t limit);
   result<std::vector<task_ptr>> submitting_to(const std::string& upstream, std::int64_t limit);
   result<std::vector<task_ptr>> interrupted(const std::string& self, std::int64_t limit);
   result<std::vector<std::string>> open_at(const std::string& upstream);
@@ -54,8 +53,8 @@ class reads {
   std::unordered_set<std::int64_t> warned_of_;  // rows
   statement find_, load_, list_, find_key_, find_retry_, browse_, ambiguous_, held_, restored_from_,
       due_expiry_, due_reconcile_, next_expiry_, next_reconcile_, next_place_, next_owner_, pending_, polled_,
-      overdue_, pending_callbacks_, in_state_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_,
-      token_by_id_, count_states_, open_owners_, count_ambiguous_, count_callbacks_;
+      pending_callbacks_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_, token_by_id_, count_,
+      count_failed_, open_, count_ambiguous_, count_callbacks_;
 };
 
 }  // namespace relay::sqlite

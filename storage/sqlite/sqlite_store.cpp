@@ -155,14 +155,10 @@ class sqlite_store final : public store {
     searches_.run<std::vector<pending_callback>>([](reads& r) { return r.pending_callbacks(); },
                                                  std::move(done));
   }
-  void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
-    searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.in_state(s, limit); },
-                                         newest(std::move(done)));
-  }
   void submitting_to(const std::string& upstream, std::int64_t limit,
                      completion<std::vector<task_ptr>> done) override {
-    lists_.run<std::vector<task_ptr>>([=](reads& r) { return r.submitting_to(upstream, limit); },
-                                      newest(std::move(done)));
+    searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.submitting_to(upstream, limit); },
+                                         newest(std::move(done)));
   }
   // The lock file says that no other process lives.
   void interrupted(const std::string& self, std::int64_t limit,

@@ -23,6 +23,7 @@ class task_write final : public write_of<written_change> {
   }
 
   std::size_t bytes() const override { return sizeof(*this) + memory_of(*after_); }
+  bool is_one_statement() const override { return !record_; }
 
   result<void> apply() override {
     value_.what = outcome::written;
@@ -30,11 +31,14 @@ class task_write final : public write_of<written_change> {
   }
 
  private:
+  // What differs and no more: an index on none of it is left alone.
   result<void> update() {
-    const use guard(s_.update_task);
+    const column_set changed = columns_of_update(*before_, *after_);
+    statement& s = s_.update_task.of(changed);
+    const use guard(s);
     // The statement asks for the revision that the change was made from.
-    bind_task(s_.update_task, *after_);
-    if (auto ok = run(s_.update_task); !ok) return ok;
+    bind_update(s, changed, *after_);
+    if (auto ok = run(s); !ok) return ok;
     if (s_.connection.changes() == 1) return {};
     return fail(errc::conflict,
                 "task " + after_->id + " is no longer at revision " + std::to_string(after_->revision));
@@ -47,9 +51,11 @@ class task_write final : public write_of<written_change> {
       if (!found || *found) return found ? result<void>{} : std::unexpected(std::move(found.error()));
     }
     {
-      const use guard(s_.insert_task);
-      bind_task(s_.insert_task, *after_);
-      if (auto ok = run(s_.insert_task); !ok) return ok;
+      const column_set filled = columns_of_insert(*after_);
+      statement& s = s_.insert_task.of(filled);
+      const use guard(s);
+      bind_insert(s, filled, *after_);
+      if (auto ok = run(s); !ok) return ok;
       after_->row = s_.connection.last_row();
     }
     return record_ ? insert_record() : result<void>{};
@@ -134,8 +140,8 @@ class task_write final : public write_of<written_change> {
 
 write_statements::write_statements(db& d)
     : connection(d),
-      insert_task(d.prepare(insert_task_sql().c_str())),
-      update_task(d.prepare(update_task_sql().c_str())),
+      insert_task(d, insert_task_sql),
+      update_task(d, update_task_sql),
       insert_token(d.prepare("INSERT INTO token(name,digest,hint,created_at,webhook_secret) "
                              "VALUES(?1,?2,?3,?4,?5)")),
       find_token(d.prepare(select_tokens("WHERE name=?1 AND revoked_at=0").c_str())),

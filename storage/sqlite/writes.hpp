@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "storage/sqlite/column_statements.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
 #include "storage/store.hpp"
@@ -17,7 +18,8 @@ struct write_statements {
   explicit write_statements(db& d);
 
   db& connection;
-  statement insert_task, update_task, insert_token, find_token, revoke_token, rotate_token, set_webhook;
+  column_statements insert_task, update_task;
+  statement insert_token, find_token, revoke_token, rotate_token, set_webhook;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task, begin_log;
 };

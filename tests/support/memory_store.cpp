@@ -135,9 +135,6 @@ class memory_store final : public store {
     }
     answer(std::move(done), std::move(out));
   }
-  void in_state(task_state s, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
-    some(std::move(done), limit, [s](const task& t) { return t.state == s; });
-  }
   void submitting_to(const std::string& upstream, std::int64_t limit,
                      completion<std::vector<task_ptr>> done) override {
     some(std::move(done), limit, [&upstream](const task& t) {
