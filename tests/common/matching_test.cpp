@@ -286,5 +286,33 @@ TEST(matching, a_job_whose_echo_does_not_tell_it_apart_is_found_by_its_marker_on
   EXPECT_EQ(verdict(find_in(m, {{same}}, {m}, {})), "found u-1");
 }
 
+// ---- the mark itself
+
+TEST(marker, an_address_is_ours_by_its_end_alone) {
+  task t;
+  t.id = "01a1febd-e3dc-7036-8b4b-87f37e9be59c";
+  t.marker = "0123abcd";
+  const std::string end = "/callbacks/" + t.id + "/0123abcd";
+  EXPECT_EQ(marker_path(t), end);
+  EXPECT_EQ(marker_url("https://relay.example/base//", t), "https://relay.example/base" + end);
+  EXPECT_EQ(marker_url("", t), "");
+  for (const char* before : {"", "https://relay.example", "https://other.example/callbacks/old"}) {
+    const auto mark = parse_marker(before + end);
+    ASSERT_TRUE(mark) << before;
+    EXPECT_EQ(mark->task_id, t.id);
+    EXPECT_EQ(mark->marker, "0123abcd");
+  }
+  for (const std::string& other :
+       {std::string(), end + "/", end + "/more", "/callbacks/" + t.id, "/callbacks/" + t.id + "/",
+        "/callbacks/" + t.id + "x/0123abcd", "/callbacks/" + t.id.substr(1) + "/0123abcd",
+        "/hooks/" + t.id + "/0123abcd",
+        std::string("/callbacks/01a1febd_e3dc_7036_8b4b_87f37e9be59c/0123abcd")}) {
+    EXPECT_FALSE(parse_marker(other)) << other;
+    EXPECT_FALSE(is_marked(other)) << other;
+  }
+  t.marker.clear();
+  EXPECT_EQ(marker_url("https://relay.example", t), "") << "it was given none";
+}
+
 }  // namespace
 }  // namespace relay
