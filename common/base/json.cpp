@@ -17,20 +17,26 @@ class strict_handler {
   static constexpr std::size_t max_key_size = json::string::max_size();
   static constexpr std::size_t max_string_size = json::string::max_size();
 
+  /// `name_repeated`: keys are compared as they come, so that the first that comes twice can be named. Else
+  /// they are only counted.
+  strict_handler(json::storage_ptr storage, bool name_repeated)
+      : storage_(std::move(storage)), name_repeated_(name_repeated), stack_({}, first_, sizeof first_) {}
+
   std::string problem;
+  std::size_t keys = 0;
   json::value release() { return stack_.release(); }
 
   bool on_document_begin(json::error_code&) {
-    stack_.reset();
+    stack_.reset(storage_);
     return true;
   }
   bool on_document_end(json::error_code&) { return true; }
   bool on_object_begin(json::error_code&) {
-    keys_.emplace_back();
+    if (name_repeated_) seen_.emplace_back();
     return true;
   }
   bool on_object_end(std::size_t n, json::error_code&) {
-    keys_.pop_back();
+    if (name_repeated_) seen_.pop_back();
     stack_.push_object(n);
     return true;
   }
@@ -46,8 +52,9 @@ class strict_handler {
   bool on_key(json::string_view s, std::size_t, json::error_code& ec) {
     key_.append(s.data(), s.size());
     if (!without_nul(s, ec)) return false;
+    ++keys;
     stack_.push_key(key_);
-    if (!keys_.back().insert(key_).second) {
+    if (name_repeated_ && !seen_.back().insert(key_).second) {
       const std::string name(cut(key_, 100));
       return refuse("the key \"" + name + "\" appears twice in one object", ec);
     }
@@ -98,10 +105,25 @@ class strict_handler {
     return refuse("text must not contain U+0000", ec);
   }
 
+  const json::storage_ptr storage_;
+  const bool name_repeated_;
+  unsigned char first_[2048];  // for what is not whole yet
   json::value_stack stack_;
-  std::vector<std::unordered_set<std::string>> keys_;
+  std::vector<std::unordered_set<std::string>> seen_;
   std::string key_;
 };
+
+// All members, at any depth.
+std::size_t count_members(const json::value& v) {
+  std::size_t out = 0;
+  if (const json::object* o = v.if_object()) {
+    out = o->size();
+    for (const auto& m : *o) out += count_members(m.value());
+  } else if (const json::array* a = v.if_array()) {
+    for (const json::value& item : *a) out += count_members(item);
+  }
+  return out;
+}
 
 std::string describe(json::error_code ec) {
   if (ec == json::error::too_deep)
@@ -111,16 +133,20 @@ std::string describe(json::error_code ec) {
   return ec.message();
 }
 
-}  // namespace
-
-result<json::value> parse_strict(std::string_view text) {
+result<json::value> parse_strict(std::string_view text, const json::storage_ptr& storage,
+                                 bool name_repeated) {
   json::parse_options options;
   options.max_depth = max_json_depth;
-  json::basic_parser<strict_handler> parser(options);
+  json::basic_parser<strict_handler> parser(options, storage, name_repeated);
   json::error_code ec;
   const std::size_t read = parser.write_some(false, text.data(), text.size(), ec);
   if (!ec && read < text.size()) ec = json::error::extra_data;
-  if (!ec) return parser.handler().release();
+  if (!ec) {
+    json::value v = parser.handler().release();
+    // A key that comes twice is one member: the text is read again to name it.
+    if (name_repeated || count_members(v) == parser.handler().keys) return v;
+    return parse_strict(text, storage, true);
+  }
 
   const std::string what = parser.handler().problem.empty() ? describe(ec) : parser.handler().problem;
   error e;
@@ -131,11 +157,17 @@ result<json::value> parse_strict(std::string_view text) {
   return std::unexpected(std::move(e));
 }
 
-std::optional<json::value> parse_lenient(std::string_view text) {
+}  // namespace
+
+result<json::value> parse_strict(std::string_view text, json::storage_ptr storage) {
+  return parse_strict(text, storage, false);
+}
+
+std::optional<json::value> parse_lenient(std::string_view text, json::storage_ptr storage) {
   json::error_code ec;
   json::parse_options options;
   options.max_depth = max_upstream_json_depth;
-  json::value v = json::parse(json::string_view(text.data(), text.size()), ec, {}, options);
+  json::value v = json::parse(json::string_view(text.data(), text.size()), ec, std::move(storage), options);
   if (ec) return std::nullopt;
   return v;
 }

@@ -22,11 +22,11 @@ inline constexpr std::size_t max_upstream_json_depth = 256;
 
 /// One JSON text, RFC 8259, UTF-8. Refuses: depth over 32, a key twice in one object, a number that is not
 /// finite, U+0000 in text, anything after the value. Errors: invalid_request, with a violation whose `loc` is
-/// ("body", byte offset).
-result<json::value> parse_strict(std::string_view text);
+/// ("body", byte offset). `storage`: where the value lives, such as a json_arena.
+result<json::value> parse_strict(std::string_view text, json::storage_ptr storage = {});
 
 /// nullopt when it is not JSON, or deeper than max_upstream_json_depth.
-std::optional<json::value> parse_lenient(std::string_view text);
+std::optional<json::value> parse_lenient(std::string_view text, json::storage_ptr storage = {});
 
 /// The member, or null when it is absent, JSON null, or `from` is no object.
 const json::value* member(const json::value& from, std::string_view key);

@@ -25,10 +25,10 @@ struct reference {
 
 /// A create request, understood: official field names, unknown fields kept.
 struct new_task {
-  json::object request;
-  std::string callback_url;
-  std::vector<reference> references;
-  std::optional<milliseconds> wait;  // the client asked in the body for the result itself, at most so late
+  json::object request;  // lives where the body lives
+  std::string callback_url{};
+  std::vector<reference> references{};
+  std::optional<milliseconds> wait{};  // the client asked in the body for the result itself, at most so late
 };
 
 /// One of the bodies that a task is shown as.

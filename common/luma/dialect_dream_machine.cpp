@@ -30,8 +30,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
     return std::unexpected(std::move(wrong).to_error());
   }
   const action& a = row_of(kind);
-  new_task out;
-  out.request = body.get_object();
+  new_task out{.request = json::object(body.get_object(), body.storage())};
   for (const field_rule& f : a.fields) {
     if (!f.alias.empty() && !out.request.contains(f.name)) rename_member(out.request, f.alias, f.name);
   }
@@ -48,34 +47,41 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   return out;
 }
 
-// The web app's fields first, as in the stations' documents; then the official ones. `state` is official
-// here: the official SDKs, ComfyUI and @ai-sdk/luma accept no other words.
-json::object official_fields(const task_view& v, json::object into) {
-  const task& t = v.of;
-  into["state"] = json::string(official_state(t.state));
-  into["generation_type"] = json::string(row_of(t).generation_type);
-  into["assets"] = v.media.assets;
-  into["version"] = nullptr;
-  const json::value* model = member(v.request, "model");
-  const json::value* reported = member(v.reported, "model");
-  into["model"] = model != nullptr ? *model : reported != nullptr ? *reported : json::value(nullptr);
-  into["request"] = v.request;
-  return into;
+// What the official API shows beside id, state and time.
+void write_official_fields(json_object_writer& w, const task_view& v) {
+  w.member("generation_type", row_of(v.of()).generation_type);
+  w.member("assets", v.media().assets);
+  w.member("version", nullptr);
+  if (const json::value* model = v.requested("model"))
+    w.member("model", *model);
+  else
+    write_reported(w, v, "model");
+  v.append_echo(w.key("request"));
 }
 
 result<std::string> render_created(const task& t, timestamp) {
   const task_view v(t);
-  const json::object shown =
-      official_fields(v, {{"id", json::string(t.id)},
-                          {"state", nullptr},
-                          {"failure_reason", failure_of(t)},
-                          {"created_at", json::string(to_iso(t.created_at, precision::microseconds))}});
-  return json::serialize(shown);
+  std::string out;
+  json_object_writer w(out);
+  w.member("id", t.id);
+  w.member("state", official_state(t.state));
+  write_failure(w, t);
+  w.member("created_at", to_iso(t.created_at, precision::microseconds));
+  write_official_fields(w, v);
+  w.end();
+  return out;
 }
 
+// The web app's fields first, as in the stations' documents; then the official ones. `state` is official
+// here: the official SDKs, ComfyUI and @ai-sdk/luma accept no other words.
 result<std::string> render_task(const task& t, timestamp) {
   const task_view v(t);
-  return json::serialize(official_fields(v, web_app_fields(v, precision::milliseconds)));
+  std::string out;
+  json_object_writer w(out);
+  write_web_app_fields(w, v, {official_state(t.state), to_iso(t.created_at, precision::milliseconds)});
+  write_official_fields(w, v);
+  w.end();
+  return out;
 }
 
 list_frame frame_page(std::size_t count, bool has_more, page_request page) {

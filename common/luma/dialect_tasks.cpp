@@ -14,25 +14,33 @@ namespace {
 
 result<std::string> render_item(const task& t, timestamp now) {
   const task_view v(t);
-  json::object data = web_app_fields(v, precision::microseconds);
+  const std::string created_at = to_iso(t.created_at, precision::milliseconds);
+  std::string out;
+  json_object_writer w(out);
+  w.member("id", t.row);
+  w.member("created_at", created_at);
+  w.member("updated_at", to_iso(t.updated_at, precision::milliseconds));
+  w.member("task_id", t.id);
+  w.member("platform", t.action->platform);
+  w.member("action", row_of(t).envelope);
+  w.member("status", envelope_status(t.state));
+  w.member("fail_reason", t.state == task_state::failed ? std::string_view(t.fail_reason) : "");
+  w.member("submit_time", to_unix(t.created_at));
+  w.member("start_time", to_unix(t.started_at));
+  w.member("finish_time", to_unix(t.finished_at));
+  w.member("progress", std::to_string(progress_of(t, now)) + "%");
+
   // The inner object is what the upstream says of its job, so its time is the upstream's own once there is
   // one.
-  if (const auto theirs = text_of(v.reported, "created_at"); !theirs.empty())
-    data["created_at"] = json::string(theirs);
-  const json::object item{{"id", t.row},
-                          {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
-                          {"updated_at", json::string(to_iso(t.updated_at, precision::milliseconds))},
-                          {"task_id", json::string(t.id)},
-                          {"platform", json::string(t.action->platform)},
-                          {"action", json::string(row_of(t).envelope)},
-                          {"status", json::string(envelope_status(t.state))},
-                          {"fail_reason", json::string(t.state == task_state::failed ? t.fail_reason : "")},
-                          {"submit_time", to_unix(t.created_at)},
-                          {"start_time", to_unix(t.started_at)},
-                          {"finish_time", to_unix(t.finished_at)},
-                          {"progress", json::string(std::to_string(progress_of(t, now)) + "%")},
-                          {"data", std::move(data)}};
-  return json::serialize(item);
+  json_object_writer data(w.key("data"));
+  const json::value* theirs = v.reported("created_at");
+  if (theirs != nullptr && theirs->is_string() && !theirs->get_string().empty())
+    write_web_app_fields(data, v, {web_app_state(t.state), view(theirs->get_string())});
+  else
+    write_web_app_fields(data, v, {web_app_state(t.state), to_iso(t.created_at, precision::microseconds)});
+  data.end();
+  w.end();
+  return out;
 }
 
 // Its progress is worked out from the time when the upstream reports none.

@@ -114,7 +114,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
     return std::unexpected(std::move(wrong).to_error());
   }
   const action& a = row_of(kind);
-  new_task out;
+  new_task out{.request = json::object(body.storage())};
   json::object& request = out.request;
   for (const auto& m : body.get_object()) {
     if (!is_empty(m.value())) request.emplace(m.key(), m.value());
@@ -136,28 +136,56 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   return out;
 }
 
+const json::value* link_of(const task_view& v) {
+  const json::object* video = v.media().video.if_object();
+  return video != nullptr ? &video->at("download_url") : nullptr;
+}
+
+// The upstream's own, or one made of its parts.
+void write_artifact(json_object_writer& w, const task_view& v, std::string_view created_at) {
+  const media_objects& media = v.media();
+  if (!media.artifact.is_null() || v.of().state != task_state::completed)
+    return w.member("artifact", media.artifact);
+  json_object_writer made(w.key("artifact"));
+  made.member("video", media.video);
+  made.member("thumbnail", media.thumbnail);
+  made.member("video_raw", media.video_raw);
+  made.member("created_at", created_at);
+  made.member("last_frame", media.last_frame);
+  made.end();
+}
+
 result<std::string> render_task(const task& t, timestamp) {
   const task_view v(t);
-  json::object out = web_app_fields(v, precision::milliseconds);
-  json::value& request = out["request"] = v.request;
-  // Text in this dialect, and always there.
-  if (member(request, "prompt") == nullptr) request.get_object()["prompt"] = "";
-  out["artifact"] = v.media.artifact;
-  out["assets"] = v.media.assets;
+  const std::string created_at = to_iso(t.created_at, precision::milliseconds);
+  std::string out;
+  json_object_writer w(out);
+  write_web_app_fields(w, v, {web_app_state(t.state), created_at});
+  // The prompt is text in this dialect, and always there.
+  v.append_echo(w.key("request"), R"("")");
+  write_artifact(w, v, created_at);
+  w.member("assets", v.media().assets);
   // Where some of the stations' clients look for the link.
-  const json::object* video = v.media.video.if_object();
-  out["video_url"] = video != nullptr ? video->at("download_url") : json::value(nullptr);
-  return json::serialize(out);
+  if (const json::value* link = link_of(v))
+    w.member("video_url", *link);
+  else
+    w.member("video_url", nullptr);
+  w.end();
+  return out;
 }
 
 result<std::string> render_download_link(const task& t, timestamp) {
   const task_view v(t);
-  const json::object* video = v.media.video.if_object();
-  if (video == nullptr) {
+  const json::value* link = link_of(v);
+  if (link == nullptr) {
     return fail(errc::invalid_request,
                 "The video is not there: the generation is " + std::string(web_app_state(t.state)));
   }
-  return json::serialize(json::object{{"url", video->at("download_url")}});
+  std::string out;
+  json_object_writer w(out);
+  w.member("url", *link);
+  w.end();
+  return out;
 }
 
 }  // namespace

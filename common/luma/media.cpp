@@ -17,30 +17,30 @@ int short_side_of(std::string_view resolution) {
   return ec == std::errc{} && end == end_of_digits && value >= 100 && value <= 4320 ? value : usual;
 }
 
-void set_default(json::object& o, json::string_view key, json::value value) {
-  if (!o.contains(key)) o.emplace(key, std::move(value));
+void set_default(json::object& o, json::string_view key, int value) {
+  if (!o.contains(key)) o.emplace(key, value);
 }
 
 // A top-level member, or the one of the same name inside `artifact`.
-json::value object_at(const json::object& reported, std::string_view key) {
-  if (const json::value* found = member(reported, key); found != nullptr && found->is_object()) return *found;
-  const json::value* artifact = member(reported, "artifact");
-  if (artifact != nullptr) {
-    if (const json::value* found = member(*artifact, key); found != nullptr && found->is_object())
-      return *found;
+void copy_object_at(const json::object& reported, std::string_view key, json::value& into) {
+  const json::value* found = member(reported, key);
+  if (found == nullptr || !found->is_object()) {
+    const json::value* artifact = member(reported, "artifact");
+    found = artifact != nullptr ? member(*artifact, key) : nullptr;
   }
-  return nullptr;
+  if (found != nullptr && found->is_object()) into = *found;
 }
 
-json::value picture(std::string_view url, frame_size size) {
-  if (url.empty()) return nullptr;
-  return json::object{{"url", json::string(url)}, {"width", size.width}, {"height", size.height}};
+void make_picture(json::value& into, std::string_view url, frame_size size) {
+  if (url.empty()) return;
+  json::object& o = into.emplace_object();
+  o.emplace("url", json::string_view(url.data(), url.size()));
+  o.emplace("width", size.width);
+  o.emplace("height", size.height);
 }
 
-json::value video_with(const std::string& url, frame_size size) {
-  json::value video = picture(url, size);
-  video.get_object()["download_url"] = url;
-  return video;
+void set(json::object& o, json::string_view key, std::string_view text) {
+  o[key].emplace_string().assign(text.data(), text.size());
 }
 
 std::string_view url_of(const json::value& picture) {
@@ -51,9 +51,12 @@ std::string_view url_of(const json::value& picture) {
 // The official object, with every member it always has.
 void fill_assets(json::value& assets, const std::string& video_url, const std::string& image_url) {
   json::object& files = assets.is_object() ? assets.get_object() : assets.emplace_object();
-  const auto fill = [&files](const char* key, const std::string& url) {
-    if (member(files, key) == nullptr)
-      files[key] = url.empty() ? json::value(nullptr) : json::value(json::string(url));
+  const auto fill = [&files](const char* key, std::string_view url) {
+    if (member(files, key) != nullptr) return;
+    if (url.empty())
+      files[key] = nullptr;
+    else
+      set(files, key, url);
   };
   fill("video", video_url);
   fill("image", image_url);
@@ -84,10 +87,10 @@ frame_size nominal_size(std::string_view aspect_ratio, std::string_view resoluti
 }
 
 void complete(media_objects& m, const json::object& reported, frame_size size) {
-  m.video = object_at(reported, "video");
-  m.video_raw = object_at(reported, "video_raw");
-  m.thumbnail = object_at(reported, "thumbnail");
-  m.last_frame = object_at(reported, "last_frame");
+  copy_object_at(reported, "video", m.video);
+  copy_object_at(reported, "video_raw", m.video_raw);
+  copy_object_at(reported, "thumbnail", m.thumbnail);
+  copy_object_at(reported, "last_frame", m.last_frame);
   if (const json::value* artifact = member(reported, "artifact")) m.artifact = *artifact;
 
   std::string raw_url(url_of(m.video_raw));
@@ -98,16 +101,17 @@ void complete(media_objects& m, const json::object& reported, frame_size size) {
   }
   if (json::object* v = m.video.if_object()) {
     if (raw_url.empty()) raw_url = first_text(*v, {"download_url", "url"});
-    if (text_of(*v, "url").empty() && !raw_url.empty()) (*v)["url"] = raw_url;
-    if (text_of(*v, "download_url").empty()) (*v)["download_url"] = json::string(raw_url);
+    if (text_of(*v, "url").empty() && !raw_url.empty()) set(*v, "url", raw_url);
+    if (text_of(*v, "download_url").empty()) set(*v, "download_url", raw_url);
     set_default(*v, "width", size.width);
     set_default(*v, "height", size.height);
   } else {
     if (raw_url.empty()) raw_url = text_of(reported, "video_url");
-    if (!raw_url.empty()) m.video = video_with(raw_url, size);
+    make_picture(m.video, raw_url, size);
+    if (!raw_url.empty()) set(m.video.get_object(), "download_url", raw_url);
   }
-  if (m.video_raw.is_null()) m.video_raw = picture(raw_url, size);
-  if (m.thumbnail.is_null()) m.thumbnail = picture(image_url, size);
+  if (m.video_raw.is_null()) make_picture(m.video_raw, raw_url, size);
+  if (m.thumbnail.is_null()) make_picture(m.thumbnail, image_url, size);
   if (!raw_url.empty() || !image_url.empty()) fill_assets(m.assets, raw_url, image_url);
 }
 

@@ -10,6 +10,14 @@ namespace relay::luma {
 
 /// Each an object or null. All but `assets` are the web app's, and null until the job is completed.
 struct media_objects {
+  explicit media_objects(const json::storage_ptr& memory)
+      : assets(memory),
+        video(memory),
+        video_raw(memory),
+        thumbnail(memory),
+        last_frame(memory),
+        artifact(memory) {}
+
   json::value assets, video, video_raw, thumbnail, last_frame, artifact;
 };
 

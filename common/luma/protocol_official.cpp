@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/json_text.hpp"
 #include "common/engine/marker.hpp"
 #include "common/luma/models.hpp"
 #include "common/luma/reply.hpp"
@@ -15,7 +16,8 @@ bool can_serve(const task&) {
 }
 
 result<outgoing> build_create(const task& t, const outgoing_settings& with, const id_translation& translate) {
-  auto translated = outgoing_request(t, translate);
+  json_arena memory;
+  auto translated = outgoing_request(t, translate, memory);
   if (!translated) return std::unexpected(std::move(translated.error()));
   json::object& request = *translated;
   const action& a = row_of(t);
@@ -37,7 +39,7 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
   }
   if (const std::string marker = marker_url(with.public_url, t); !marker.empty())
     request["callback_url"] = json::string(marker);
-  return outgoing{std::move(path), json::serialize(request)};
+  return outgoing{std::move(path), to_text(request)};
 }
 
 std::string build_fetch(const std::string& upstream_id) {

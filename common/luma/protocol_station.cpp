@@ -1,5 +1,6 @@
 #include "common/luma/protocol_station.hpp"
 
+#include "common/base/json_text.hpp"
 #include "common/engine/marker.hpp"
 #include "common/luma/models.hpp"
 #include "common/luma/reply.hpp"
@@ -14,12 +15,14 @@ constexpr reference_place last_frame{"keyframes", "frame1"};
 bool can_serve(const task& t) {
   if (row_of(t).for_station == nullptr) return false;
   // A station can extend a generation, nothing more.
-  auto request = parse_lenient(t.request);
+  json_arena memory;
+  auto request = parse_lenient(t.request, memory.storage());
   return request && request->is_object() && reference_at(request->get_object(), last_frame) == nullptr;
 }
 
 result<outgoing> build_create(const task& t, const outgoing_settings& with, const id_translation& translate) {
-  auto request = outgoing_request(t, translate);
+  json_arena memory;
+  auto request = outgoing_request(t, translate, memory);
   if (!request) return std::unexpected(std::move(request.error()));
   if (row_of(t).for_station == nullptr)
     return fail(errc::invalid_request, "stations do not offer " + std::string(t.action->name));
@@ -72,7 +75,7 @@ outgoing video_for_station(json::object request) {
     move_frame(request, "frame0", "image_url");
   move_frame(request, "frame1", "image_end_url");
   request.erase("keyframes");
-  out.body = json::serialize(request);
+  out.body = to_text(request);
   return out;
 }
 

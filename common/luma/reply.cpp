@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "common/base/ascii.hpp"
+#include "common/base/json_arena.hpp"
 #include "common/base/text.hpp"
 #include "common/base/time.hpp"
 
@@ -111,22 +112,40 @@ job_state job_state_from(std::string_view text) {
   return job_state::unknown;
 }
 
+namespace {
+
+// new-api responds to a create with the id alone: {"code":"success","data":"<id>"}.
+std::string_view bare_id(const json::value& reply) {
+  const json::object* o = reply.if_object();
+  if (o == nullptr || text_of(*o, "code") != "success") return {};
+  const std::string_view id = text_of(*o, "data");
+  return usable_id(id) ? id : std::string_view{};
+}
+
+result<json::value> parse_body(std::string_view text, json_arena& memory) {
+  auto v = parse_lenient(text, memory.storage());
+  if (!v) return fail(errc::upstream_unavailable, "the upstream's reply is not JSON");
+  return std::move(*v);
+}
+
+}  // namespace
+
+const json::object* body_of(const json::value& reply) {
+  if (!bare_id(reply).empty()) return nullptr;
+  const json::object* o = unwrap(reply);
+  return o != nullptr && looks_like_job(*o) ? o : nullptr;
+}
+
 result<parsed_reply> parse_reply(const json::value& reply) {
-  // new-api responds to a create with the id alone: {"code":"success","data":"<id>"}.
-  if (const json::object* o = reply.if_object(); o != nullptr && text_of(*o, "code") == "success" &&
-                                                 usable_id(text_of(*o, "data")) &&
-                                                 !text_of(*o, "data").empty()) {
+  if (const std::string_view id = bare_id(reply); !id.empty()) {
     parsed_reply created;
-    created.reported.id = text_of(*o, "data");
+    created.reported.id = id;
     created.reported.state = job_state::queued;
-    created.body["id"] = json::string(created.reported.id);
     return created;
   }
   // Everything else is a job, perhaps within envelopes.
-  const json::object* o = unwrap(reply);
-  if (o == nullptr || !looks_like_job(*o)) {
-    return fail(errc::upstream_unavailable, "the upstream's reply holds no job");
-  }
+  const json::object* o = body_of(reply);
+  if (o == nullptr) return fail(errc::upstream_unavailable, "the upstream's reply holds no job");
   parsed_reply out;
   job& j = out.reported;
   j.id = first_text(*o, {"id", "task_id"});
@@ -136,38 +155,39 @@ result<parsed_reply> parse_reply(const json::value& reply) {
   j.failure_reason = failure_of(*o);
   j.progress = progress_of(*o);
   j.has_result = has_link(*o);
-  out.body = *o;
+  out.body = o;
   return out;
 }
 
-result<parsed_reply> parse_reply(std::string_view text) {
-  const auto v = parse_lenient(text);
-  if (!v) return fail(errc::upstream_unavailable, "the upstream's reply is not JSON");
-  return parse_reply(*v);
-}
-
 result<job> parse_job(std::string_view text) {
-  auto reply = parse_reply(text);
+  json_arena memory;
+  const auto v = parse_body(text, memory);
+  if (!v) return std::unexpected(v.error());
+  auto reply = parse_reply(*v);
   if (!reply) return std::unexpected(std::move(reply.error()));
   return std::move(reply->reported);
 }
 
 result<listed_job> parse_listed(std::string_view text) {
-  auto reply = parse_reply(text);
+  json_arena memory;
+  const auto v = parse_body(text, memory);
+  if (!v) return std::unexpected(v.error());
+  auto reply = parse_reply(*v);
   if (!reply) return std::unexpected(std::move(reply.error()));
   if (reply->reported.id.empty()) return fail(errc::upstream_unavailable, "the generation has no usable id");
-  const json::object& o = reply->body;
   listed_job j;
   j.reply = text;
+  j.reported = std::move(reply->reported);
+  if (reply->body == nullptr) return j;
+  const json::object& o = *reply->body;
   j.created_at = from_iso(text_of(o, "created_at")).value_or(never);
   const json::value* request = member(o, "request");
   if (request != nullptr && request->is_object()) {
     j.callback_url = text_of(request->get_object(), "callback_url");
-    j.request = request->get_object();
+    j.request = json::object(request->get_object(), json::storage_ptr());  // it outlives the arena
   } else if (const std::string_view prompt = text_of(o, "prompt"); !prompt.empty()) {
     j.request = json::object{{"prompt", json::string(prompt)}};
   }
-  j.reported = std::move(reply->reported);
   return j;
 }
 

@@ -14,14 +14,18 @@ namespace relay::luma {
 
 struct parsed_reply {
   job reported;
-  json::object body;  // the flat object inside whatever wrapped it
+  const json::object* body =
+      nullptr;  // the flat object inside whatever wrapped it; null: there is an id alone
 };
 
-/// Errors: upstream_unavailable when the value holds no object that looks like a job (no id and no state).
+/// Points into `reply`. Errors: upstream_unavailable when the value holds no object that looks like a job (no
+/// id and no state).
 result<parsed_reply> parse_reply(const json::value& reply);
-result<parsed_reply> parse_reply(std::string_view text);
 
-/// The same, without the object. Errors: as parse_reply.
+/// The flat object of a reply, which points into it; null when it holds none.
+const json::object* body_of(const json::value& reply);
+
+/// What a text reports. Errors: as parse_reply.
 result<job> parse_job(std::string_view text);
 
 /// The same, with what it shows of the request: the official API's echo, or the fields that stations put

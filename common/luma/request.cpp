@@ -4,8 +4,8 @@
 
 namespace relay::luma {
 
-result<json::object> outgoing_request(const task& t, const id_translation& translate) {
-  auto parsed = parse_lenient(t.request);
+result<json::object> outgoing_request(const task& t, const id_translation& translate, json_arena& memory) {
+  auto parsed = parse_lenient(t.request, memory.storage());
   if (!parsed || !parsed->is_object())
     return fail(errc::invalid_request, "the stored request is not an object");
   json::object& request = parsed->get_object();

@@ -2,13 +2,14 @@
 
 // A stored request on its way upstream: what every protocol does with it.
 
+#include "common/base/json_arena.hpp"
 #include "common/luma/actions.hpp"
 
 namespace relay::luma {
 
 /// The stored request of a task, with ids of ours translated to the upstream's. Errors: invalid_request when
 /// a referenced generation has no id upstream, or the stored text is no object.
-result<json::object> outgoing_request(const task& t, const id_translation& translate);
+result<json::object> outgoing_request(const task& t, const id_translation& translate, json_arena& memory);
 
 /// Gives the member another name; what stood under it is replaced.
 void rename_member(json::object& o, std::string_view from, std::string_view to);

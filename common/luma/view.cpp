@@ -8,67 +8,108 @@
 namespace relay::luma {
 namespace {
 
-void set_default(json::object& o, json::string_view key, json::value value) {
-  if (!o.contains(key)) o.emplace(key, std::move(value));
-}
-
-json::value default_of(echo_field::otherwise value) {
+std::string_view default_of(echo_field::otherwise value) {
   switch (value) {
     case echo_field::otherwise::no:
-      return false;
+      return "false";
     case echo_field::otherwise::wide:
-      return "16:9";
+      return R"("16:9")";
     case echo_field::otherwise::null:
       break;
   }
-  return nullptr;
+  return "null";
 }
 
-// The official API echoes optional members as explicit nulls and fills in its defaults.
-json::object echo(const task& t) {
-  const action& a = row_of(t);
-  json::object request;
-  if (auto parsed = parse_lenient(t.request); parsed && parsed->is_object()) {
-    request = std::move(parsed->get_object());
-  }
-  if (reference_at(request, {}) != nullptr && a.path.contains("{id}"))
-    request.stable_erase(request.find("id"));  // it came in the path
-  set_default(request, "generation_type", json::value(json::string(a.request_type)));
-  for (const echo_field& f : a.echo) set_default(request, f.name, default_of(f.value));
-  request["callback_url"] =
-      t.callback_url.empty() ? json::value(nullptr) : json::value(json::string(t.callback_url));
-  return request;
+json::object parse_request(const task& t, const json::storage_ptr& memory) {
+  auto parsed = parse_lenient(t.request, memory);
+  if (!parsed || !parsed->is_object()) return json::object(memory);
+  return std::move(parsed->get_object());
 }
 
 // While it runs, a video may already have a preview; nothing else is promised.
-json::value assets_of(const task& t, const json::object& reported) {
-  const json::value* sent = member(reported, "assets");
-  if (sent == nullptr || !sent->is_object()) return nullptr;
-  const bool any =
-      std::ranges::any_of(sent->get_object(), [](const auto& m) { return !m.value().is_null(); });
-  const bool shown =
-      t.state == task_state::completed || (t.state == task_state::running && row_of(t).previews);
-  return any && shown ? *sent : json::value(nullptr);
+bool may_show_assets(const task& t) {
+  return t.state == task_state::completed || (t.state == task_state::running && row_of(t).previews);
 }
 
 }  // namespace
 
-task_view::task_view(const task& t) : of(t), request(echo(t)) {
-  if (!t.reply.empty()) {
-    if (auto reply = parse_reply(t.reply)) reported = std::move(reply->body);
+task_view::task_view(const task& t)
+    : of_(t),
+      request_(parse_request(t, memory_.storage())),
+      reply_(memory_.storage()),
+      media_(memory_.storage()) {
+  if (may_show_assets(t)) {
+    const json::value* sent = reported("assets");
+    if (sent != nullptr && sent->is_object() &&
+        std::ranges::any_of(sent->get_object(), [](const auto& m) { return !m.value().is_null(); }))
+      media_.assets = *sent;
   }
-  prompt = text_of(request, "prompt");
-  media.assets = assets_of(t, reported);
   if (t.state != task_state::completed) return;
-  const frame_size size = nominal_size(text_of(request, "aspect_ratio"), text_of(request, "resolution"));
-  complete(media, reported, size);
-  if (media.artifact.is_null()) {
-    media.artifact = json::object{{"video", media.video},
-                                  {"thumbnail", media.thumbnail},
-                                  {"video_raw", media.video_raw},
-                                  {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
-                                  {"last_frame", media.last_frame}};
+  const frame_size size = nominal_size(text_of(request_, "aspect_ratio"), text_of(request_, "resolution"));
+  if (const json::object* job = parse_reported()) {
+    complete(media_, *job, size);
+  } else {
+    complete(media_, json::object(memory_.storage()), size);
   }
+}
+
+const json::object* task_view::parse_reported() const {
+  if (!reported_) {
+    reported_ = nullptr;
+    if (auto parsed = of_.reply.empty() ? std::nullopt : parse_lenient(of_.reply, memory_.storage())) {
+      reply_ = std::move(*parsed);
+      reported_ = body_of(reply_);
+    }
+  }
+  return *reported_;
+}
+
+const json::value* task_view::reported(std::string_view key) const {
+  const json::object* job = parse_reported();
+  return job != nullptr ? member(*job, key) : nullptr;
+}
+
+// The official API echoes optional members as explicit nulls and fills in its defaults.
+void task_view::append_echo(std::string& out, std::string_view no_prompt) const {
+  const action& a = row_of(of_);
+  json_object_writer w(out);
+  bool with_prompt = false;
+  const auto callback_url = [&] {
+    if (of_.callback_url.empty())
+      w.member("callback_url", nullptr);
+    else
+      w.member("callback_url", of_.callback_url);
+  };
+  // 1. What was requested; an id that came in the path is no part of it.
+  const bool id_in_path = a.path.contains("{id}");
+  for (const auto& m : request_) {
+    const std::string_view name = view(m.key());
+    if (id_in_path && name == "id") continue;
+    if (name == "callback_url") {
+      callback_url();
+      continue;
+    }
+    if (name != "prompt") {
+      w.member(name, m.value());
+      continue;
+    }
+    with_prompt = true;
+    if (m.value().is_null())
+      w.key(name).append(no_prompt);
+    else
+      w.member(name, m.value());
+  }
+  // 2. What was not.
+  if (!request_.contains("generation_type")) w.member("generation_type", a.request_type);
+  for (const echo_field& f : a.echo) {
+    if (request_.contains(f.name)) continue;
+    const bool is_prompt = f.name == "prompt";
+    w.key(f.name).append(is_prompt ? no_prompt : default_of(f.value));
+    with_prompt = with_prompt || is_prompt;
+  }
+  if (!request_.contains("callback_url")) callback_url();
+  if (!with_prompt && no_prompt != "null") w.key("prompt").append(no_prompt);
+  w.end();
 }
 
 int progress_of(const task& t, timestamp now) {

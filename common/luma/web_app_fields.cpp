@@ -1,36 +1,38 @@
 #include "common/luma/web_app_fields.hpp"
 
 #include "common/luma/dialects.hpp"
-#include "common/luma/words.hpp"
 
 namespace relay::luma {
 
-json::value text_or_null(std::string_view text) {
-  if (text.empty()) return nullptr;
-  return json::string(text);
+void write_failure(json_object_writer& w, const task& t) {
+  if (t.state == task_state::failed && !t.fail_reason.empty())
+    w.member("failure_reason", t.fail_reason);
+  else
+    w.member("failure_reason", nullptr);
 }
 
-json::value failure_of(const task& t) {
-  return text_or_null(t.state == task_state::failed ? t.fail_reason : "");
+void write_reported(json_object_writer& w, const task_view& v, std::string_view name) {
+  const json::value* found = v.reported(name);
+  if (found != nullptr)
+    w.member(name, *found);
+  else
+    w.member(name, nullptr);
 }
 
-json::object web_app_fields(const task_view& v, precision created_at) {
-  const auto reported = [&v](std::string_view key) {
-    const json::value* found = member(v.reported, key);
-    return found != nullptr ? *found : json::value(nullptr);
-  };
-  return {{"id", json::string(v.of.id)},
-          {"liked", reported("liked")},
-          {"state", json::string(web_app_state(v.of.state))},
-          {"video", v.media.video},
-          {"prompt", json::string(v.prompt)},
-          {"thumbnail", v.media.thumbnail},
-          {"video_raw", v.media.video_raw},
-          {"created_at", json::string(to_iso(v.of.created_at, created_at))},
-          {"last_frame", v.media.last_frame},
-          {"queue_state", reported("queue_state")},
-          {"estimate_wait_seconds", reported("estimate_wait_seconds")},
-          {"failure_reason", failure_of(v.of)}};
+void write_web_app_fields(json_object_writer& w, const task_view& v, const web_app_words& words) {
+  const media_objects& media = v.media();
+  w.member("id", v.of().id);
+  write_reported(w, v, "liked");
+  w.member("state", words.state);
+  w.member("video", media.video);
+  w.member("prompt", v.prompt());
+  w.member("thumbnail", media.thumbnail);
+  w.member("video_raw", media.video_raw);
+  w.member("created_at", words.created_at);
+  w.member("last_frame", media.last_frame);
+  write_reported(w, v, "queue_state");
+  write_reported(w, v, "estimate_wait_seconds");
+  write_failure(w, v.of());
 }
 
 bool never_by_time(const task&) {

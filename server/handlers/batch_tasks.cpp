@@ -1,12 +1,15 @@
 // Many tasks in one request, in the envelope of the route's dialect.
 
+#include "common/base/json_arena.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/item_list.hpp"
 
 namespace relay::handlers {
 
 awaitable<handled> batch_tasks(call& c) {
-  const auto body = parse_strict(c.http.body);  // any Content-Type: stations document text/plain
+  json_arena memory;
+  const auto body =
+      parse_strict(c.http.body, memory.storage());  // any Content-Type: stations document text/plain
   if (!body) co_return std::unexpected(body.error());
   auto ids = c.on.speaks->parse_ids(*body, static_cast<std::size_t>(c.in.settings.server.max_batch_ids));
   if (!ids) co_return std::unexpected(std::move(ids.error()));

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "common/base/fault_point.hpp"
+#include "common/base/json_arena.hpp"
+#include "common/base/json_text.hpp"
 #include "common/base/url.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
@@ -27,17 +29,33 @@ bool ended(const task& t) {
 
 // ---- 1. what the request asks for
 
+// A create request, understood, with its job as it is stored.
+struct asked_for {
+  std::string request;
+  std::string callback_url;
+  std::vector<reference> references;
+  std::optional<milliseconds> wait;
+};
+
+result<asked_for> parse(const call& c, std::string_view subject) {
+  json_arena memory;
+  const auto body = parse_strict(c.http.body, memory.storage());
+  if (!body) return std::unexpected(body.error());
+  auto parsed = c.on.speaks->parse_create(*body, *c.on.creates, subject);
+  if (!parsed) return std::unexpected(std::move(parsed.error()));
+  return asked_for{to_text(parsed->request), std::move(parsed->callback_url), std::move(parsed->references),
+                   parsed->wait};
+}
+
 // The task in the path must be the caller's own.
-awaitable<result<new_task>> parse(call& c) {
+awaitable<result<asked_for>> parse(call& c) {
   std::string subject;
   if (!c.id.empty()) {
     auto base = co_await find_own(c, c.id);
     if (!base) co_return std::unexpected(std::move(base.error()));
     subject = (*base)->id;
   }
-  const auto body = parse_strict(c.http.body);
-  if (!body) co_return std::unexpected(body.error());
-  co_return c.on.speaks->parse_create(*body, *c.on.creates, subject);
+  co_return parse(c, subject);
 }
 
 // A task that the request builds on pins the job to the upstream that holds it.
@@ -68,13 +86,13 @@ awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t)
   co_return result<void>{};
 }
 
-task task_for(const call& c, new_task& asked, timestamp time) {
+task task_for(const call& c, asked_for& asked, timestamp time) {
   task t;
   t.id = make_id(time, random_for_id());
   t.owner = c.who.id;
   t.dialect = c.on.speaks;
   t.action = c.on.creates;
-  t.request = json::serialize(asked.request);
+  t.request = std::move(asked.request);
   t.callback_url = std::move(asked.callback_url);
   t.created_at = t.updated_at = t.next_submit_at = time;
   t.deadline = time + c.in.settings.submit.deadline;
@@ -235,7 +253,7 @@ awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place 
   co_return out;
 }
 
-awaitable<handled> create(call& c, new_task asked, const std::optional<idempotency_record>& idempotency,
+awaitable<handled> create(call& c, asked_for asked, const std::optional<idempotency_record>& idempotency,
                           timestamp time) {
   // What came before is not refused, whatever stands in the way of new jobs.
   bool came_before = false;

@@ -1,0 +1,119 @@
+#include "common/base/json_text.hpp"
+
+#include <charconv>
+#include <cstring>
+
+namespace relay {
+namespace {
+
+constexpr std::uint64_t each(unsigned char byte) {
+  return 0x0101010101010101u * byte;
+}
+constexpr std::uint64_t high_bits = each(0x80);
+
+// True if one of the eight bytes must be escaped: below 0x20, a quote, a backslash.
+bool any_special(std::uint64_t bytes) {
+  const auto any_zero = [](std::uint64_t v) { return (v - each(1)) & ~v & high_bits; };
+  const std::uint64_t control = (bytes - each(0x20)) & ~bytes & high_bits;
+  return (control | any_zero(bytes ^ each('"')) | any_zero(bytes ^ each('\\'))) != 0;
+}
+
+bool is_special(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\';
+}
+
+// Bytes at the front that stand for themselves.
+std::size_t plain_prefix(std::string_view text) {
+  std::size_t n = 0;
+  for (; n + 8 <= text.size(); n += 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, text.data() + n, 8);
+    if (any_special(eight)) break;
+  }
+  while (n < text.size() && !is_special(text[n])) ++n;
+  return n;
+}
+
+void append_escaped(std::string& out, char c) {
+  static constexpr char hex[] = "0123456789abcdef";
+  constexpr std::string_view letters = "btnvfr";  // from 0x08 on; "v" is none of JSON's
+  out += '\\';
+  if (c == '"' || c == '\\') {
+    out += c;
+  } else if (c >= 0x08 && c <= 0x0d && c != 0x0b) {
+    out += letters[static_cast<std::size_t>(c - 0x08)];
+  } else {
+    out.append("u00");
+    out += hex[static_cast<unsigned char>(c) >> 4];
+    out += hex[c & 15];
+  }
+}
+
+template <class Number>
+void append_number(std::string& out, Number n) {
+  char text[24];
+  out.append(text, std::to_chars(text, text + sizeof text, n).ptr);
+}
+
+}  // namespace
+
+void append_json(std::string& out, std::string_view text) {
+  out += '"';
+  for (;;) {
+    const std::size_t plain = plain_prefix(text);
+    out.append(text.substr(0, plain));
+    if (plain == text.size()) break;
+    append_escaped(out, text[plain]);
+    text.remove_prefix(plain + 1);
+  }
+  out += '"';
+}
+
+void append_json(std::string& out, std::int64_t number) {
+  append_number(out, number);
+}
+
+void append_json(std::string& out, const json::object& v) {
+  json_object_writer w(out);
+  for (const auto& m : v) w.member(view(m.key()), m.value());
+  w.end();
+}
+
+// Clients' values nest 32 levels at most, upstreams' 256.
+void append_json(std::string& out, const json::value& v) {
+  switch (v.kind()) {
+    case json::kind::null:
+      return append_json(out, nullptr);
+    case json::kind::bool_:
+      return append_json(out, v.get_bool());
+    case json::kind::int64:
+      return append_number(out, v.get_int64());
+    case json::kind::uint64:
+      return append_number(out, v.get_uint64());
+    case json::kind::double_:
+      out.append(json::serialize(v));
+      return;
+    case json::kind::string:
+      return append_json(out, view(v.get_string()));
+    case json::kind::object:
+      return append_json(out, v.get_object());
+    case json::kind::array:
+      break;
+  }
+  out += '[';
+  bool first = true;
+  for (const json::value& item : v.get_array()) {
+    if (!first) out += ',';
+    first = false;
+    append_json(out, item);
+  }
+  out += ']';
+}
+
+std::string to_text(const json::object& v) {
+  std::string out;
+  append_json(out, v);
+  return out;
+}
+
+}  // namespace relay
