@@ -1,7 +1,8 @@
 #pragma once
 
 // Text from a peer, without a secret that it may quote (rule R4): the secret becomes `[secret]`, also when it
-// comes in two parts. Pure.
+// comes in two parts, or when some of its characters are escaped as JSON has it (RFC 8259 §7), however deep.
+// Pure.
 
 #include <functional>
 #include <string>
@@ -12,6 +13,8 @@ namespace relay {
 /// Shorter secrets could be a part of any text: they are left alone.
 inline constexpr std::size_t shortest_masked = 16;
 
+/// True if the secret stands in the text, in any of these ways.
+bool quotes(std::string_view text, std::string_view secret);
 /// The whole text.
 std::string masked(std::string_view text, std::string_view secret);
 
@@ -27,7 +30,7 @@ class masking_stream {
  private:
   const std::string secret_;
   const on_part f_;
-  std::string held_;  // may be the beginning of the secret
+  std::string held_;  // ends in what may be the beginning of the secret
 };
 
 }  // namespace relay

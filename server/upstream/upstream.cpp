@@ -116,7 +116,7 @@ awaitable<exchange> upstream::one_exchange(const std::string& request, steady_cl
   if (sink) limits.response_bytes = max_list_bytes;
   exchange out = co_await run_exchange(*l.conn, request, limits, reusable, std::move(sink));
   // An upstream may quote the key: what is kept, shown or logged of its words is without it.
-  if (out.body.contains(config_.key.reveal())) out.body = masked(out.body, config_.key.reveal());
+  if (quotes(out.body, config_.key.reveal())) out.body = masked(out.body, config_.key.reveal());
   if (reusable && idle_.size() < kept_connections) {
     l.conn->idle_since = steady_clock::now();
     idle_.push_back(std::move(l.conn));
