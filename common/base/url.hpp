@@ -43,4 +43,7 @@ bool has_scheme(std::string_view text);
 /// True for what parse_web_address takes.
 bool is_web_url(std::string_view text);
 
+/// A text as one segment of a path: what is not unreserved, or a colon, is percent-encoded (RFC 3986 §3.3).
+std::string path_segment(std::string_view text);
+
 }  // namespace relay

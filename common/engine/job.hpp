@@ -15,7 +15,9 @@ namespace relay {
 enum class job_state : std::uint8_t { queued, running, completed, failed, unknown };
 
 struct job {
-  std::string id;  // letters, digits and -._~: only, at most 200; empty when there is no such id
+  // At most 200 bytes, without control characters, and neither "." nor ".."; empty when there is no such id.
+  // In a path it is escaped.
+  std::string id;
   job_state state = job_state::unknown;
   std::string failure_reason;
   std::optional<int> progress;  // percent, 0 to 100

@@ -41,7 +41,7 @@ struct protocol {
   /// Errors: invalid_request when a referenced job has no id upstream.
   result<outgoing> (*build_create)(const task& t, const outgoing_settings& with,
                                    const id_translation& translate);
-  /// Path of a poll. `upstream_id` is fit for a path, see job::id.
+  /// Path of a poll, in which the id is escaped.
   std::string (*build_fetch)(const std::string& upstream_id);
   /// Path of a page of the upstream's list, newest first; null: it has none.
   std::string (*build_list)(std::size_t limit, std::size_t offset);

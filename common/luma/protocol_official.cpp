@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/json_text.hpp"
+#include "common/base/url.hpp"
 #include "common/engine/marker.hpp"
 #include "common/luma/models.hpp"
 #include "common/luma/reply.hpp"
@@ -34,7 +35,7 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
   // The generation that the path names is no field of the body.
   std::string path(a.path);
   if (const auto at = path.find("{id}"); at != std::string::npos) {
-    path.replace(at, 4, text_of(request, "id"));
+    path.replace(at, 4, path_segment(text_of(request, "id")));
     request.erase("id");
   }
   if (const std::string marker = marker_url(with.public_url, t); !marker.empty())
@@ -43,7 +44,7 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
 }
 
 std::string build_fetch(const std::string& upstream_id) {
-  return "/generations/" + upstream_id;
+  return "/generations/" + path_segment(upstream_id);
 }
 
 std::string build_list(std::size_t limit, std::size_t offset) {

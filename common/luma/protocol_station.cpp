@@ -1,6 +1,7 @@
 #include "common/luma/protocol_station.hpp"
 
 #include "common/base/json_text.hpp"
+#include "common/base/url.hpp"
 #include "common/engine/marker.hpp"
 #include "common/luma/models.hpp"
 #include "common/luma/reply.hpp"
@@ -32,7 +33,7 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
 }
 
 std::string build_fetch(const std::string& upstream_id) {
-  return "/luma/generations/" + upstream_id;
+  return "/luma/generations/" + path_segment(upstream_id);
 }
 
 // Puts the URL of an image keyframe under the web app's name.
@@ -70,7 +71,7 @@ outgoing video_for_station(json::object request) {
   if (!request.contains("aspect_ratio")) request["aspect_ratio"] = "16:9";  // required by some
   if (!request.contains("user_prompt")) request["user_prompt"] = "";
   if (const json::object* extended = reference_at(request, first_frame))
-    out.path = "/luma/generations/" + std::string(text_of(*extended, "id")) + "/extend";
+    out.path = "/luma/generations/" + path_segment(text_of(*extended, "id")) + "/extend";
   else
     move_frame(request, "frame0", "image_url");
   move_frame(request, "frame1", "image_end_url");

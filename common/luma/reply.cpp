@@ -31,8 +31,10 @@ constexpr word words[] = {
     {"canceled", job_state::failed},
 };
 
+std::string id_of(const json::object& o);
+
 bool looks_like_job(const json::object& o) {
-  return !first_text(o, {"id", "task_id"}).empty() || !first_text(o, {"state"}).empty();
+  return !id_of(o).empty() || !first_text(o, {"state"}).empty();
 }
 
 // Peels arrays and envelopes, a few layers at most.
@@ -68,9 +70,20 @@ bool has_link(const json::object& o) {
   return false;
 }
 
-// It goes into a request line and into log lines.
+// It goes into paths and log lines, escaped; a dot segment would be taken out of a path (RFC 3986 §5.2.4).
 bool usable_id(std::string_view id) {
-  return id.size() <= 200 && is_word(id, "-._~:") && id != "." && id != "..";  // RFC 3986 §3.3
+  const auto printable = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; };
+  return !id.empty() && id.size() <= 200 && std::ranges::all_of(id, printable) && id != "." && id != "..";
+}
+
+// Text, or else a number: some stations count their jobs.
+std::string id_of(const json::object& o) {
+  if (const auto text = first_text(o, {"id", "task_id"}); !text.empty()) return std::string(text);
+  for (const char* key : {"id", "task_id"}) {
+    const json::value* v = member(o, key);
+    if (v != nullptr && v->is_int64() && v->get_int64() > 0) return std::to_string(v->get_int64());
+  }
+  return {};
 }
 
 std::optional<int> progress_of(const json::object& o) {
@@ -119,7 +132,7 @@ std::string_view bare_id(const json::value& reply) {
   const json::object* o = reply.if_object();
   if (o == nullptr || text_of(*o, "code") != "success") return {};
   const std::string_view id = text_of(*o, "data");
-  return usable_id(id) ? id : std::string_view{};
+  return is_word(id, "-._~:") && usable_id(id) ? id : std::string_view{};  // a sentence is none
 }
 
 result<json::value> parse_body(std::string_view text, json_arena& memory) {
@@ -148,8 +161,7 @@ result<parsed_reply> parse_reply(const json::value& reply) {
   if (o == nullptr) return fail(errc::upstream_unavailable, "the upstream's reply holds no job");
   parsed_reply out;
   job& j = out.reported;
-  j.id = first_text(*o, {"id", "task_id"});
-  // An id that cannot stand in a path is none.
+  j.id = id_of(*o);
   if (!usable_id(j.id)) j.id.clear();
   j.state = job_state_from(first_text(*o, {"state", "status"}));
   j.failure_reason = failure_of(*o);

@@ -223,8 +223,11 @@ void take_callback_url(json::object& request, const char* field, std::string& in
     wrong.broken_rule(body(field), "string_too_long", "Input should have at most 2048 characters", url);
   } else if (has_scheme(view(url->get_string())) && !is_web_url(view(url->get_string()))) {
     // Text without a scheme is no address, and is kept: some clients send any word.
-    wrong.wrong_type(body(field), "url_parsing",
-                     "Input should be a http or https URL with a host and without a user name", url);
+    wrong.wrong_type(
+        body(field), "url_parsing",
+        "Input should be an http or https URL: a host, a port up to 65535 if any, no user name, and other "
+        "characters than printable ASCII percent-encoded",
+        url);
   } else {
     into = std::string(view(url->get_string()));
   }

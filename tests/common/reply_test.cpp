@@ -34,7 +34,11 @@ TEST(job, every_shape_an_upstream_uses) {
        job_state::failed},
       {"id alone", R"({"code":"success","message":"","data":"u"})", "u", job_state::queued},
       {"data without a code", R"({"data":[{"id":"u","state":"completed"}]})", "u", job_state::completed},
-      {"id that fits no path", R"({"id":"../x y","state":"queued"})", "", job_state::queued},
+      {"odd id", R"({"id":"../x y|z+=/é","state":"queued"})", "../x y|z+=/é", job_state::queued},
+      {"id of dots", R"({"id":"..","state":"queued"})", "", job_state::queued},
+      {"id with a line end", R"({"id":"a\nb","state":"queued"})", "", job_state::queued},
+      {"number", R"({"id":12345,"state":"queued"})", "12345", job_state::queued},
+      {"number alone", R"({"id":12345})", "12345", job_state::unknown},
       {"unknown word", R"({"id":"u","state":"levitating"})", "u", job_state::unknown},
       {"no word", R"({"id":"u"})", "u", job_state::unknown},
   };

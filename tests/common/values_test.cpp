@@ -15,6 +15,12 @@
 namespace relay {
 namespace {
 
+TEST(url, a_text_as_a_segment_of_a_path) {
+  EXPECT_EQ(path_segment("01a1-B.c_d~e:f"), "01a1-B.c_d~e:f");
+  EXPECT_EQ(path_segment("../x y|%2f+=?#\xC3\xA9"), "..%2Fx%20y%7C%252f%2B%3D%3F%23%C3%A9");
+  EXPECT_EQ(path_segment("a\r\nb"), "a%0D%0Ab");
+}
+
 TEST(time, rfc_3339) {
   const timestamp t{std::chrono::microseconds(1'732'715'456'313'494)};
   EXPECT_EQ(to_iso(t, precision::microseconds), "2024-11-27T13:50:56.313494Z");
