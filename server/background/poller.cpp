@@ -4,9 +4,12 @@
 
 #include <algorithm>
 
+#include "common/base/text.hpp"
 #include "common/engine/list_walk.hpp"
+#include "common/engine/matching.hpp"
 #include "common/engine/outcome.hpp"
 #include "server/await_store.hpp"
+#include "server/background/list_reader.hpp"
 #include "server/clock.hpp"
 
 namespace relay {
@@ -15,6 +18,7 @@ namespace {
 // Turns are taken together when jobs fall due one after the other.
 constexpr milliseconds shortest_sleep{5};
 constexpr std::chrono::seconds again{1};
+constexpr std::chrono::minutes recent{1};  // what an upstream said so long ago still counts
 
 timestamp earlier(timestamp a, timestamp b) {
   if (!is_set(a) || !is_set(b)) return std::max(a, b);
@@ -176,7 +180,9 @@ awaitable<std::optional<timestamp>> poller::poll_and_save(poll_lane& l, std::str
     log_.warn("task {}: {} did not report how it stands: {}; next poll at {}", id, l.name, outcome.note,
               is_set(next.next_poll_at) ? to_iso(next.next_poll_at, precision::milliseconds) : "-");
   }
-  if (next.state != saved->before->state) log_.info("task {}: {} at {}", id, name_of(next.state), l.name);
+  if (next.state != saved->before->state)
+    log_.info("task {}: {} at {}{}{}", id, name_of(next.state), l.name, next.fail_reason.empty() ? "" : ": ",
+              for_log(next.fail_reason));
   if (saved->changed() || !is_set(next.next_poll_at)) co_return std::nullopt;
   co_return std::max(next.next_poll_at, now() + again);
 }
@@ -191,20 +197,36 @@ awaitable<poll_outcome> poller::ask(poll_lane& l, const task& t) {
   if (!x.responded && stopped_) co_return poll_outcome{};
   poll_outcome outcome = classify_poll(x, l.from->speaks());
   if (std::holds_alternative<event::polled>(outcome.event)) l.well_at = now();
-  // Rule M9: one that knows no job at all has lost its mind, not this job.
   if (auto* failed = std::get_if<event::poll_failed>(&outcome.event);
       failed != nullptr && failed->not_found) {
-    failed->not_found = co_await is_well(l);
-    if (!failed->not_found) outcome.note += "; it knows no other job either, so this does not count";
+    const std::string why_not = co_await why_not_gone(l, t);
+    failed->not_found = why_not.empty();
+    if (!failed->not_found) outcome.note += "; " + why_not + ", so this does not count";
   }
   metrics_.upstream_call(l.name, "poll", outcome.name,
                          std::chrono::duration<double>(steady_clock::now() - started).count());
   co_return outcome;
 }
 
+// Rule M9: why a 404 says nothing of the job; empty: it counts.
+awaitable<std::string> poller::why_not_gone(poll_lane& l, const task& t) {
+  // 1. One that knows no job at all has lost its mind, not this job.
+  const bool well = co_await is_well(l);
+  if (!well) co_return "it shows no other job either";
+  // 2. The last that counts would end the job: the list has the last word.
+  const policy& p = changes_.limits();
+  const bool last = t.not_found + 1 >= p.not_found_limit && now() >= t.not_found_at + p.not_found_for;
+  if (!last || l.from->speaks().build_list == nullptr) co_return std::string{};
+  const timestamp since = needed_since(t);
+  if (!is_set(l.listed_at) || l.listed_at + recent < now() || l.listed_since > since) {
+    const bool read = co_await read_list(l, since);
+    if (!read) co_return "its list cannot be read now";
+  }
+  co_return l.listed.contains(t.upstream_id) ? "its list shows the job" : "";
+}
+
 // It answered for another job within the last minute, or its list can be read now.
 awaitable<bool> poller::is_well(poll_lane& l) {
-  constexpr std::chrono::minutes recent{1};
   const protocol& p = l.from->speaks();
   if (p.build_list != nullptr && (!is_set(l.well_at) || l.well_at + recent < now()) &&
       (!is_set(l.checked_at) || l.checked_at + recent < now())) {
@@ -217,6 +239,31 @@ awaitable<bool> poller::is_well(poll_lane& l) {
     if (x.responded && x.status == 200 && first && !first->jobs.empty()) l.well_at = now();
   }
   co_return is_set(l.well_at) && l.well_at + recent >= now();
+}
+
+// The ids in its list back to `since`, for all that ask within a minute. False: not now.
+awaitable<bool> poller::read_list(poll_lane& l, timestamp since) {
+  if (std::exchange(l.listing, true)) co_return false;
+  listing seen(now(), {}, l.from->speaks());
+  std::unordered_set<std::string> ids;
+  list_reader reader(loop_, *l.from, metrics_, [this] { return stopped_; });
+  struct page_taker {
+    std::unordered_set<std::string>& ids;
+    const listing& seen;
+    timestamp since;
+    awaitable<bool> operator()(const listed_page& page) const {
+      for (const listed_job& j : page.jobs) ids.insert(j.reported.id);
+      co_return !seen.covers(since);
+    }
+  };
+  list_reader::on_page on_page = page_taker{ids, seen, since};
+  const auto read = co_await reader.read(seen, std::move(on_page));
+  l.listing = false;
+  if (!read || !seen.covers(since)) co_return false;
+  l.listed = std::move(ids);
+  l.listed_at = now();
+  l.listed_since = since;
+  co_return true;
 }
 
 void poller::stop() {

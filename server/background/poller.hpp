@@ -54,6 +54,11 @@ class poller {
     timestamp cool_down_until;
     timestamp well_at;     // a poll showed a job, or its list was read
     timestamp checked_at;  // its list was asked for, to see whether it is well
+    // Its list as it was read last, back to listed_since.
+    std::unordered_set<std::string> listed;
+    timestamp listed_at;
+    timestamp listed_since;
+    bool listing = false;  // it is being read
   };
 
   awaitable<bool> read_schedule();
@@ -61,7 +66,9 @@ class poller {
   awaitable<> poll(poll_lane& l, turn_schedule::entry what);
   awaitable<std::optional<timestamp>> poll_and_save(poll_lane& l, std::string id);
   awaitable<poll_outcome> ask(poll_lane& l, const task& t);
+  awaitable<std::string> why_not_gone(poll_lane& l, const task& t);
   awaitable<bool> is_well(poll_lane& l);
+  awaitable<bool> read_list(poll_lane& l, timestamp since);
   poll_lane* find_lane(const std::string& name);
   poll_lane& lane_of(const std::string& name);
 

@@ -252,7 +252,13 @@ TEST(lost_jobs, a_callback_that_names_the_job_of_another_task_is_not_believed) {
 
 // Rule M9: an upstream that knows no job any more is out of order.
 TEST(lost_jobs, a_flood_of_404_is_an_outage) {
-  for (const auto how : {sim::simulator::amnesia::own_words, sim::simulator::amnesia::gateway}) {
+  const struct {
+    sim::simulator::amnesia how;
+    bool list_is_down;
+  } table[] = {{sim::simulator::amnesia::polls, true},
+               {sim::simulator::amnesia::polls, false},  // which shows all of them
+               {sim::simulator::amnesia::gateway, false}};
+  for (const auto& row : table) {
     temp_dir dir;
     sim::options o;
     o.queued_for = milliseconds(0);
@@ -265,8 +271,9 @@ TEST(lost_jobs, a_flood_of_404_is_an_outage) {
     settings.poll.not_found_for = milliseconds(100);
     running_relay relay(settings);
     const client c = relay.as("me");
-    sim.list_is_down(true);
-    sim.forget_jobs(how);
+    wait_for_state(c, generations + "/" + create(c, "one that is well"), "completed");
+    sim.list_is_down(row.list_is_down);
+    sim.forget_jobs(row.how);
     const std::string id = create(c, "a job");
     const auto polls_of = [&] {
       const auto log = sim.log();
@@ -297,7 +304,8 @@ TEST(lost_jobs, one_that_the_upstream_forgot_alone_fails_and_may_still_complete)
   settings.poll.late_interval = milliseconds(50);
   running_relay relay(settings);
   const client c = relay.as("me");
-  sim.forget_jobs(sim::simulator::amnesia::own_words);
+  wait_for_state(c, generations + "/" + create(c, "one that the list shows"), "completed");
+  sim.forget_jobs(sim::simulator::amnesia::new_jobs);
   const std::string id = create(c, "a job");
   wait_for_state(c, generations + "/" + id, "failed");
   sim.forget_jobs(sim::simulator::amnesia::none);

@@ -243,7 +243,7 @@ awaitable<http::reply> simulator::fetch(std::string id) {
   }
   --asking_[id];
   ++polls_[id];
-  if (forgotten_ == amnesia::own_words) co_return detail(404, "Generation not found");
+  if (forgotten_ == amnesia::polls) co_return detail(404, "Generation not found");
   if (forgotten_ == amnesia::gateway) {
     http::reply out;
     out.status = 404;
@@ -252,7 +252,7 @@ awaitable<http::reply> simulator::fetch(std::string id) {
     co_return out;
   }
   const auto found = jobs_.find(id);
-  if (found == jobs_.end()) co_return detail(404, "Generation not found");
+  if (found == jobs_.end() || is_forgotten(found->second)) co_return detail(404, "Generation not found");
   ++found->second.polls;
   co_return http::json_reply(200, render(found->second));
 }
@@ -274,9 +274,11 @@ http::reply simulator::list(const http::request& r) {
     for (int i = 0; i < options_.list_shrinks && !order_.empty(); ++i) order_.pop_back();
   }
   json::array page;
-  // The newest may not be in it yet.
+  // The newest may not be in it yet, or not any more.
   std::size_t shown = order_.size();
-  while (shown > 0 && jobs_.at(order_[shown - 1]).created_at > wall_clock() - options_.list_lag) --shown;
+  while (shown > 0 && (jobs_.at(order_[shown - 1]).created_at > wall_clock() - options_.list_lag ||
+                       is_forgotten(jobs_.at(order_[shown - 1]))))
+    --shown;
   std::size_t count = 0;
   for (std::size_t i = offset; i < shown && count < limit; ++i, ++count) {
     if (options_.list_odd > 0 && i % options_.list_odd == 0) {
@@ -308,7 +310,14 @@ void simulator::list_is_down(bool down) {
 }
 
 void simulator::forget_jobs(amnesia how) {
-  asio::post(loop_.get_executor(), [this, how] { forgotten_ = how; });
+  asio::post(loop_.get_executor(), [this, how] {
+    forgotten_ = how;
+    forgets_since_ = wall_clock();
+  });
+}
+
+bool simulator::is_forgotten(const job& j) const {
+  return forgotten_ == amnesia::new_jobs && j.created_at >= forgets_since_;
 }
 
 http::reply simulator::asset(std::string_view path) {

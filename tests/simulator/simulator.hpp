@@ -64,8 +64,9 @@ class simulator {
   void stop();
   /// The list responds with 503.
   void list_is_down(bool down);
-  /// Each question about a job gets 404, in its own words or in a gateway's.
-  enum class amnesia { none, own_words, gateway };
+  /// Polls get 404: of the jobs that are created from now on, which the list does not show either; of all, in
+  /// its own words, while the list shows them; of all, in a gateway's words.
+  enum class amnesia { none, new_jobs, polls, gateway };
   void forget_jobs(amnesia how);
   std::uint16_t port() const { return listener_->port(); }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port()); }
@@ -113,6 +114,8 @@ class simulator {
   bool list_down_ = false;
   bool shrunk_ = false;
   amnesia forgotten_ = amnesia::none;
+  timestamp forgets_since_;
+  bool is_forgotten(const job& j) const;
   std::int64_t refused_ = 0;
   std::int64_t callbacks_ = 0;
 };
