@@ -15,9 +15,14 @@ namespace {
 
 constexpr std::int64_t max_listed = 1'000;
 constexpr std::int64_t changed_at_once = 256;
+constexpr std::int64_t max_cancelled_at_once = 10'000;
 
 json::object failure(std::string_view message) {
   return {{"ok", false}, {"message", json::string(message)}};
+}
+
+json::value time_or_null(timestamp t) {
+  return is_set(t) ? json::value(json::string(to_iso(t, precision::milliseconds))) : json::value(nullptr);
 }
 
 secret new_webhook_secret() {
@@ -53,7 +58,7 @@ awaitable<result<token>> token_named(store& s, std::string name) {
       std::ranges::find_if(*all, [&](const token& t) { return t.name == name && !t.revoked(); });
   if (found == all->end())
     co_return fail(errc::task_not_found,
-                   "there is no token named \"" + name + "\"; `luma-relay token list` shows them");
+                   "there is no token named \"" + name + "\" in force; `luma-relay token list` shows them");
   co_return *found;
 }
 
@@ -96,28 +101,63 @@ awaitable<result<std::int64_t>> apply_to_held(admin_context in, std::optional<st
   }
 }
 
-// What waits to be submitted, of one token or of all; how many. What is being submitted meanwhile goes on.
-awaitable<result<std::int64_t>> cancel_pending(admin_context in, std::optional<std::int64_t> owner) {
-  const auto queues = co_await from_store(in.tasks, &store::submit_queues);
-  if (!queues) co_return std::unexpected(queues.error());
-  std::int64_t cancelled = 0;
-  for (const submit_queue& q : *queues) {
-    if (owner && q.owner != *owner) continue;
-    for (schedule_cursor after;;) {
-      auto page = co_await from_store(in.tasks, &store::pending, q, after, changed_at_once);
-      if (!page) co_return std::unexpected(page.error());
-      task_event e = event::cancelled{};
-      const auto changed = co_await apply_to_all(in, std::move(page->tasks), std::move(e));
-      if (!changed) co_return changed;
-      cancelled += *changed;
-      if (page->rows < changed_at_once) break;
-      after = page->last;
+// What was cancelled.
+struct cancelled_jobs {
+  std::int64_t pending = 0;
+  std::int64_t submitting = 0;  // they end, unless an upstream has them
+};
+json::object report(const cancelled_jobs& c) {
+  return {{"ok", true}, {"cancelled", c.pending}, {"submitting", c.submitting}};
+}
+
+// Those that wait in one queue. How many it changed.
+awaitable<result<std::int64_t>> cancel_queue(admin_context in, submit_queue q) {
+  std::int64_t sum = 0;
+  for (schedule_cursor after;;) {
+    auto page = co_await from_store(in.tasks, &store::pending, q, after, changed_at_once);
+    if (!page) co_return std::unexpected(page.error());
+    task_event e = event::cancelled{};
+    const auto changed = co_await apply_to_all(in, std::move(page->tasks), std::move(e));
+    if (!changed) co_return changed;
+    sum += *changed;
+    if (page->rows < changed_at_once) co_return sum;
+    after = page->last;
+  }
+}
+
+// What is not at an upstream, of one token or of all. A job may go out, or come back refused, while others
+// are looked at: until a whole round finds nothing.
+awaitable<result<cancelled_jobs>> cancel_pending(admin_context in, std::optional<std::int64_t> owner) {
+  cancelled_jobs out;
+  for (std::int64_t found = 1; found > 0;) {
+    found = 0;
+    task_filter sending;
+    sending.state = task_state::submitting;
+    sending.owner = owner;
+    sending.limit = max_cancelled_at_once;
+    auto tasks = co_await from_store(in.tasks, &store::browse, sending);
+    if (!tasks) co_return std::unexpected(tasks.error());
+    task_event e = event::cancelled{};
+    const auto marked = co_await apply_to_all(in, std::move(*tasks), std::move(e));
+    if (!marked) co_return std::unexpected(marked.error());
+    out.submitting += *marked;
+    found += *marked;
+
+    const auto queues = co_await from_store(in.tasks, &store::submit_queues);
+    if (!queues) co_return std::unexpected(queues.error());
+    for (const submit_queue& q : *queues) {
+      if (owner && q.owner != *owner) continue;
+      const auto ended = co_await cancel_queue(in, q);
+      if (!ended) co_return std::unexpected(ended.error());
+      out.pending += *ended;
+      found += *ended;
     }
   }
   task_event e = event::cancelled{};
   const auto held = co_await apply_to_held(in, owner, std::move(e));
-  if (!held) co_return held;
-  co_return cancelled + *held;
+  if (!held) co_return std::unexpected(held.error());
+  out.pending += *held;
+  co_return out;
 }
 
 awaitable<json::object> release_all(admin_context in) {
@@ -127,13 +167,14 @@ awaitable<json::object> release_all(admin_context in) {
   co_return json::object{{"ok", true}, {"released", *released}};
 }
 
-// Requests are refused first, then what waits is cancelled, and last it is revoked on disk: cut off in
-// between, it is in force after a restart, and the command can be given again.
+// Requests are refused first, then what waits is cancelled, then it is revoked on disk: cut off in between,
+// it is in force after a restart, and the command can be given again. A create that was being recorded
+// meanwhile is on disk by then: what waits is looked at once more.
 awaitable<json::object> revoke_token(admin_context in, std::string name, bool keep_pending) {
   const auto found = co_await token_named(in.tasks, name);
   if (!found) co_return failure(found.error().log.text);
   in.registry.remove(*found);
-  std::int64_t cancelled = 0;
+  cancelled_jobs cancelled;
   if (!keep_pending) {
     const auto stopped = co_await cancel_pending(in, found->id);
     if (!stopped) {
@@ -147,7 +188,13 @@ awaitable<json::object> revoke_token(admin_context in, std::string name, bool ke
     in.registry.add(*found);
     co_return failure(gone.error().log.text);
   }
-  co_return json::object{{"ok", true}, {"name", json::string(gone->name)}, {"cancelled", cancelled}};
+  if (!keep_pending) {
+    const auto rest = co_await cancel_pending(in, found->id);
+    if (!rest) co_return failure(rest.error().log.text);
+    cancelled.pending += rest->pending;
+    cancelled.submitting += rest->submitting;
+  }
+  co_return report(cancelled);
 }
 
 // The same customer with another secret: jobs, name and webhook secret stay.
@@ -155,6 +202,10 @@ awaitable<json::object> rotate_token(admin_context in, std::string name, std::ch
   std::array<unsigned char, token_entropy_bytes> random;
   fill_random(random);
   const std::string text = make_token(random);
+  // A secret before the one that is replaced, which still works, ends: there are two at most.
+  const auto before = co_await token_named(in.tasks, name);
+  if (!before) co_return failure(before.error().log.text);
+  const timestamp cut_short = before->old_ends_at > now() ? before->old_ends_at : never;
   new_secret with;
   with.digest = sha256(text);
   with.hint = text.substr(text.size() - 4);
@@ -162,10 +213,10 @@ awaitable<json::object> rotate_token(admin_context in, std::string name, std::ch
   const auto rotated = co_await from_store(in.tasks, &store::rotate_token, std::move(name), with);
   if (!rotated) co_return failure(rotated.error().log.text);
   in.registry.rotate(*rotated);
-  co_return json::object{
-      {"ok", true},
-      {"token", json::string(text)},
-      {"old_ends_at", json::string(to_iso(rotated->old_ends_at, precision::milliseconds))}};
+  co_return json::object{{"ok", true},
+                         {"token", json::string(text)},
+                         {"old_ends_at", json::string(to_iso(rotated->old_ends_at, precision::milliseconds))},
+                         {"ended_before", time_or_null(cut_short)}};
 }
 
 awaitable<json::object> list_tokens(store& s) {
@@ -173,12 +224,12 @@ awaitable<json::object> list_tokens(store& s) {
   if (!all) co_return failure(all.error().log.text);
   json::array list;
   for (const token& t : *all) {
-    list.emplace_back(json::object{
-        {"name", json::string(t.name)},
-        {"hint", json::string(t.hint)},
-        {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
-        {"revoked_at", t.revoked() ? json::value(json::string(to_iso(t.revoked_at, precision::milliseconds)))
-                                   : json::value(nullptr)}});
+    list.emplace_back(
+        json::object{{"name", json::string(t.name)},
+                     {"hint", json::string(t.hint)},
+                     {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
+                     {"revoked_at", time_or_null(t.revoked_at)},
+                     {"old_ends_at", time_or_null(t.old_ends_at > now() ? t.old_ends_at : never)}});
   }
   co_return json::object{{"ok", true}, {"tokens", std::move(list)}};
 }
@@ -194,10 +245,6 @@ awaitable<json::object> webhook_secret(store& s, std::string name, bool rotate) 
   const auto found = co_await token_named(s, name);
   if (!found) co_return failure(found.error().log.text);
   co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(found->webhook))}};
-}
-
-json::value time_or_null(timestamp t) {
-  return is_set(t) ? json::value(json::string(to_iso(t, precision::milliseconds))) : json::value(nullptr);
 }
 
 json::object line_of(const task& t, const std::vector<token>& tokens) {
@@ -289,6 +336,7 @@ json::object show_task(const task& t, const std::vector<token>& tokens) {
   out["attempt_id"] = json::string(t.attempt_id);
   out["attempted_at"] = time_or_null(t.attempted_at);
   out["ambiguous_at"] = time_or_null(t.ambiguous_at);
+  out["cancelled_at"] = time_or_null(t.cancelled_at);
   out["started_at"] = time_or_null(t.started_at);
   out["finished_at"] = time_or_null(t.finished_at);
   out["deadline"] = time_or_null(t.deadline);
@@ -304,7 +352,8 @@ awaitable<json::object> apply(admin_context in, std::string id, task_event e, st
   const auto done = co_await in.changes.apply(id, std::move(e));
   if (!done) co_return failure(done.error().log.text);
   if (!done->changed()) co_return failure(otherwise);
-  co_return json::object{{"ok", true}, {"id", json::string(id)}};
+  co_return json::object{
+      {"ok", true}, {"id", json::string(id)}, {"state", json::string(name_of(done->after->state))}};
 }
 
 awaitable<json::object> with_task(admin_context in, std::string command, std::string id) {
@@ -326,8 +375,11 @@ awaitable<json::object> with_task(admin_context in, std::string command, std::st
   }
   if (command == "task-cancel-pending") {
     task_event e = event::cancelled{};
-    co_return co_await apply(in, t->id, std::move(e),
-                             "task " + id + " is " + state + "; only a pending one can be cancelled");
+    co_return co_await apply(
+        in, t->id, std::move(e),
+        "task " + id + " is " + state +
+            (is_set(t->cancelled_at) ? " and cancelled already"
+                                     : "; only one that no upstream has can be cancelled"));
   }
   task_event e = event::callback_requested{};
   co_return co_await apply(in, t->id, std::move(e),
@@ -347,7 +399,7 @@ awaitable<json::object> cancel_all_pending(admin_context in, std::string token_n
   }
   const auto cancelled = co_await cancel_pending(in, owner);
   if (!cancelled) co_return failure(cancelled.error().log.text);
-  co_return json::object{{"ok", true}, {"cancelled", *cancelled}};
+  co_return report(*cancelled);
 }
 
 std::int64_t number_of(const json::object& o, std::string_view key) {

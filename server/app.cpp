@@ -77,12 +77,15 @@ void app::spawn(awaitable<> work) {
 // ---- start
 
 result<void> app::start() {
-  // The file system first: an almost full one releases its ballast before the database needs space.
+  // The database: from here on this process holds its lock file. A start that is refused leaves nothing
+  // behind.
   const disk_limits limits =
       disk_limits_for(config_.storage.path, config_.storage.min_free_bytes, config_.storage.ballast_bytes);
   disk_ = std::make_unique<disk>(config_.storage.path, limits, *log_);
-  // The database: from here on this process holds its lock file.
-  if (auto opened = open_store(); !opened) return opened;
+  auto opened = open_store();
+  if (!opened && opened.error().code == errc::disk_full && disk_->release()) opened = open_store();
+  if (!opened) return opened;
+  disk_->begin();
   // What can be wrong in the settings shows here, before anything runs.
   try {
     make_loops(policy_of(config_));
@@ -316,10 +319,30 @@ awaitable<> app::housekeeping() {
       metrics_.set_disk_free(disk_->free_bytes());
       metrics_.set_log_dropped(log_lines_dropped());
       metrics_.set_overdue(poller_->overdue(now() - overdue_after));
+      report_refused_connections();
     }
     housekeeping_timer_.expires_after(housekeeping_interval);
     co_await housekeeping_timer_.async_wait(as_result);
   }
+}
+
+// Counted each second; a line at most each minute.
+void app::report_refused_connections() {
+  const http::listener::refusals all = public_->refused();
+  metrics_.connections_refused("address", all.by_address - counted_.by_address);
+  metrics_.connections_refused("all", all.in_all - counted_.in_all);
+  counted_ = all;
+  const std::uint64_t by_address = all.by_address - logged_.by_address;
+  const std::uint64_t in_all = all.in_all - logged_.in_all;
+  const auto time = steady_clock::now();
+  if (by_address + in_all == 0 || time < refusals_logged_at_ + std::chrono::minutes(1)) return;
+  log_->warn(
+      "connections were refused: {} because their address had server.max_connections_per_address ({}), {} "
+      "because "
+      "there were as many as server.max_connections or the limit of open files allow",
+      by_address, config_.server.max_connections_per_address, in_all);
+  logged_ = all;
+  refusals_logged_at_ = time;
 }
 
 // ---- stop

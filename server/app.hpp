@@ -74,6 +74,7 @@ class app {
   awaitable<result<void>> recover();
   awaitable<> drain();
   awaitable<> housekeeping();
+  void report_refused_connections();
   void spawn(awaitable<> work);
   void end_now();
 
@@ -107,7 +108,9 @@ class app {
   std::unique_ptr<http::listener> public_, admin_;
   std::unique_ptr<admin_socket> socket_;
   steady_timer housekeeping_timer_{loop_.get_executor()};
-  std::atomic<bool> store_stopped_ = false;  // set by the store thread
+  std::atomic<bool> store_stopped_ = false;    // set by the store thread
+  http::listener::refusals counted_, logged_;  // of the connections that were refused
+  steady_clock::time_point refusals_logged_at_;
   bool stopping_ = false;
   bool ended_ = false;
   bool failed_ = false;

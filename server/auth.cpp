@@ -12,6 +12,10 @@ bool works(const token& t, timestamp now) {
 
 }  // namespace
 
+error invalid_key() {
+  return fail(errc::unauthorized, "Authorization: Invalid API key is provided").error();
+}
+
 std::size_t token_registry::digest_hash::operator()(const sha256_digest& d) const {
   std::size_t h = 0;
   std::memcpy(&h, d.data(), sizeof h);  // it is a hash already
@@ -53,7 +57,7 @@ result<const token*> token_registry::authenticate(std::string_view authorization
   const sha256_digest digest = sha256(key);
   const auto found = by_digest_.find(digest);
   if (found == by_digest_.end() || !same_digest(found->second.digest, digest) || !works(found->second, now)) {
-    return fail(errc::unauthorized, "Authorization: Invalid API key is provided");
+    return std::unexpected(invalid_key());
   }
   return &found->second;
 }

@@ -14,6 +14,9 @@
 
 namespace relay {
 
+/// The answer to a key that is no token in force.
+error invalid_key();
+
 class token_registry {
  public:
   /// Called after a token was removed.

@@ -41,9 +41,9 @@ descriptor_plan plan_descriptors(const config& c, std::size_t limit) {
   out.clients = std::min(wanted, std::max(left, std::min(fewest_clients, limit / 2)));
   if (out.clients < wanted) {
     out.warning =
-        "this process may open " + std::to_string(limit) + " files, and " + std::to_string(out.reserve) +
-        " of them are for the database, upstreams and callbacks: " + std::to_string(out.clients) +
-        " connections of clients are taken, not " + std::to_string(wanted) +
+        "this process may open " + std::to_string(limit) +
+        " files; the database, upstreams and callbacks may need " + std::to_string(out.reserve) +
+        ": clients get " + std::to_string(out.clients) + " connections, not " + std::to_string(wanted) +
         "; raise the limit (ulimit -n, LimitNOFILE, --ulimit nofile) or lower server.max_connections";
   }
   return out;

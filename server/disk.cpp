@@ -49,8 +49,12 @@ disk::disk(const std::string& database, const disk_limits& limits, spdlog::logge
       ballast_file_(database + ".ballast"),
       log_file_(database + "-wal"),
       limits_(limits),
-      log_(log) {
-  ::unlink(ballast_file_.c_str());
+      log_(log),
+      has_ballast_(::access(ballast_file_.c_str(), F_OK) == 0) {}
+
+void disk::begin() {
+  ::unlink(ballast_file_.c_str());  // it may have been made with another size
+  has_ballast_ = false;
   check(0);
 }
 

@@ -29,7 +29,10 @@ disk_limits disk_limits_for(const std::string& database, std::int64_t min_free_b
 
 class disk {
  public:
+  /// Changes nothing: a ballast that is there is known, and can be released.
   disk(const std::string& database, const disk_limits& limits, spdlog::logger& log);
+  /// The database is ours: the ballast is made, and space is watched from here on.
+  void begin();
   /// Loop thread, about once a second: measures, and makes the ballast again when there is space. `to_come`:
   /// bytes that the jobs which were taken may still write until they end.
   void check(std::int64_t to_come);

@@ -57,6 +57,11 @@ metrics::metrics()
                        .Help("Open client connections")
                        .Register(registry_)
                        .Add({})),
+      refused_(
+          BuildCounter()
+              .Name("luma_relay_connections_refused_total")
+              .Help("Client connections that were closed at once, because one address or all had too many")
+              .Register(registry_)),
       ambiguous_(BuildGauge()
                      .Name("luma_relay_tasks_ambiguous")
                      .Help("Submissions whose response was lost and which are being looked up upstream")
@@ -139,6 +144,9 @@ void metrics::set_disk_free(std::int64_t bytes) {
 }
 void metrics::set_store_queue(std::size_t writes) {
   store_queue_.Set(static_cast<double>(writes));
+}
+void metrics::connections_refused(std::string_view reason, std::uint64_t connections) {
+  refused_.Add({{"reason", std::string(reason)}}).Increment(static_cast<double>(connections));
 }
 void metrics::set_connections(std::size_t open) {
   connections_.Set(static_cast<double>(open));

@@ -33,6 +33,8 @@ class metrics {
   void set_disk_free(std::int64_t bytes);
   void set_store_queue(std::size_t writes);
   void set_connections(std::size_t open);
+  /// `reason`: "address" (too many of one) or "all".
+  void connections_refused(std::string_view reason, std::uint64_t connections);
 
   /// The text exposition format.
   std::string text() const;
@@ -55,6 +57,7 @@ class metrics {
   prometheus::Counter& commit_writes_;
   prometheus::Gauge& store_queue_;
   prometheus::Gauge& connections_;
+  prometheus::Family<prometheus::Counter>& refused_;
   prometheus::Gauge& ambiguous_;
   prometheus::Gauge& log_dropped_;
   prometheus::Gauge& overdue_;

@@ -22,8 +22,9 @@ awaitable<> watch::waiter::sleep_until(steady_clock::time_point end) {
 }
 
 awaitable<task_ptr> watch::waiter::until(std::function<bool(const task&)> enough,
-                                         steady_clock::time_point end, on_drain d) {
-  while (!over(d) && !(newest_[0] && enough(*newest_[0])) && steady_clock::now() < end)
+                                         steady_clock::time_point end, on_drain d,
+                                         std::function<bool()> may_wait) {
+  while (!over(d) && !(newest_[0] && enough(*newest_[0])) && steady_clock::now() < end && may_wait())
     co_await sleep_until(end);
   co_return newest_[0];
 }

@@ -36,9 +36,11 @@ class watch {
     waiter& operator=(const waiter&) = delete;
 
     /// For one id: the newest revision since the waiter was made, as soon as it is one that `enough` accepts,
-    /// or when the time is over or the relay stops; null: no change was seen.
-    awaitable<task_ptr> until(std::function<bool(const task&)> enough, steady_clock::time_point end,
-                              on_drain d);
+    /// or when the time is over or the relay stops; null: no change was seen. `may_wait` is asked at first
+    /// and after each look_again(): false ends it.
+    awaitable<task_ptr> until(
+        std::function<bool(const task&)> enough, steady_clock::time_point end, on_drain d,
+        std::function<bool()> may_wait = [] { return true; });
 
     /// What has changed since the last call, in the order of the ids; waits for the first change. Empty: the
     /// time is over, the relay stops, or look_again() was called.

@@ -13,7 +13,7 @@ void finish(task& t, task_state state, timestamp now) {
   t.state = state;
   t.finished_at = now;
   t.next_submit_at = t.next_poll_at = t.next_reconcile_at = t.ambiguous_at = t.absent_at = never;
-  t.not_found_at = t.held_at = never;
+  t.not_found_at = t.held_at = t.cancelled_at = never;
   t.misses = t.not_found = 0;
 }
 
@@ -129,7 +129,8 @@ struct step {
   bool operator()(const event::unavailable& e) const {
     if ((t.state != task_state::pending || is_held(t)) && !submitting(e.attempt_id)) return false;
     if (is_ambiguous(t)) return false;
-    // Not taken, and the time for it is over.
+    // Not taken, and it is not to go out again, or the time for it is over.
+    if (is_set(t.cancelled_at)) return cancel();
     if (now >= t.deadline) return expire();
     t.state = task_state::pending;
     if (e.whole_upstream) {
@@ -154,10 +155,17 @@ struct step {
   }
 
   bool operator()(const event::cancelled&) const {
-    if (t.state != task_state::pending) return false;
+    // One that an upstream may have by now goes on there; if it does not, it ends.
+    if (t.state == task_state::submitting && !is_set(t.cancelled_at)) {
+      t.cancelled_at = now;
+      return true;
+    }
+    return t.state == task_state::pending && cancel();
+  }
+  bool cancel() const {
     fail_task(t,
               t.attempts == 0 ? "Cancelled by the operator before it was submitted"
-                              : "Cancelled by the operator while it waited to be submitted again",
+                              : "Cancelled by the operator before it was submitted again",
               now);
     return true;
   }
@@ -202,7 +210,7 @@ struct step {
   }
   bool operator()(const event::released&) const {
     if (!is_held(t)) return false;
-    t.held_at = never;
+    t.held_at = t.cancelled_at = never;
     t.next_submit_at = now;
     t.deadline = now + p.submit_deadline;
     return true;
@@ -280,6 +288,7 @@ struct step {
     constexpr std::string_view lost = "The upstream's answer to the submission was lost. ";
     if (p.ambiguous == on_ambiguous::resubmit || (p.ambiguous == on_ambiguous::prove && proven)) {
       t.ambiguous_at = t.next_reconcile_at = t.absent_at = never;
+      if (is_set(t.cancelled_at)) return cancel();
       if (now >= t.deadline) {
         fail_task(t, std::string(lost) + "The time in which it could have been submitted again is over", now);
         return true;

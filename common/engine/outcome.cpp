@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/text.hpp"
+
 namespace relay {
 namespace {
 
@@ -40,7 +42,7 @@ submit_outcome classify_submit(const exchange& x, const protocol& p) {
   if (x.status >= 200 && x.status < 300) {
     auto reported = p.parse_job(x.body);
     if (!reported || reported->id.empty()) return unknown(status + ", but the response names no job");
-    std::string note = "as " + reported->id;
+    std::string note = "as " + for_log(reported->id);
     return {kind::accepted, event::accepted{std::move(*reported), x.body, {}}, std::move(note), false, {}};
   }
   const std::string text = p.error_text(x.status, x.body);

@@ -82,6 +82,7 @@ struct task {
   timestamp ambiguous_at;  // since then its outcome is unknown: the upstream may or may not have the job
   timestamp absent_at;     // a list that would have shown it was asked for then, and did not (rule M10)
   timestamp not_found_at;  // the first of the 404s in a row
+  timestamp cancelled_at;  // cancelled while it was being submitted: it is not submitted again
   timestamp held_at;       // pending since a backup was restored: it goes nowhere until an operator says so
   timestamp started_at;    // the upstream accepted it
   timestamp finished_at;   // it completed or failed: set in these states, and in no other

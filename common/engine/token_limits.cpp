@@ -8,9 +8,9 @@ namespace {
 constexpr std::chrono::minutes window{1};
 
 std::unexpected<error> refused(std::string what, std::int64_t limit, std::string when, std::int64_t seconds) {
-  auto out = fail(errc::rate_limited,
-                  "Authorization: this API key may have " + std::to_string(limit) + " " + std::move(what) +
-                      ", and has them; nothing was submitted. Try again " + std::move(when));
+  auto out =
+      fail(errc::rate_limited, "This API key has reached its limit of " + std::to_string(limit) + " " +
+                                   std::move(what) + "; nothing was submitted. Try again " + std::move(when));
   out.error().retry_after_seconds = static_cast<int>(seconds);
   return out;
 }
@@ -35,7 +35,7 @@ result<create_limits::place> create_limits::admit(std::int64_t owner, task_count
     while (!recent.empty() && recent.front() <= now - window) recent.pop_front();
     if (std::ssize(recent) >= limits_.creates_per_minute) {
       const auto wait = std::chrono::ceil<std::chrono::seconds>(recent.front() + window - now);
-      return refused("creates in a minute", limits_.creates_per_minute,
+      return refused("creates a minute", limits_.creates_per_minute,
                      "in " + std::to_string(wait.count()) + " s", wait.count());
     }
     recent.push_back(now);

@@ -1,5 +1,6 @@
 #include "server/background/dispatcher.hpp"
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/logger.h>
 
 #include <algorithm>
@@ -29,6 +30,13 @@ std::vector<submit_lane> lanes_of(const std::vector<std::unique_ptr<upstream>>& 
     lanes.push_back(std::move(l));
   }
   return lanes;
+}
+
+// How a lost submission is looked up.
+std::string_view lookup_of(const upstream& at, const task& t) {
+  if (at.speaks().build_list != nullptr) return ", but looked up in the upstream's list";
+  return t.marker.empty() ? ", and this upstream has no list in which it could be looked up"
+                          : "; this upstream has no list, so only its callback can show the job";
 }
 
 double seconds_since(steady_clock::time_point t) {
@@ -63,9 +71,9 @@ awaitable<result<void>> dispatcher::recover() {
     if (left->empty()) break;
     for (const task_ptr& t : *left) {
       log_.error(
-          "task {}: a relay stopped while it was submitting it to {}; it may exist there: it is looked up in "
-          "the list of {} before anything else",
-          t->id, t->upstream, t->upstream);
+          "task {}: a relay stopped while it was submitting it to {}; it may exist there, and is looked up "
+          "before anything else",
+          t->id, t->upstream);
       task_event e = event::interrupted{t->attempt_id};
       auto changed = co_await changes_.apply(t->id, std::move(e));
       if (!changed) co_return std::unexpected(std::move(changed.error()));
@@ -296,8 +304,8 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
   }
   // Whether the request went out is not known: that is an outcome too.
   if (!thrown.empty()) {
-    log_.error("task {}: the submission ended by an exception; it is looked up in the list of {}: {}", t->id,
-               t->upstream, thrown);
+    log_.error("task {}: the submission to {} ended by an exception, and may have arrived{}: {}", t->id,
+               t->upstream, lookup_of(*upstreams_[slot.lane()], *t), thrown);
     task_event e = event::outcome_unknown{t->attempt_id};
     co_await save_outcome(*t, std::move(e), "unknown");
   }
@@ -336,7 +344,7 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   } else {
     (*slots_)[lane].success();
   }
-  log_outcome(t, outcome, to.name(), pause);
+  log_outcome(t, outcome, to, pause);
   // The outcome of a submission must not be lost: it is kept in memory until the disk takes it.
   task_event e = for_attempt(std::move(outcome.event), t.attempt_id);
   std::string note = std::string(name_of(outcome.what)) + " " + outcome.note;
@@ -354,10 +362,12 @@ awaitable<> dispatcher::save_outcome(const task& t, task_event e, std::string no
   }
 }
 
-void dispatcher::log_outcome(const task& t, const submit_outcome& o, const std::string& upstream_name,
-                             milliseconds pause) {
+void dispatcher::log_outcome(const task& t, const submit_outcome& o, const upstream& to, milliseconds pause) {
   using kind = submit_outcome::kind;
-  const double seconds = static_cast<double>(pause.count()) / 1000;
+  const std::string& upstream_name = to.name();
+  std::string rest;  // what this means for other jobs
+  if (pause.count() > 0)
+    rest = fmt::format("; no more jobs go there for {} s", static_cast<double>(pause.count()) / 1000);
   switch (o.what) {
     case kind::accepted:
       log_.info("task {}: {} accepted it {}", t.id, upstream_name, o.note);
@@ -366,16 +376,14 @@ void dispatcher::log_outcome(const task& t, const submit_outcome& o, const std::
       log_.info("task {}: {} refused it: {}", t.id, upstream_name, o.note);
       break;
     case kind::unavailable:
-      log_.warn("task {}: {} could not take it ({}); no more jobs go there for {} s, this one is tried again",
-                t.id, upstream_name, o.note, seconds);
+      log_.warn("task {}: {} could not take it ({}); it is tried again{}", t.id, upstream_name, o.note, rest);
       break;
-    case kind::unknown:
-      log_.error(
-          "task {}: {} may or may not have created it ({}); it is not submitted again but looked up in the "
-          "list "
-          "of {}, and no more jobs go there for {} s",
-          t.id, upstream_name, o.note, upstream_name, seconds);
+    case kind::unknown: {
+      const std::string_view then = lookup_of(to, t);
+      log_.error("task {}: {} may or may not have created it ({}); it is not submitted again{}{}", t.id,
+                 upstream_name, o.note, then, rest);
       break;
+    }
   }
 }
 

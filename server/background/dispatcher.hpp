@@ -75,8 +75,7 @@ class dispatcher {
   awaitable<> send(task_ptr t, submit_slots::lease slot);
   awaitable<> exchange_and_save(const task& t, std::size_t lane);
   awaitable<> save_outcome(const task& t, task_event e, std::string note);
-  void log_outcome(const task& t, const submit_outcome& o, const std::string& upstream_name,
-                   milliseconds pause);
+  void log_outcome(const task& t, const submit_outcome& o, const upstream& to, milliseconds pause);
   event::submit_started start_on(const submit_slots::lease& slot, const task& t) const;
 
   asio::io_context& loop_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/base/text.hpp"
 #include "common/engine/matching.hpp"
 #include "common/engine/outcome.hpp"
 #include "server/await_store.hpp"
@@ -101,11 +102,11 @@ awaitable<> named_jobs::adopt(upstream& at, std::string task_id, std::string ups
       if (!saved) problem = saved.error().log.text;
       if (saved && saved->changed())
         log_.warn("task {}: {} called about it and named {}; it is followed from here", task_id, at.name(),
-                  upstream_id);
+                  for_log(upstream_id));
     }
     if (!problem.empty())
       log_.warn("task {}: {} called about it and named {}, which is not adopted: {}", task_id, at.name(),
-                upstream_id, problem);
+                for_log(upstream_id), problem);
   } catch (const std::exception& e) {
     log_.error("task {}: looking at the job that {} named ended by an exception: {}", task_id, at.name(),
                e.what());

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "common/base/text.hpp"
 #include "common/engine/marker.hpp"
 #include "server/await_store.hpp"
 #include "server/background/list_reader.hpp"
@@ -105,7 +106,7 @@ awaitable<> reconciler::look_up(std::string upstream_name, tasks due) {
   try {
     co_await look_up_at(found, std::move(due));
   } catch (const std::exception& e) {
-    log_.error("looking up lost submissions at {} ended by an exception, trying again in 1 s: {}",
+    log_.error("the lookup of lost submissions at {} ended by an exception, trying again in 1 s: {}",
                upstream_name, e.what());
     failed = true;
   }
@@ -249,7 +250,7 @@ awaitable<> reconciler::settle(std::string id, task_event e, std::string_view up
     case task_state::running:
     case task_state::completed:
       log_.warn("task {}: found in the list of {} as {}; it is followed from here", id, upstream_name,
-                next.upstream_id);
+                for_log(next.upstream_id));
       break;
     case task_state::pending:
       log_.warn("task {}: {}; it waits to be submitted again", id,
@@ -261,11 +262,12 @@ awaitable<> reconciler::settle(std::string id, task_event e, std::string_view up
       if (!is_terminal(saved->before->state)) {
         log_.error("task {}: it failed: {}{}", id, next.fail_reason,
                    is_looked_up_late(next)
-                       ? "; it is looked up until " + to_iso(next.deadline, precision::milliseconds)
+                       ? "; should it be found by " + to_iso(next.deadline, precision::milliseconds) +
+                             ", it is followed all the same"
                        : "");
       } else if (!next.upstream_id.empty()) {
         log_.warn("task {}: found in the list of {} as {}, after it had failed; it is followed from here", id,
-                  upstream_name, next.upstream_id);
+                  upstream_name, for_log(next.upstream_id));
       }
       break;
     case task_state::submitting:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/base/text.hpp"
 #include "common/engine/marker.hpp"
 #include "server/await_store.hpp"
 #include "server/background/list_reader.hpp"
@@ -54,7 +55,7 @@ awaitable<bool> restored_jobs::look(timestamp since) {
     co_return true;
   }
   log_.warn(
-      "{}{} jobs that waited in the restored backup are held: whether they were submitted since is not "
+      "jobs that waited in the restored backup are held ({}{}): whether they were submitted since is not "
       "known. "
       "luma-relay task list --state held shows them; task release lets one go out, task cancel-pending ends "
       "it",
@@ -97,7 +98,7 @@ awaitable<> restored_jobs::take(upstream& at, const listed_job& shown) {
   if (!*t) {
     if (unknown_.insert(shown.reported.id).second)
       log_.error("{} has the job {} of ours, made for task {}, which the restored backup does not have",
-                 at.name(), shown.reported.id, mark->task_id);
+                 at.name(), for_log(shown.reported.id), mark->task_id);
     co_return;
   }
   // Another relay's task of the same id there cannot be; another secret would be a forgery.
@@ -106,7 +107,7 @@ awaitable<> restored_jobs::take(upstream& at, const listed_job& shown) {
   const auto saved = co_await changes_.apply((*t)->id, std::move(e));
   if (saved && saved->changed())
     log_.warn("task {}: it waited in the restored backup, and {} has its job {}; it is followed from here",
-              (*t)->id, at.name(), shown.reported.id);
+              (*t)->id, at.name(), for_log(shown.reported.id));
 }
 
 void restored_jobs::stop() {

@@ -95,4 +95,17 @@ std::optional<json::object> ask(const std::string& config_file, const json::obje
   return std::nullopt;
 }
 
+std::int64_t number_in(const json::object& response, std::string_view key) {
+  const json::value* v = member(response, key);
+  return v != nullptr && v->is_int64() ? v->get_int64() : 0;
+}
+
+std::string cancelled_text(const json::object& response) {
+  const auto jobs = [](std::int64_t n) { return std::to_string(n) + (n == 1 ? " job" : " jobs"); };
+  std::string out = jobs(number_in(response, "cancelled")) + " that waited to be submitted: cancelled.";
+  if (const std::int64_t n = number_in(response, "submitting"); n > 0)
+    out += " " + jobs(n) + " being submitted now: cancelled unless the upstream takes them.";
+  return out;
+}
+
 }  // namespace relay::cli

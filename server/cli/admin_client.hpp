@@ -3,6 +3,7 @@
 // A command for the relay: through the admin socket of the server that has the database, or run here when
 // none has it.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -12,5 +13,10 @@ namespace relay::cli {
 
 /// The response. nullopt: it failed, why was printed on standard error, and `status` is the exit status.
 std::optional<json::object> ask(const std::string& config_file, const json::object& request, int& status);
+
+/// A number in a response; 0 when it is not there.
+std::int64_t number_in(const json::object& response, std::string_view key);
+/// What a response says of jobs that were cancelled, as sentences.
+std::string cancelled_text(const json::object& response);
 
 }  // namespace relay::cli

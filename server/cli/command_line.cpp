@@ -139,7 +139,7 @@ void add_task_commands(CLI::App& app, options& o) {
   release->add_option("id", o.id, "The job's id, as clients know it");
   release->add_flag("--all", o.all, "All that are held");
   release->callback([&o] {
-    if (o.all == !o.id.empty()) throw CLI::RequiredError("one of ID and --all");
+    if (o.all == !o.id.empty()) throw CLI::ValidationError("task release", "give an id, or --all");
     o.status = task_release(o.config, o.id);
   });
 
@@ -150,7 +150,7 @@ void add_task_commands(CLI::App& app, options& o) {
   cancel->add_flag("--all", o.all, "All that wait, those that are held included");
   cancel->callback([&o] {
     if (int{o.all} + int{!o.id.empty()} + int{!o.list.token.empty()} != 1)
-      throw CLI::RequiredError("one of ID, --token and --all");
+      throw CLI::ValidationError("task cancel-pending", "give an id, --token NAME, or --all");
     o.status =
         o.id.empty() ? task_cancel_all_pending(o.config, o.list.token) : task_cancel_pending(o.config, o.id);
   });

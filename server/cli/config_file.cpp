@@ -34,9 +34,10 @@ std::optional<config> read_config(const std::string& file) {
   if (!text) return std::nullopt;
   loaded_config loaded = load_config(*text, file, from_environment);
   if (loaded.problems.empty()) return std::move(loaded.value);
-  std::cerr << "luma-relay: the configuration has " << loaded.problems.size() << " problem(s):\n";
+  std::cerr << "luma-relay: the configuration is wrong in " << loaded.problems.size()
+            << (loaded.problems.size() == 1 ? " place:\n" : " places:\n");
   for (const config_problem& p : loaded.problems) std::cerr << "  " << to_string(p) << "\n";
-  if (file.empty())
+  if (file.empty() && loaded.value.upstreams.empty())
     std::cerr << "No file was given; use --config FILE, or set LUMA_RELAY_UPSTREAM_1_URL and the like\n";
   return std::nullopt;
 }

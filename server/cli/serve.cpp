@@ -1,10 +1,14 @@
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/asio/signal_set.hpp>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <thread>
 
@@ -64,13 +68,21 @@ int check_config(const std::string& config_file) {
   const auto settings = read_config(config_file);
   if (!settings) return 2;
   std::cout << print_config(*settings);
+  const std::filesystem::path folder = std::filesystem::path(settings->storage.path).parent_path();
+  if (const auto at = folder.empty() ? std::string(".") : folder.string();
+      ::access(at.c_str(), W_OK | X_OK) != 0) {
+    std::cerr << "luma-relay: storage.path: nothing can be written in the folder " << at << " ("
+              << std::strerror(errno) << "); make it first, for the user that runs the relay\n";
+    return 2;
+  }
   const disk_limits limits = disk_limits_for(settings->storage.path, settings->storage.min_free_bytes,
                                              settings->storage.ballast_bytes);
   if (limits.total > 0) {
     std::cout << "\n# On this disk of " << (limits.total >> 20)
               << " MiB: new jobs are refused when less than " << (limits.min_free >> 20)
-              << " MiB are free beside\n# what open jobs may still write; ballast " << (limits.ballast >> 20)
-              << " MiB, the database's log at most about " << (limits.log >> 20) << " MiB.\n";
+              << " MiB of it are free, beside\n# what open jobs may still write; ballast "
+              << (limits.ballast >> 20) << " MiB, the database's log at most about " << (limits.log >> 20)
+              << " MiB.\n";
   }
   return 0;
 }

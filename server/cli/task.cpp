@@ -92,14 +92,21 @@ int task_release(const std::string& config_file, const std::string& id) {
   int status = 0;
   const auto response = ask(config_file, {{"command", "task-release-all"}}, status);
   if (!response) return status;
-  const json::value* n = member(*response, "released");
-  std::cerr << (n != nullptr ? json::serialize(*n) : "0")
+  std::cerr << number_in(*response, "released")
             << " held jobs are released; they are submitted in their turn.\n";
   return 0;
 }
 
 int task_cancel_pending(const std::string& config_file, const std::string& id) {
-  return simple(config_file, "task-cancel-pending", id, "is cancelled; it will not be submitted.");
+  int status = 0;
+  const auto response =
+      ask(config_file, {{"command", "task-cancel-pending"}, {"id", json::string(id)}}, status);
+  if (!response) return status;
+  const bool being_sent = text_of(*response, "state") == "submitting";
+  std::cerr << "Task " << id
+            << (being_sent ? " is being submitted now; it ends unless the upstream takes it.\n"
+                           : " is cancelled; it will not be submitted.\n");
+  return 0;
 }
 
 int task_cancel_all_pending(const std::string& config_file, const std::string& token) {
@@ -107,9 +114,7 @@ int task_cancel_all_pending(const std::string& config_file, const std::string& t
   const auto response =
       ask(config_file, {{"command", "task-cancel-all-pending"}, {"token", json::string(token)}}, status);
   if (!response) return status;
-  const json::value* n = member(*response, "cancelled");
-  std::cerr << (n != nullptr ? json::serialize(*n) : "0")
-            << " jobs that waited to be submitted are cancelled.\n";
+  std::cerr << cancelled_text(*response) << "\n";
   return 0;
 }
 

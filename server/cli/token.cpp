@@ -26,13 +26,15 @@ int token_list(const std::string& config_file) {
     std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
     return 0;
   }
-  std::printf("%-24s  %-6s  %-24s  %s\n", "NAME", "ENDS", "CREATED", "REVOKED");
+  std::printf("%-24s  %-6s  %-24s  %-24s  %s\n", "NAME", "ENDS", "CREATED", "REVOKED",
+              "OLD SECRET WORKS UNTIL");
   for (const json::value& item : list->get_array()) {
     const json::object& t = item.as_object();
     const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };
-    const std::string revoked = text("revoked_at");
-    std::printf("%-24s  %-6s  %-24s  %s\n", text("name").c_str(), ("…" + text("hint")).c_str(),
-                text("created_at").c_str(), revoked.empty() ? "-" : revoked.c_str());
+    const auto or_dash = [&text](std::string_view key) { return text(key).empty() ? "-" : text(key); };
+    // The ellipsis is three bytes and one column.
+    std::printf("%-24s  %-8s  %-24s  %-24s  %s\n", text("name").c_str(), ("…" + text("hint")).c_str(),
+                text("created_at").c_str(), or_dash("revoked_at").c_str(), or_dash("old_ends_at").c_str());
   }
   return 0;
 }
@@ -47,9 +49,7 @@ int token_revoke(const std::string& config_file, const std::string& name, bool k
   if (keep_pending) {
     std::cerr << "Its jobs that wait are still submitted.\n";
   } else {
-    const json::value* n = member(*response, "cancelled");
-    std::cerr << (n != nullptr ? json::serialize(*n) : "0")
-              << " of its jobs waited to be submitted and are cancelled; those at an upstream go on.\n";
+    std::cerr << cancelled_text(*response) << " Those at an upstream go on.\n";
   }
   return 0;
 }
@@ -63,6 +63,8 @@ int token_rotate(const std::string& config_file, const std::string& name, std::i
   std::cerr << "This is the new secret of \"" << name << "\", shown this once. The old one "
             << (grace_s > 0 ? "works until " + std::string(text_of(*response, "old_ends_at")) : "has ended")
             << ".\n";
+  if (const auto before = text_of(*response, "ended_before"); !before.empty())
+    std::cerr << "The one before that, which was to work until " << before << ", has ended now.\n";
   return 0;
 }
 

@@ -275,13 +275,15 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
     if (!pinned && !came_before) co_return std::unexpected(pinned.error());
   }
   if (!t.callback_url.empty() && !is_web_url(t.callback_url)) {
-    c.in.log.warn("task {}: its callback_url is no http or https URL; it will not be called", t.id);
+    c.in.log.warn("task {}: its callback address is not an http or https URL and will not be called", t.id);
     // RFC 7234 §5.5: a miscellaneous, persistent warning.
-    c.headers.emplace_back("Warning",
-                           "299 - \"callback_url is no http or https URL, it will not be called\"");
+    c.headers.emplace_back(
+        "Warning", "299 - \"The callback address is not an http or https URL and will not be called\"");
   }
 
-  // 3. An upstream, if one is free now; otherwise the job waits for one on disk.
+  // 3. An upstream, if one is free now; otherwise the job waits for one on disk. A token that was revoked
+  // meanwhile creates nothing more.
+  if (!c.in.tokens.in_force(c.who, time)) co_return std::unexpected(invalid_key());
   dispatcher::assigned a{std::move(t), std::nullopt};
   create_limits::place counted;
   if (!came_before) {

@@ -40,7 +40,8 @@ awaitable<task_ptr> wait_for_change(call& c, watch::waiter& change, task_ptr kno
   const auto differs = [&known, word](const task& newer) {
     return word(newer.state) != word(known->state) || newer.progress != known->progress;
   };
-  auto newer = co_await change.until(differs, steady_clock::now() + wait, watch::on_drain::leave);
+  const auto may_wait = [&c] { return c.in.tokens.in_force(c.who, now()); };
+  auto newer = co_await change.until(differs, steady_clock::now() + wait, watch::on_drain::leave, may_wait);
   co_return newer ? newer : known;
 }
 
@@ -67,6 +68,7 @@ awaitable<handled> get_generation(call& c) {
   }
   if (wait) {
     if (!is_terminal(t->state)) t = co_await wait_for_change(c, *change, std::move(t), *wait);
+    if (!c.in.tokens.in_force(c.who, now())) co_return std::unexpected(invalid_key());
     c.headers.emplace_back("Preference-Applied", preference_applied(*wait));
   }
   auto shown = c.in.rendered.get(c.on.form(), *t, now());

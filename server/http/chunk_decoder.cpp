@@ -51,6 +51,7 @@ result<void> chunk_decoder::take(char c) {
         size_ = size_ * 16 + static_cast<std::uint64_t>(v);
         return {};
       }
+      if (c == '\n') return bad("the line of a chunk's size must end in CR LF");
       if (digits_ == 0) return bad("the size of a chunk must be hexadecimal digits");
       if (c != ';' && c != ' ' && c != '\t' && c != '\r')
         return bad("the size of a chunk must be hexadecimal digits");

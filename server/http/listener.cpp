@@ -30,7 +30,8 @@ listener::listener(asio::io_context& loop, const listen_address& at, application
     acceptor_.bind(endpoint);
     acceptor_.listen(4096);
   } catch (const boost::system::system_error& e) {
-    throw boost::system::system_error(e.code(),
+    // A code without the place in Asio that it came from.
+    throw boost::system::system_error(boost::system::error_code(e.code().value(), e.code().category()),
                                       "cannot listen on " + at.host + ":" + std::to_string(at.port));
   }
   port_ = acceptor_.local_endpoint().port();
@@ -55,7 +56,14 @@ awaitable<> listener::run() {
     const auto parsed = parse_ip(address);
     const bool is_proxy = parsed && caps_.trusted_proxies.contains(*parsed);
     // Closed by going out of scope.
-    if (open_ >= caps_.connections || (!is_proxy && !by_address_.enter(address))) continue;
+    if (open_ >= caps_.connections) {
+      ++refused_.in_all;
+      continue;
+    }
+    if (!is_proxy && !by_address_.enter(address)) {
+      ++refused_.by_address;
+      continue;
+    }
     // A response is one write: waiting to fill a segment would only delay it.
     socket.set_option(asio::ip::tcp::no_delay(true), gone);
     auto serving = serve(std::move(socket), std::move(address), is_proxy);

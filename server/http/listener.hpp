@@ -25,6 +25,12 @@ class listener {
   /// The port, also when the system chose it.
   std::uint16_t port() const { return port_; }
   std::size_t connections() const { return open_; }
+  /// Connections that were closed at once, since the start: too many of one address, or too many in all.
+  struct refusals {
+    std::uint64_t by_address = 0;
+    std::uint64_t in_all = 0;
+  };
+  const refusals& refused() const { return refused_; }
 
   /// Accepts until stop().
   awaitable<> run();
@@ -48,6 +54,7 @@ class listener {
   std::list<session*> sessions_;
   address_counts by_address_;
   std::size_t open_ = 0;
+  refusals refused_;
   bool stopping_ = false;
 };
 

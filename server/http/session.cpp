@@ -372,7 +372,9 @@ std::optional<error> session::understand(incoming& message, request& r) {
   if (mark != std::string_view::npos) r.query = r.target.substr(mark + 1);
   if (r.path.find('%') != std::string_view::npos) {
     auto decoded = percent_decode(r.path);
-    if (!decoded) return bad(errc::invalid_request, "request: the path is not valid percent-encoding");
+    if (!decoded)
+      return bad(errc::invalid_request,
+                 "request: the path is not valid percent-encoding, or encodes a control character");
     message.decoded_path = std::move(*decoded);
     r.path = message.decoded_path;
   }

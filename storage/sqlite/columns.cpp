@@ -174,6 +174,7 @@ constexpr column columns[] = {
     changing<&task::absent_at>("absent_at"),
     changing<&task::not_found_at>("not_found_at"),
     changing<&task::held_at>("held_at"),
+    changing<&task::cancelled_at>("cancelled_at"),
     changing<&task::started_at>("start_time"),
     changing<&task::finished_at>("finish_time"),
     changing<&task::updated_at>("updated_at"),

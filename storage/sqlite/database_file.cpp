@@ -117,13 +117,22 @@ descriptor::~descriptor() {
 result<database_lock> database_lock::acquire(const std::string& path) {
   const std::string name = path + ".lock";
   database_lock out;
-  out.held_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  out.held_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (out.held_.get() >= 0)
+    out.made_ = name;
+  else
+    out.held_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (out.held_.get() < 0)
     return fail(errc::storage_unavailable, "cannot make the lock file " + name + ": " + std::strerror(errno));
   if (::flock(out.held_.get(), LOCK_EX | LOCK_NB) != 0)
     return fail(errc::conflict,
                 "another luma-relay uses this database (it holds " + name + "); stop it first");
   return out;
+}
+
+void database_lock::discard() {
+  if (!made_.empty()) ::unlink(made_.c_str());
+  made_.clear();
 }
 
 // Opens the file for as long as it is in use. A hard link has a lock file of its own, but the same inode.
@@ -196,17 +205,23 @@ result<database_file> database_file::claim(const std::string& path) {
   auto lock = database_lock::acquire(out.path_);
   if (!lock) return std::unexpected(std::move(lock.error()));
   out.lock_ = std::move(*lock);
-  if (!exists(out.path_)) {
-    if (!exists(out.path_ + "-wal")) return out;
-    return fail(
-        errc::storage_unavailable,
-        "there is no database " + out.path_ + ", but its log " + out.path_ +
-            "-wal, which holds jobs: put the database back to where it was, or restore a backup and move the "
-            "log away");
+  if (auto usable = out.open_file(); !usable) {
+    out.discard();
+    return std::unexpected(std::move(usable.error()));
   }
-  if (auto locked = out.lock_file(); !locked) return std::unexpected(std::move(locked.error()));
-  if (auto checked = out.check_header(); !checked) return std::unexpected(std::move(checked.error()));
   return out;
+}
+
+result<void> database_file::open_file() {
+  if (!exists(path_)) {
+    if (!exists(path_ + "-wal")) return {};
+    return fail(errc::storage_unavailable, "there is no database " + path_ + ", but a log " + path_ +
+                                               "-wal, which may hold jobs: put the database back to where it "
+                                               "was, or restore a backup and move the "
+                                               "log away");
+  }
+  if (auto locked = lock_file(); !locked) return locked;
+  return check_header();
 }
 
 result<void> database_file::made() {

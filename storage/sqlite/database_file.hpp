@@ -39,9 +39,12 @@ class database_lock {
   database_lock() = default;
   /// Errors: conflict, storage_unavailable.
   static result<database_lock> acquire(const std::string& path);
+  /// What it guards is not used: the file goes, if it was made for this.
+  void discard();
 
  private:
   descriptor held_;
+  std::string made_;  // its name, if it was not there
 };
 
 class database_file {
@@ -60,6 +63,8 @@ class database_file {
   result<void> made();
   /// check_database() of it.
   result<void> check() const;
+  /// It is not used: nothing of the claim stays.
+  void discard() { lock_.discard(); }
   /// Any thread. Errors: storage_unavailable when another file, or none, stands at path() or in the place of
   /// its log.
   result<void> in_place() const;
@@ -72,6 +77,7 @@ class database_file {
   };
 
   explicit database_file(std::string path) : path_(std::move(path)) {}
+  result<void> open_file();
   result<void> lock_file();
   result<void> check_header() const;
 

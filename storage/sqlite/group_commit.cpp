@@ -93,8 +93,9 @@ void group_commit::run() {
   if (!broken_) (void)checkpoint();  // a clean exit leaves a short log; nothing depends on it
 }
 
-// One transaction. What it fails with as a whole; each write's own end goes into `outcomes`.
-result<void> group_commit::transaction(batch& work, std::vector<result<void>>& outcomes, bool& lost_a_sync) {
+// One transaction. What it fails with as a whole; each write's own end goes into `outcomes`. `broken`:
+// nothing more may be written.
+result<void> group_commit::transaction(batch& work, std::vector<result<void>>& outcomes, bool& broken) {
   const auto run_one = [](statement& s) -> result<void> {
     const use guard(s);
     auto row = s.step();
@@ -125,9 +126,14 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
     if (!outcomes[i]) whole = run_one(rollback_to_);
     if (auto released = run_one(release_); !released && whole) whole = released;
   }
+  if (whole && !(whole = rules_.in_place())) broken = true;
   if (whole) whole = run_one(commit_);
   if (whole) new_log_ = false;
-  lost_a_sync = !whole && db_.lost_a_sync();
+  // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.
+  if (!whole && db_.lost_a_sync()) {
+    whole.error().may_retry = false;
+    broken = true;
+  }
   if (db_.in_transaction()) (void)run_one(rollback_);
   return whole;
 }
@@ -135,24 +141,25 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
 void group_commit::commit(batch work) {
   const auto started = std::chrono::steady_clock::now();
   std::vector<result<void>> outcomes(work.size());
-  bool lost_a_sync = false;
-  result<void> whole = broken_ ? *broken_ : transaction(work, outcomes, lost_a_sync);
-  if (!whole && whole.error().code == errc::disk_full && !lost_a_sync) {
+  bool broken = false;
+  result<void> whole = broken_ ? *broken_ : transaction(work, outcomes, broken);
+  if (!whole && whole.error().code == errc::disk_full && !broken) {
     // The ballast makes space, and a checkpoint lets the log begin anew in the space it has.
     const bool space = hooks_.disk_full();
     const bool emptied = db_.wal_pages() > 0 && checkpoint().has_value();
-    if (space || emptied) whole = transaction(work, outcomes, lost_a_sync);
+    if (space || emptied) whole = transaction(work, outcomes, broken);
   }
-  // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.
-  if (lost_a_sync && !broken_) {
+  // Taken away in the moment of the commit: what was written may come back with the file.
+  if (whole && !(whole = rules_.in_place())) {
+    whole.error().message.text =
+        "The relay's database went away while the request was recorded; whether it was recorded is not known";
     whole.error().may_retry = false;
-    stop_writing(whole.error());
+    broken = true;
   }
-  // What was written into a file that is no longer there has not been written.
-  if (whole && !(whole = rules_.in_place())) stop_writing(whole.error());
+  if (broken && !broken_) stop_writing(whole.error());
   if (!whole) {
-    hooks_.warn({"a transaction of " + std::to_string(work.size()) +
-                 " writes failed, all of them are refused: " + whole.error().log.text});
+    hooks_.warn({"a transaction failed, and all its writes (" + std::to_string(work.size()) +
+                 ") are refused: " + whole.error().log.text});
     for (result<void>& o : outcomes) o = whole;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();

@@ -34,7 +34,8 @@ class write {
 struct commit_rules {
   /// Within the first transaction of each log.
   std::function<result<void>()> begin_log = [] { return result<void>{}; };
-  /// After each commit: the file that was written is still the one at its path. An error is for good.
+  /// Before each commit and after it: the file that is written is still the one at its path. An error is for
+  /// good.
   std::function<result<void>()> in_place = [] { return result<void>{}; };
 };
 
@@ -58,7 +59,7 @@ class group_commit {
 
   void run();
   void commit(batch work);
-  result<void> transaction(batch& work, std::vector<result<void>>& outcomes, bool& lost_a_sync);
+  result<void> transaction(batch& work, std::vector<result<void>>& outcomes, bool& broken);
   result<void> checkpoint();
   void checkpoint_if_long(bool idle);
   void stop_writing(const error& why);

@@ -62,6 +62,9 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   browse_ =
       prepare(select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
                            "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
+  browse_open_ =
+      prepare(select_tasks("WHERE finish_time=0 AND status=?1 AND (?2=0 OR owner=?2) "
+                           "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
   ambiguous_ =
       prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
                            "ORDER BY next_reconcile_at LIMIT ?2"));
@@ -227,12 +230,14 @@ result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
     s.bind(1, filter.owner.value_or(0)).bind(2, filter.limit);
     return readable_tasks(s);
   }
-  const use guard(browse_);
-  browse_.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
+  // Those that have not ended are found by their index.
+  statement& s = filter.state && !is_terminal(*filter.state) ? browse_open_ : browse_;
+  const use guard(s);
+  s.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
       .bind(2, filter.owner.value_or(0))
       .bind(3, filter.limit)
       .bind(4, std::int64_t{filter.undelivered});
-  return readable_tasks(browse_);
+  return readable_tasks(s);
 }
 
 // The cursor is made of columns, so that rows which cannot be read move it on too.

@@ -51,10 +51,10 @@ class reads {
   const catalogue& names_;
   const std::function<void(const log_text&)> warn_;
   std::unordered_set<std::int64_t> warned_of_;  // rows
-  statement find_, load_, list_, find_key_, find_retry_, browse_, ambiguous_, held_, restored_from_,
-      due_expiry_, due_reconcile_, next_expiry_, next_reconcile_, next_place_, next_owner_, pending_, polled_,
-      pending_callbacks_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_, token_by_id_, count_,
-      count_failed_, open_, count_ambiguous_, count_callbacks_;
+  statement find_, load_, list_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
+      restored_from_, due_expiry_, due_reconcile_, next_expiry_, next_reconcile_, next_place_, next_owner_,
+      pending_, polled_, pending_callbacks_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_,
+      token_by_id_, count_, count_failed_, open_, count_ambiguous_, count_callbacks_;
 };
 
 }  // namespace relay::sqlite

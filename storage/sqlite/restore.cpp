@@ -1,6 +1,7 @@
 #include "storage/sqlite/restore.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,6 +44,13 @@ result<std::int64_t> hold_jobs(const std::string& path, std::int64_t now) {
   return held;
 }
 
+bool same_file(const std::string& a, const std::string& b) {
+  struct stat one{};
+  struct stat other{};
+  return ::stat(a.c_str(), &one) == 0 && ::stat(b.c_str(), &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
+}
+
 std::string put_aside_name(const std::string& path) {
   for (int n = 1;; ++n) {
     std::string name = path + ".before-restore-" + std::to_string(n);
@@ -62,7 +70,12 @@ result<restored> restore(const std::string& from, const std::string& path, std::
   auto lock = database_lock::acquire(path);
   if (!lock) return std::unexpected(std::move(lock.error()));
   // 2. A whole copy, of this schema.
-  if (auto whole = check_database(from); !whole) return std::unexpected(std::move(whole.error()));
+  if (same_file(from, path))
+    return fail(errc::invalid_request, from + " is the database itself; name a backup of it");
+  if (auto whole = check_database(from); !whole) {
+    whole.error().log.text = from + " cannot be restored: " + whole.error().log.text;
+    return std::unexpected(std::move(whole.error()));
+  }
   const std::string unfinished = path + ".restoring";
   for (const char* suffix : {"-wal", "-shm", "-journal"}) std::remove((unfinished + suffix).c_str());
   if (auto copied = backup(from, unfinished, replace::yes); !copied)

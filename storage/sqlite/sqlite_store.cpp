@@ -373,7 +373,10 @@ result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, 
   auto file = sqlite::database_file::claim(options.path);
   if (!file) return std::unexpected(std::move(file.error()));
   const std::string path = file->path();
-  if (auto done = sqlite::check_or_make(*file, hooks); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = sqlite::check_or_make(*file, hooks); !done) {
+    file->discard();
+    return std::unexpected(std::move(done.error()));
+  }
   auto writer = sqlite::db::open(path, sqlite::role::writer, options.synchronous);
   if (!writer) return std::unexpected(std::move(writer.error()));
   // 2. The schema of this program; the older one is kept as a copy.

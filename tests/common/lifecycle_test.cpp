@@ -99,7 +99,7 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"absent", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"lookup_failed", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"submit_expired", {"failed", "-", "-", "-", "-", "-", "-"}},
-    {"cancelled", {"failed", "-", "-", "-", "-", "-", "-"}},
+    {"cancelled", {"failed", "submitting", "-", "-", "-", "-", "submitting"}},
     {"polled_queued", {"-", "-", "queued", "running", "-", "-", "-"}},
     {"polled_running", {"-", "-", "running", "running", "-", "-", "-"}},
     {"polled_completed", {"-", "-", "completed", "completed", "-", "-", "-"}},
@@ -154,13 +154,38 @@ TEST(lifecycle, every_state_and_every_event) {
             << where;
       } else if (after.state == task_state::submitting) {
         EXPECT_EQ(is_ambiguous(after), is_set(after.next_reconcile_at)) << where;
-        EXPECT_TRUE(is_ambiguous(after) || e.name == "submit_started") << where;
+        EXPECT_TRUE(is_ambiguous(after) || e.name == "submit_started" || e.name == "cancelled") << where;
       } else {
         EXPECT_TRUE(is_set(after.next_submit_at) != is_set(after.next_poll_at)) << where;
         EXPECT_TRUE(is_set(after.deadline)) << where;
       }
     }
   }
+}
+
+// What an upstream may have goes on; what it does not have goes out no more.
+TEST(lifecycle, one_that_is_cancelled_while_it_is_submitted_is_not_submitted_again) {
+  const policy p;
+  const task sending = advance(in(task_state::submitting), event::cancelled{}, t0, p, 0);
+  ASSERT_EQ(sending.state, task_state::submitting);
+  EXPECT_EQ(sending.cancelled_at, t0);
+  EXPECT_EQ(advance(sending, event::cancelled{}, t0 + std::chrono::seconds(1), p, 0), sending) << "once";
+  EXPECT_EQ(advance(sending, event::accepted{said(job_state::queued), "{}"}, t0, p, 0).state,
+            task_state::queued);
+  const task refused = advance(sending, event::unavailable{}, t0, p, 0);
+  EXPECT_EQ(refused.state, task_state::failed);
+  EXPECT_EQ(refused.fail_reason, "Cancelled by the operator before it was submitted again");
+  EXPECT_FALSE(is_set(refused.cancelled_at));
+
+  const task gone = advance(lost(), event::cancelled{}, t0, p, 0);
+  EXPECT_TRUE(is_ambiguous(gone)) << "it is looked up";
+  EXPECT_EQ(advance(gone, event::found{said(job_state::running), "{}"}, t0, p, 0).state, task_state::running);
+  task proven = gone;
+  const timestamp later = gone.ambiguous_at + 10 * p.settle;
+  proven.absent_at = later - 5 * p.settle;
+  EXPECT_EQ(advance(proven, event::absent{later, true}, later, p, 0).state, task_state::failed);
+  proven.cancelled_at = never;
+  EXPECT_EQ(advance(proven, event::absent{later, true}, later, p, 0).state, task_state::pending);
 }
 
 TEST(lifecycle, a_start_names_the_upstream_and_counts) {

@@ -150,7 +150,7 @@ TEST_F(restore, what_is_no_backup_of_ours_changes_nothing) {
   wait_until_completed(id);
   stop();
   std::ofstream(dir.file("other.db")) << "SQLite format 3";
-  for (const char* from : {"other.db", "nowhere.db"}) {
+  for (const char* from : {"other.db", "nowhere.db", "relay.db"}) {
     relay.command("restore " + dir.file(from));
     EXPECT_FALSE(std::filesystem::exists(relay.database() + ".before-restore-1")) << from;
   }

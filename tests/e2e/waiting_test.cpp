@@ -183,6 +183,24 @@ TEST(events, end_when_the_token_is_revoked) {
   EXPECT_FALSE(goes_on->ended());
 }
 
+// The same for a read that waits for a change.
+TEST(waiting, ends_when_the_token_is_revoked) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(3'600'000);
+  running_simulator sim(o);
+  running_relay relay(patient(dir, sim));
+  const std::string token = relay.token("revoked");
+  const std::string id = create(client(relay.port(), token));
+  connection conn(relay.port());
+  // The second waits as soon as the first has its response.
+  const std::string get = "GET " + generations + "/" + id + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + token;
+  conn.send(get + "\r\n\r\n" + get + "\r\nPrefer: wait=60\r\nConnection: close\r\n\r\n");
+  conn.receive_until("\"state\"");
+  EXPECT_EQ(relay.admin({{"command", "token-revoke"}, {"name", "revoked"}}).at("ok"), true);
+  EXPECT_NE(conn.receive_all().find("HTTP/1.1 401"), std::string::npos);
+}
+
 TEST(events, one_key_does_not_take_every_connection) {
   temp_dir dir;
   sim::options o;

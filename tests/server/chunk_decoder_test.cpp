@@ -61,7 +61,7 @@ TEST(chunk_decoder, table) {
       {" 1\r\n", "", "hexadecimal"},
       {"0000000000000001\r\n", "", "too many digits"},
       {"fffffffffffffff\r\n", "", "longer than"},
-      {"3\nabc\r\n0\r\n\r\n", "", "hexadecimal"},
+      {"3\nabc\r\n0\r\n\r\n", "", "CR LF"},
       {"3;a\nabc", "", "control character"},
       {"3\r\r\n", "", "CR LF"},
       {"3\r\nabcd\r\n", "abc", "longer than its size"},

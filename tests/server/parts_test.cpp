@@ -473,7 +473,7 @@ TEST_F(with_store, an_event_is_put_on_top_of_what_others_have_changed) {
   // Two at once: one of them finds another revision on disk, and loads again.
   std::vector<bool> changed;
   for (const char* name : {"a", "b"}) {
-    task_event e = event::cancelled{};
+    task_event e = event::submit_expired{};
     if (*name == 'a') e = event::submit_started{"up", "", "attempt", "p"};
     auto work = changes_.apply(id, std::move(e));
     asio::co_spawn(loop_.get_executor(), std::move(work), [&changed](std::exception_ptr, result<applied> r) {

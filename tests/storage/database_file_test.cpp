@@ -104,7 +104,7 @@ TEST_F(database_file, what_is_none_of_ours_is_refused_with_what_to_do) {
          make_killed("relay.db", 3);
          fs::remove(path);
        },
-       {"there is no database", "-wal, which holds jobs", "put the database back"}},
+       {"there is no database", "-wal, which may hold jobs", "put the database back"}},
       {"text", [&] { write_file(path, std::string(5'000, 'x')); }, {"is not an SQLite database"}},
       {"short", [&] { write_file(path, "SQLite format 3"); }, {"is not an SQLite database"}},
       {"no table",
@@ -168,10 +168,12 @@ TEST_F(database_file, what_is_none_of_ours_is_refused_with_what_to_do) {
     const bool is_folder = fs::is_directory(path);
     const std::string before = is_folder || !fs::exists(path) ? "" : bytes_of(path);
     const std::string log = fs::exists(path + "-wal") ? bytes_of(path + "-wal") : "";
+    const bool had_lock = fs::exists(path + ".lock");
     const std::string refused = test::refusal_of(path);
     for (const std::string& part : row.says)
       EXPECT_NE(refused.find(part), std::string::npos) << row.name << ": " << refused;
-    // Whatever it is, it is as it was.
+    // Whatever it is, it is as it was, and nothing stands beside it.
+    EXPECT_EQ(fs::exists(path + ".lock"), had_lock) << row.name;
     EXPECT_EQ(is_folder || !fs::exists(path) ? "" : bytes_of(path), before) << row.name;
     EXPECT_EQ(fs::exists(path + "-wal") ? bytes_of(path + "-wal") : "", log) << row.name;
   }
@@ -244,6 +246,28 @@ TEST_F(database_file, one_that_is_replaced_while_it_is_open_gets_no_more_writes)
     ASSERT_EQ(s.stopped.size(), 1u) << row.name << ": told once";
     EXPECT_NE(s.stopped[0].find(row.says), std::string::npos) << s.stopped[0];
   }
+}
+
+// "Nothing was recorded" stays true when the file comes back.
+TEST_F(database_file, what_was_refused_while_it_was_away_is_not_in_it) {
+  const std::string at = dir.file("a.db");
+  {
+    test::opened_store s(at);
+    insert_jobs(s, 0, 2);
+    fs::rename(at, at + ".away");
+    for (int i = 0; i < 2; ++i) {
+      task t = test::luma_task();
+      t.id = "away-" + std::to_string(i);
+      t.owner = 1;
+      const auto refused = s.get(&store::write, change{nullptr, t, std::nullopt});
+      ASSERT_FALSE(refused);
+      EXPECT_TRUE(refused.error().may_retry);
+    }
+    fs::rename(at + ".away", at);
+  }
+  test::opened_store s(at);
+  EXPECT_EQ(s.get(&store::list, std::int64_t{1}, page_request{10, 0}, std::size_t{1'000'000})->ids.size(),
+            2u);
 }
 
 }  // namespace
