@@ -2,6 +2,8 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+
 namespace relay {
 namespace {
 
@@ -94,31 +96,31 @@ void metrics::callback_done(std::string_view outcome) {
 }
 
 void metrics::request_done(std::string_view route, int status, double seconds) {
-  std::string key = std::string(route) + '\n' + std::to_string(status);
-  auto found = by_route_.find(key);
+  const route_labels labels{route.data(), status};
+  auto found = std::ranges::find(by_route_, labels, &known<route_labels>::labels);
   if (found == by_route_.end()) {
-    const timed entry{&requests_.Add({{"route", std::string(route)}, {"status", std::to_string(status)}}),
-                      &request_seconds_.Add({{"route", std::string(route)}}, request_buckets)};
-    found = by_route_.emplace(std::move(key), entry).first;
+    const timed figures{&requests_.Add({{"route", std::string(route)}, {"status", std::to_string(status)}}),
+                        &request_seconds_.Add({{"route", std::string(route)}}, request_buckets)};
+    found = by_route_.insert(by_route_.end(), {labels, figures});
   }
-  found->second.count->Increment();
-  found->second.seconds->Observe(seconds);
+  found->figures.count->Increment();
+  found->figures.seconds->Observe(seconds);
 }
 
 void metrics::upstream_call(std::string_view upstream, std::string_view what, std::string_view outcome,
                             double seconds) {
-  std::string key = std::string(upstream) + '\n' + std::string(what) + '\n' + std::string(outcome);
-  auto found = by_upstream_.find(key);
+  const call_labels labels{upstream.data(), what.data(), outcome.data()};
+  auto found = std::ranges::find(by_upstream_, labels, &known<call_labels>::labels);
   if (found == by_upstream_.end()) {
     const std::string name(upstream);
     const std::string call(what);
-    const timed entry{
+    const timed figures{
         &upstream_calls_.Add({{"upstream", name}, {"call", call}, {"outcome", std::string(outcome)}}),
         &upstream_seconds_.Add({{"upstream", name}, {"call", call}}, request_buckets)};
-    found = by_upstream_.emplace(std::move(key), entry).first;
+    found = by_upstream_.insert(by_upstream_.end(), {labels, figures});
   }
-  found->second.count->Increment();
-  found->second.seconds->Observe(seconds);
+  found->figures.count->Increment();
+  found->figures.seconds->Observe(seconds);
 }
 
 void metrics::committed(std::size_t writes, double seconds) {

@@ -83,7 +83,7 @@ http::reply request_handler::reply_of(const http::request& r, outcome done) cons
 
 std::expected<request_handler::admitted, request_handler::outcome> request_handler::admit(
     http::request& r, std::string& changed) const {
-  if (audience_ == audience::operators && !is_own_name(r.header(boost::beast::http::field::host))) {
+  if (audience_ == audience::operators && !is_own_name(r.header("Host"))) {
     error e;
     e.code = errc::invalid_request;
     e.status = 421;  // RFC 9110 §15.5.20
@@ -104,14 +104,14 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
   const http::route_match found = http::find_route(patterns_, r.method, r.path);
   if (found.what != http::route_match::kind::found || r.method == http::verb::options)
     return std::unexpected(not_routed(found, r));
-  admitted out{&table_.rows[found.index], std::string(found.id), std::string(found.key)};
+  admitted out{&table_.rows[found.index], std::string(found.id), std::string(found.key), nullptr};
   r.route = out.on->name;
 
   // 2. The token.
   if (out.on->needs == access::token) {
-    auto who = in_.tokens.authenticate(r.header(boost::beast::http::field::authorization), now());
+    auto who = in_.tokens.authenticate(r.header("Authorization"), now());
     if (!who) return std::unexpected(outcome{std::unexpected(std::move(who.error())), out.on->speaks});
-    out.who = *who;
+    out.who = std::move(*who);
     r.token_name = out.who->name;
   }
   return out;
@@ -122,8 +122,9 @@ awaitable<request_handler::outcome> request_handler::route_and_handle(http::requ
   auto in = admit(r, changed);
   if (!in) co_return std::move(in.error());
   // 3. The handler.
-  call c{in_, r, *in->on, std::move(in->id), std::move(in->key), {}, {}};
-  if (in->who != nullptr) c.who = *in->who;
+  static const token nobody;
+  const token& who = in->who ? *in->who : nobody;
+  call c{in_, r, *in->on, std::move(in->id), std::move(in->key), std::move(in->who), who, {}};
   handled ended = co_await c.on.handle(c);
   co_return outcome{std::move(ended), c.on.speaks, std::move(c.headers)};
 }
@@ -170,7 +171,7 @@ bool request_handler::is_own_name(std::string_view host) const {
 
 void request_handler::add_cors(const http::request& r, http::reply& out) const {
   // Fetch standard §3.2: only what a browser sent has an origin.
-  const std::string_view origin = r.header(boost::beast::http::field::origin);
+  const std::string_view origin = r.header("Origin");
   if (origin.empty()) return;
   const auto& allowed = in_.settings.server.cors_origins;
   if (std::ranges::find(allowed, "*") != allowed.end()) {
@@ -185,7 +186,7 @@ void request_handler::add_cors(const http::request& r, http::reply& out) const {
                  "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied");
   // The rest responds to a preflight.
   if (r.method != http::verb::options) return;
-  const std::string_view requested = r.header(boost::beast::http::field::access_control_request_headers);
+  const std::string_view requested = r.header("Access-Control-Request-Headers");
   out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
   out.add_header("Access-Control-Allow-Headers",
                  requested.empty() ? "Authorization, Content-Type" : requested);

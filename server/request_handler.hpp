@@ -39,7 +39,7 @@ class request_handler {
   struct admitted {
     const route* on = nullptr;
     std::string id, key;  // in the path
-    const token* who = nullptr;
+    token_ptr who;
   };
   std::expected<admitted, outcome> admit(http::request& r, std::string& changed) const;
   awaitable<outcome> route_and_handle(http::request& r, std::string& changed);

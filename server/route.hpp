@@ -18,9 +18,10 @@ struct call {
   handler_context& in;
   http::request& http;
   const route& on;
-  std::string id;   // what "{id}" matched
-  std::string key;  // what "{key}" matched
-  token who;        // the caller; only on routes that need a token
+  std::string id;    // what "{id}" matched
+  std::string key;   // what "{key}" matched
+  token_ptr caller;  // null on routes that need no token
+  const token& who;  // *caller
   /// Header fields that the response gets whether the handler ends in a reply or in an error.
   std::vector<std::pair<std::string_view, std::string>> headers;
 };

@@ -3,6 +3,7 @@
 // Text as protocols see it: ASCII letters only, whatever the locale.
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -18,9 +19,9 @@ inline std::string lower(std::string_view text) {
   return out;
 }
 
-/// `b` is lower case already.
+/// The same text, but for case.
 inline bool iequals(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == y; });
+  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
 }
 
 /// Without spaces and tabs at the ends: optional white space of RFC 9110 §5.6.3.
@@ -36,6 +37,27 @@ constexpr bool is_alpha(char c) {
 constexpr bool is_alnum(char c) {
   return is_alpha(c) || (c >= '0' && c <= '9');
 }
+
+/// Letters, digits and some others, looked up in a table.
+class char_set {
+ public:
+  constexpr explicit char_set(std::string_view others) {
+    for (int c = 0; c < 128; ++c)
+      has_[static_cast<std::size_t>(c)] =
+          is_alnum(static_cast<char>(c)) || others.contains(static_cast<char>(c));
+  }
+  constexpr bool contains(char c) const { return has_[static_cast<unsigned char>(c)]; }
+  /// At least one character, and each of them in the set.
+  constexpr bool makes(std::string_view text) const {
+    for (const char c : text) {
+      if (!contains(c)) return false;
+    }
+    return !text.empty();
+  }
+
+ private:
+  std::array<bool, 256> has_{};
+};
 
 /// At least one character, each a letter, a digit or one of `others`.
 constexpr bool is_word(std::string_view text, std::string_view others) {

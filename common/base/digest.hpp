@@ -14,5 +14,7 @@ sha256_digest sha256(std::string_view text);
 
 /// Constant time.
 bool same_digest(const sha256_digest& a, const sha256_digest& b);
+/// In a time that tells the lengths and no more.
+bool same_text(std::string_view a, std::string_view b);
 
 }  // namespace relay

@@ -49,23 +49,31 @@ std::string as_utf8(std::string_view text) {
 
 std::string for_log(std::string_view text, std::size_t limit) {
   static constexpr char hex[] = "0123456789abcdef";
-  std::string out;
-  const std::string_view part = cut(text, limit);
-  out.reserve(part.size());
-  for (const char c : part) {
+  const auto is_special = [](char c) {
     const auto u = static_cast<unsigned char>(c);
+    return u < 0x20 || u == 0x7f || c == '"' || c == '\\';
+  };
+  std::string out;
+  std::string_view part = cut(text, limit);
+  const bool whole = part.size() == text.size();
+  out.reserve(part.size() + 3);
+  for (;;) {
+    const auto end = std::ranges::find_if(part, is_special);
+    const auto plain = static_cast<std::size_t>(end - part.begin());
+    out.append(part.substr(0, plain));
+    if (plain == part.size()) break;
+    const char c = part[plain];
+    part.remove_prefix(plain + 1);
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
-    } else if (u < 0x20 || u == 0x7f) {
-      out += "\\x";
-      out += hex[u >> 4];
-      out += hex[u & 15];
     } else {
-      out += c;
+      out += "\\x";
+      out += hex[static_cast<unsigned char>(c) >> 4];
+      out += hex[c & 15];
     }
   }
-  if (part.size() < text.size()) out += "…";
+  if (!whole) out += "…";
   return out;
 }
 

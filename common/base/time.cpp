@@ -2,24 +2,47 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 
 namespace relay {
+
+namespace {
+
+// Without a sign, with zeros in front.
+void put(char*& at, unsigned value, int digits) {
+  for (int i = digits - 1; i >= 0; --i) {
+    at[i] = static_cast<char>('0' + value % 10);
+    value /= 10;
+  }
+  at += digits;
+}
+void put(char*& at, char c) {
+  *at++ = c;
+}
+
+}  // namespace
 
 std::string to_iso(timestamp t, precision p) {
   const auto day = std::chrono::floor<std::chrono::days>(t);
   const std::chrono::year_month_day date{day};
-  const auto since_midnight = t - day;
-  const std::chrono::hh_mm_ss clock{since_midnight};
-  const auto micros = static_cast<int>(clock.subseconds().count());
-  char text[40];
-  const int length =
-      std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%0*dZ", static_cast<int>(date.year()),
-                    static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                    static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-                    static_cast<int>(clock.seconds().count()), static_cast<int>(p),
-                    p == precision::milliseconds ? micros / 1000 : micros);
-  return {text, static_cast<std::size_t>(length)};
+  const std::chrono::hh_mm_ss clock{t - day};
+  const auto micros = static_cast<unsigned>(clock.subseconds().count());
+  char text[32];
+  char* at = text;
+  put(at, static_cast<unsigned>(std::clamp(static_cast<int>(date.year()), 0, 9999)), 4);
+  put(at, '-');
+  put(at, static_cast<unsigned>(date.month()), 2);
+  put(at, '-');
+  put(at, static_cast<unsigned>(date.day()), 2);
+  put(at, 'T');
+  put(at, static_cast<unsigned>(clock.hours().count()), 2);
+  put(at, ':');
+  put(at, static_cast<unsigned>(clock.minutes().count()), 2);
+  put(at, ':');
+  put(at, static_cast<unsigned>(clock.seconds().count()), 2);
+  put(at, '.');
+  put(at, p == precision::milliseconds ? micros / 1000 : micros, static_cast<int>(p));
+  put(at, 'Z');
+  return {text, at};
 }
 
 namespace {

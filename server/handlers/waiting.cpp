@@ -36,9 +36,9 @@ std::optional<std::chrono::seconds> wait_in(std::string_view preferences) {
 }  // namespace
 
 std::optional<std::chrono::seconds> preferred_wait(const call& c) {
-  const auto [first, last] = c.http.headers->equal_range("Prefer");
-  for (auto it = first; it != last; ++it) {
-    if (const auto wait = wait_in({it->value().data(), it->value().size()})) return wait;
+  for (const http::header_field& f : *c.http.headers) {
+    if (!iequals(f.name, "Prefer")) continue;
+    if (const auto wait = wait_in(f.value)) return wait;
   }
   return std::nullopt;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <limits>
 
 #include "common/base/ascii.hpp"
@@ -9,8 +10,28 @@
 namespace relay::http {
 namespace {
 
+constexpr char_set token_characters("!#$%&'*+-.^_`|~");
+constexpr char_set host_characters("-._~:[]%");
+
 bool is_token(std::string_view text) {
-  return is_word(text, "!#$%&'*+-.^_`|~");
+  return token_characters.makes(text);
+}
+
+// Bytes at the front that are neither control characters nor DEL; tabs stop it too.
+std::size_t plain_prefix(std::string_view bytes) {
+  constexpr std::uint64_t ones = 0x0101010101010101u;
+  constexpr std::uint64_t high = ones * 0x80;
+  std::size_t n = 0;
+  for (; n + 8 <= bytes.size(); n += 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, bytes.data() + n, 8);
+    const std::uint64_t control = (eight - ones * 0x20) & ~eight & high;
+    const std::uint64_t del = eight ^ (ones * 0x7f);
+    if ((control | ((del - ones) & ~del & high)) != 0) break;
+  }
+  const auto plain = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; };
+  while (n < bytes.size() && plain(bytes[n])) ++n;
+  return n;
 }
 
 bool list_has(std::string_view list, std::string_view lower) {
@@ -29,7 +50,7 @@ std::unexpected<error> bad(std::string_view why) {
 
 // reg-name, IPv4 or [IPv6], and a port (RFC 9110 §7.2).
 bool valid_host(std::string_view host) {
-  return host.size() <= 255 && is_word(host, "-._~:[]%");
+  return host.size() <= 255 && host_characters.makes(host);
 }
 
 result<void> read_request_line(std::string_view line, const head_limits& limits, head& out) {
@@ -119,28 +140,40 @@ result<void> read_header(std::string_view name, std::string_view value, const he
 result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::size_t seen,
                                                  const head_limits& limits) {
   // Only what is new is looked at; the byte before it may be half of a line's end.
-  const bool in_first_line = bytes.substr(0, seen).find('\n') == std::string_view::npos;
-  bool first_line = in_first_line;
-  for (std::size_t i = seen; i < bytes.size(); ++i) {
+  bool first_line = bytes.substr(0, seen).find('\n') == std::string_view::npos;
+  // `last`: of the bytes that may stand where they are.
+  const auto within_limits = [&](std::size_t last) -> result<void> {
+    const bool long_target = first_line && last > limits.target_bytes + 32;
+    const bool long_head = last >= limits.head_bytes;
+    if (long_target && (!long_head || limits.target_bytes + 33 <= limits.head_bytes)) {
+      return fail(errc::target_too_long,
+                  "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
+    }
+    if (long_head) {
+      return fail(errc::header_too_large,
+                  "request: the head is longer than " + std::to_string(limits.head_bytes) + " bytes");
+    }
+    return {};
+  };
+  for (std::size_t i = seen; i < bytes.size();) {
+    if (const std::size_t plain = plain_prefix(bytes.substr(i)); plain > 0) {
+      if (i > 0 && bytes[i - 1] == '\r') return bad("a carriage return stands alone");
+      i += plain;
+      if (auto ok = within_limits(i - 1); !ok) return std::unexpected(std::move(ok.error()));
+      continue;
+    }
     const char c = bytes[i];
-    const auto u = static_cast<unsigned char>(c);
     if (c == '\n') {
       if (i == 0 || bytes[i - 1] != '\r') return bad("a line must end in CR LF");
       first_line = false;
       if (i >= 3 && bytes[i - 2] == '\n') return i + 1;
     } else if (i > 0 && bytes[i - 1] == '\r') {
       return bad("a carriage return stands alone");
-    } else if ((u < 0x20 && c != '\t' && c != '\r') || u == 0x7f) {
+    } else if (c != '\t' && c != '\r') {
       return bad("the head holds a control character");
     }
-    if (first_line && i > limits.target_bytes + 32) {
-      return fail(errc::target_too_long,
-                  "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
-    }
-    if (i >= limits.head_bytes) {
-      return fail(errc::header_too_large,
-                  "request: the head is longer than " + std::to_string(limits.head_bytes) + " bytes");
-    }
+    if (auto ok = within_limits(i); !ok) return std::unexpected(std::move(ok.error()));
+    ++i;
   }
   return std::nullopt;
 }
@@ -154,13 +187,12 @@ result<head> check_head(std::string_view bytes, const head_limits& limits) {
     return std::unexpected(std::move(ok.error()));
 
   // 2. The header fields, one a line.
-  std::size_t count = 0;
   for (;;) {
     bytes.remove_prefix(line_end + 2);
     line_end = bytes.find("\r\n");
     if (line_end == std::string_view::npos || line_end == 0) break;
     const std::string_view line = bytes.substr(0, line_end);
-    if (++count > limits.headers) {
+    if (out.fields.size() == limits.headers) {
       return fail(errc::header_too_large,
                   "request: more than " + std::to_string(limits.headers) + " header fields");
     }
@@ -170,9 +202,10 @@ result<head> check_head(std::string_view bytes, const head_limits& limits) {
     const std::string_view name = line.substr(0, colon);
     if (!is_token(name))
       return bad("the name of a header field must be a token, with no space before the colon");
-    if (auto ok = read_header(name, trim(line.substr(colon + 1)), limits, f, out); !ok) {
+    const std::string_view value = trim(line.substr(colon + 1));
+    if (auto ok = read_header(name, value, limits, f, out); !ok)
       return std::unexpected(std::move(ok.error()));
-    }
+    out.fields.add(name, value);
   }
 
   // 3. What only the whole head shows: exactly one way to tell where the body ends.
@@ -181,7 +214,6 @@ result<head> check_head(std::string_view bytes, const head_limits& limits) {
     return bad("Transfer-Encoding and Content-Length exclude each other");
   if (out.chunked && out.minor_version == 0) return bad("HTTP/1.0 has no Transfer-Encoding");
   out.keep_alive = !f.close && (out.minor_version == 1 || f.keep_alive);
-  out.fields = count;
   if (out.minor_version == 0) out.expects_continue = false;
   return out;
 }

@@ -1,14 +1,15 @@
 #pragma once
 
-// What a request head must be before Beast may parse it (rule H1). Beast 1.81 lets pass what smuggling needs
-// (Transfer-Encoding with Content-Length, two Hosts, folded lines) and waits indefinitely on some bare line
-// feeds. Pure; a table of bytes and verdicts tests it. RFC 9112 §2, §3, §5, §6.
+// What a request head must be, and what it says (rule H1). Stricter than Beast 1.81, which lets pass what
+// smuggling needs (Transfer-Encoding with Content-Length, two Hosts, folded lines) and waits indefinitely on
+// some bare line feeds. Pure; a table of bytes and verdicts tests it. RFC 9112 §2, §3, §5, §6.
 
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "common/base/error.hpp"
+#include "server/http/header_fields.hpp"
 
 namespace relay::http {
 
@@ -28,7 +29,7 @@ struct head {
   bool chunked = false;
   bool keep_alive = true;
   bool expects_continue = false;
-  std::size_t fields = 0;  // header fields counted
+  header_fields fields;
 
   bool has_body() const { return chunked || content_length > 0; }
 };

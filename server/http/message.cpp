@@ -7,16 +7,9 @@
 
 namespace relay::http {
 
-std::string_view request::header(boost::beast::http::field name) const {
-  const auto it = headers->find(name);
-  if (it == headers->end()) return {};
-  return {it->value().data(), it->value().size()};
-}
-
 std::string_view request::header(std::string_view name) const {
-  const auto it = headers->find(boost::core::string_view(name.data(), name.size()));
-  if (it == headers->end()) return {};
-  return {it->value().data(), it->value().size()};
+  const header_field* found = headers->find(name);
+  return found != nullptr ? found->value : std::string_view{};
 }
 
 void reply::add_header(std::string_view name, std::string_view value) {

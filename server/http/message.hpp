@@ -2,7 +2,6 @@
 
 // A request as handlers see it, and their response. The response goes out as one buffer in one write.
 
-#include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/verb.hpp>
 #include <functional>
 #include <string>
@@ -10,11 +9,11 @@
 
 #include "common/base/json.hpp"
 #include "server/asio.hpp"
+#include "server/http/header_fields.hpp"
 
 namespace relay::http {
 
 using boost::beast::http::verb;
-using fields = boost::beast::http::fields;
 
 struct request {
   verb method = verb::get;
@@ -23,7 +22,7 @@ struct request {
   std::string_view path;    // without the query, decoded, without a trailing slash
   std::string_view query;   // without the "?"
   std::string_view body;
-  const fields* headers = nullptr;
+  const header_fields* headers = nullptr;
   std::string_view id;    // X-Request-Id, the client's or ours
   std::string_view peer;  // the client's address
 
@@ -32,8 +31,7 @@ struct request {
   std::string token_name;
   std::string task_id;
 
-  std::string_view header(boost::beast::http::field name) const;
-  /// For fields that Beast has no number for; any case.
+  /// The first of this name, in any case; empty: there is none.
   std::string_view header(std::string_view name) const;
 };
 

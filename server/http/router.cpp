@@ -36,25 +36,24 @@ void add(std::string& allow, std::string_view method) {
 
 route_match find_route(std::span<const route_pattern> table, verb method, std::string_view path) {
   route_match out;
+  // 1. The row: a fixed path wins over one with an id in it.
   const verb wanted = method == verb::head ? verb::get : method;
-  bool exact = false;
   for (std::size_t i = 0; i < table.size(); ++i) {
     std::string_view id, key;
-    if (!matches(table[i].pattern, path, id, key)) continue;
-    const bool fixed = id.empty();
-    const auto name = boost::beast::http::to_string(table[i].method);
+    if (table[i].method != wanted || !matches(table[i].pattern, path, id, key)) continue;
+    if (out.what == route_match::kind::found && !id.empty()) continue;
+    out = {route_match::kind::found, i, id, key, {}};
+    if (id.empty()) break;
+  }
+  if (out.what == route_match::kind::found && method != verb::options) return out;
+  // 2. What the path has instead.
+  for (const route_pattern& row : table) {
+    std::string_view id, key;
+    if (!matches(row.pattern, path, id, key)) continue;
+    out.what = route_match::kind::no_method;
+    const auto name = boost::beast::http::to_string(row.method);
     add(out.allow, {name.data(), name.size()});
-    if (table[i].method == verb::get) add(out.allow, "HEAD");
-    if (table[i].method != wanted) {
-      if (out.what == route_match::kind::no_path) out.what = route_match::kind::no_method;
-      continue;
-    }
-    if (out.what == route_match::kind::found && exact) continue;
-    out.what = route_match::kind::found;
-    out.index = i;
-    out.id = id;
-    out.key = key;
-    exact = fixed;
+    if (row.method == verb::get) add(out.allow, "HEAD");
   }
   if (!out.allow.empty()) add(out.allow, "OPTIONS");
   return out;

@@ -17,7 +17,7 @@ struct route_match {
   std::size_t index = 0;  // into the table, when found
   std::string_view id;    // what "{id}" matched; points into the path
   std::string_view key;   // the same for "{key}"
-  std::string allow;      // for `Allow`: methods of this path, when it exists
+  std::string allow;      // for `Allow`: methods of this path, when it exists and no row was found
 };
 
 struct route_pattern {

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <boost/asio/write.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
 #include <cstdio>
 #include <random>
 
@@ -13,7 +11,6 @@
 #include "server/http/chunk_decoder.hpp"
 
 namespace relay::http {
-namespace beast_http = boost::beast::http;
 namespace {
 
 constexpr std::size_t read_step = 4 * 1024;
@@ -32,12 +29,10 @@ error bad(errc code, std::string message) {
   return e;
 }
 
-std::string_view text_of(boost::core::string_view v) {
-  return {v.data(), v.size()};
-}
+constexpr char_set request_id_characters("-_.");
 
 bool valid_request_id(std::string_view id) {
-  return id.size() <= 128 && is_word(id, "-_.");
+  return id.size() <= 128 && request_id_characters.makes(id);
 }
 
 }  // namespace
@@ -92,9 +87,10 @@ void session::abort() {
 }
 
 awaitable<> session::run() {
+  // What a request takes is there only while there is one: an idle connection waits in read_head().
   for (;;) {
-    const verdict v = co_await one_request();
-    if (v == verdict::end) break;
+    if (co_await read_head() == verdict::end) break;
+    if (co_await one_request() == verdict::end) break;
     // Requests that are here already still get a response while the relay stops.
     if (draining_ && in_.empty()) break;
     // An idle connection keeps no large buffers.
@@ -185,19 +181,14 @@ class session::chunks final : public body_stream {
   std::size_t bytes_ = 0;
 };
 
-// A request as it comes in. The parser keeps its own copy of the head; a body that has come with the head
-// stays where it is.
+// A request as it comes in. Its head and a body that came with it are views into the bytes that were read;
+// they move when more is read, so the head of a request whose body is still to come is copied.
 struct session::incoming {
-  incoming(const head& h, const head_limits& limits, byte_budget& memory)
-      : of(h), chunks({limits.body_bytes}), held(memory) {
-    parser.eager(false);
-    parser.header_limit(static_cast<std::uint32_t>(limits.head_bytes + 1));
-    // What is declared has been checked; the body is not for this parser.
-    parser.body_limit(boost::none);
-  }
+  incoming(head h, const head_limits& limits, byte_budget& memory)
+      : of(std::move(h)), chunks({limits.body_bytes}), held(memory) {}
 
-  const head of;  // its views are not used: the bytes may move
-  beast_http::request_parser<beast_http::empty_body> parser;
+  head of;
+  std::string own_head;  // when the body did not come with it
   chunk_decoder chunks;
   std::string gathered;      // a body that came in parts
   std::size_t at_front = 0;  // of the head, and of a body that came with it, in in_
@@ -206,21 +197,52 @@ struct session::incoming {
   std::string decoded_path;  // when it had to be decoded
 };
 
+namespace {
+
+// The request line. False: its path cannot be decoded.
+bool read_line(const head& of, std::string& decoded_path, request& r) {
+  r.method = boost::beast::http::string_to_verb({of.method.data(), of.method.size()});
+  r.method_name = of.method;
+  r.target = of.target;
+  r.headers = &of.fields;
+  // The path without its query, decoded, without a slash at its end.
+  const auto mark = r.target.find('?');
+  r.path = r.target.substr(0, mark);
+  if (mark != std::string_view::npos) r.query = r.target.substr(mark + 1);
+  if (r.path.find('%') != std::string_view::npos) {
+    auto decoded = percent_decode(r.path);
+    if (!decoded) return false;
+    decoded_path = std::move(*decoded);
+    r.path = decoded_path;
+  }
+  if (r.path.size() > 1 && r.path.ends_with('/')) r.path.remove_suffix(1);
+  return true;
+}
+
+}  // namespace
+
 awaitable<session::verdict> session::one_request() {
-  if (co_await read_head() == verdict::end) co_return verdict::end;
   const auto started = steady_clock::now();
 
-  // 1. The head, before Beast sees it.
-  const auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.head);
+  // 1. The head.
+  auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.head);
   if (!checked) co_return co_await refuse(checked.error(), {});
   const bool waits = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
-  incoming message(*checked, limits_.head, shared_.bodies);
-  if (auto parsed = read_fields(message); !parsed) co_return co_await refuse(parsed.error(), {});
+  incoming message(std::move(*checked), limits_.head, shared_.bodies);
+  message.at_front = head_size_;
   request r;
-  if (const auto wrong = understand(message, r)) co_return co_await refuse(*wrong, r.target);
+  r.peer = peer_;
+  if (!read_line(message.of, message.decoded_path, r)) {
+    const error wrong =
+        bad(errc::invalid_request,
+            "request: the path is not valid percent-encoding, or encodes a control character");
+    co_return co_await refuse(wrong, r.target);
+  }
+  // The client's own id of the request, when it is fit for a log line.
+  r.id = request_id(r.header("X-Request-Id"));
 
   // Whose it is: a proxy's connection carries the requests of many.
-  const auto client = client_of(*r.headers);
+  const auto client = client_of(message.of.fields);
   if (!client) co_return co_await respond(message, r, waits, started);
   r.peer = *client;
   if (!proxied_->requests.enter(*client)) {
@@ -234,14 +256,21 @@ awaitable<session::verdict> session::one_request() {
   co_return v;
 }
 
+// Reading on may move what was read. The head was checked.
+void session::keep_head(incoming& message, request& r) {
+  message.own_head.assign(in_, 0, head_size_);
+  message.of = *check_head(message.own_head, limits_.head);
+  read_line(message.of, message.decoded_path, r);
+}
+
 // The address that a trusted proxy names.
-std::optional<std::string> session::client_of(const fields& headers) const {
+std::optional<std::string> session::client_of(const header_fields& headers) const {
   if (proxied_ == nullptr) return std::nullopt;
   std::string all;
-  const auto [first, last] = headers.equal_range("X-Forwarded-For");
-  for (auto f = first; f != last; ++f) {
+  for (const header_field& f : headers) {
+    if (!iequals(f.name, "X-Forwarded-For")) continue;
     if (!all.empty()) all += ',';
-    all += text_of(f->value());
+    all += f.value;
   }
   return all.empty() ? std::nullopt : forwarded_for(all, proxied_->trusted);
 }
@@ -252,6 +281,7 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
   // 2. The body: most came with the head. Of one that did not, nothing is kept for those who may not send it.
   if (!came_whole(message)) {
     if (auto refused = app_.refuse_head(r)) co_return co_await send_last(*refused, r);
+    keep_head(message, r);
     const verdict v = co_await receive_body(message, waits, r.target);
     if (v == verdict::end) co_return verdict::end;
   }
@@ -285,18 +315,6 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
   if (keep_alive) co_return verdict::next;
   co_await linger();
   co_return verdict::end;
-}
-
-// The header fields, as handlers look them up. Errors: invalid_request.
-result<void> session::read_fields(incoming& message) {
-  boost::system::error_code ec;
-  message.parser.put(asio::buffer(in_.data(), head_size_), ec);
-  if (ec && ec != beast_http::error::need_more)
-    return std::unexpected(bad(errc::invalid_request, "request: not valid HTTP: " + ec.message()));
-  if (!message.parser.is_header_done())
-    return std::unexpected(bad(errc::invalid_request, "request: not valid HTTP"));
-  message.at_front = head_size_;
-  return {};
 }
 
 // True: there is no body, or all of it came with the head, and stays where it is.
@@ -353,35 +371,6 @@ awaitable<session::verdict> session::receive_body(incoming& message, bool send_c
   }
 }
 
-// Fills in the request; nullopt: it can be handled. Views point into the message.
-std::optional<error> session::understand(incoming& message, request& r) {
-  const auto& m = message.parser.get();
-  // The request line.
-  r.method = m.method();
-  r.method_name = text_of(m.method_string());
-  r.target = text_of(m.target());
-  r.headers = &m.base();
-  r.peer = peer_;
-  // The client's own id of the request, when it is fit for a log line.
-  const auto wanted = m.find("X-Request-Id");
-  r.id = request_id(wanted == m.end() ? std::string_view{} : text_of(wanted->value()));
-
-  // The path without its query, decoded, without a slash at its end.
-  const auto mark = r.target.find('?');
-  r.path = r.target.substr(0, mark);
-  if (mark != std::string_view::npos) r.query = r.target.substr(mark + 1);
-  if (r.path.find('%') != std::string_view::npos) {
-    auto decoded = percent_decode(r.path);
-    if (!decoded)
-      return bad(errc::invalid_request,
-                 "request: the path is not valid percent-encoding, or encodes a control character");
-    message.decoded_path = std::move(*decoded);
-    r.path = message.decoded_path;
-  }
-  if (r.path.size() > 1 && r.path.ends_with('/')) r.path.remove_suffix(1);
-  return std::nullopt;
-}
-
 std::string_view session::request_id(std::string_view wanted) {
   id_ = valid_request_id(wanted) ? std::string(wanted) : shared_.next_id();
   return id_;
@@ -391,7 +380,7 @@ std::string_view session::request_id(std::string_view wanted) {
 awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
   const reply response = app_.refuse(e, target);
   // There is no request to speak of: the log line gets what is known.
-  const fields none;
+  const header_fields none;
   request r;
   r.method = verb::unknown;
   r.method_name = "-";

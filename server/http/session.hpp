@@ -1,8 +1,7 @@
 #pragma once
 
-// One client connection: reads requests one after the other, hands each to the application, writes the
-// sends the responses in order. Rules H1 to H4: the head is validated before Beast, limits on everything,
-// absolute deadlines. Loop thread.
+// One client connection: reads requests one after the other, hands each to the application, and sends the
+// responses in order. Rules H1 to H4: a strict head, limits on everything, absolute deadlines. Loop thread.
 
 #include <functional>
 #include <optional>
@@ -95,12 +94,11 @@ class session {
 
   awaitable<verdict> one_request();
   awaitable<verdict> respond(incoming& message, request& r, bool waits, steady_clock::time_point started);
-  std::optional<std::string> client_of(const fields& headers) const;
-  result<void> read_fields(incoming& message);
+  std::optional<std::string> client_of(const header_fields& headers) const;
   result<bool> take_body(incoming& message);
   bool came_whole(incoming& message) const;
   awaitable<verdict> receive_body(incoming& message, bool send_continue, std::string_view target);
-  std::optional<error> understand(incoming& message, request& r);
+  void keep_head(incoming& message, request& r);
   awaitable<verdict> read_head();
   awaitable<bool> read_more();
   awaitable<verdict> refuse(const error& e, std::string_view target);

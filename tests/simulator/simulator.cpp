@@ -73,7 +73,7 @@ http::reply simulator::detail(int status, std::string_view text) const {
 }
 
 bool simulator::authorised(const http::request& r) const {
-  return credential(r.header(boost::beast::http::field::authorization)) == options_.key;
+  return credential(r.header("Authorization")) == options_.key;
 }
 
 json::object simulator::render(const job& j) const {

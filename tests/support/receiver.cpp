@@ -30,8 +30,8 @@ awaitable<http::reply> receiver::take(http::request& r) {
   m.path = r.target;
   m.body = r.body;
   for (const auto& f : *r.headers) {
-    const std::string name = lower(std::string_view(f.name_string().data(), f.name_string().size()));
-    if (name.starts_with("webhook-")) m.headers[name] = std::string(f.value().data(), f.value().size());
+    const std::string name = lower(f.name);
+    if (name.starts_with("webhook-")) m.headers[name] = f.value;
   }
   const int status = answer_(m);
   {
