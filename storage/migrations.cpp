@@ -162,9 +162,11 @@ ALTER TABLE process ADD COLUMN log_check TEXT NOT NULL DEFAULT '';
 UPDATE process SET log_check = database_id || ' ' || log_number;
 )sql"},
     // Jobs that have not ended have an index that only their beginning and their end change; polls are
-    // scheduled in memory. What is cancelled while it is being submitted.
+    // scheduled in memory. What is cancelled while it is being submitted. Deletions are
+    // counted: where pages of a list began is true until the next.
     {9, R"sql(
 ALTER TABLE task ADD COLUMN cancelled_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE process ADD COLUMN deletions INTEGER NOT NULL DEFAULT 0;
 DROP INDEX task_status;
 DROP INDEX task_poll;
 CREATE INDEX task_open ON task(id) WHERE finish_time = 0;

@@ -170,7 +170,7 @@ class task_purge final : public write_of<std::int64_t> {
       if (auto done = run(s_.delete_task); !done) return done;
     }
     value_ = std::ssize(rows);
-    return {};
+    return rows.empty() ? result<void>{} : s_.connection.run("UPDATE process SET deletions=deletions+1");
   }
 
  private:

@@ -49,8 +49,14 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   // One row, by its id.
   find_ = prepare(select_tasks("WHERE task_id=?1 AND owner=?2"));
   load_ = prepare(select_tasks("WHERE task_id=?1"));
-  // A client's list, newest first.
-  list_ = prepare(select_tasks("WHERE owner=?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3"));
+  // A client's list, newest first: an index on (owner, id), and the table for what is on the page alone.
+  begin_ = prepare("BEGIN");
+  end_ = prepare("COMMIT");
+  newest_ = prepare("SELECT max(id) FROM task WHERE owner=?1");
+  newer_ = prepare("SELECT count(*) FROM task WHERE owner=?1 AND id>?2");
+  deletions_ = prepare("SELECT deletions FROM process");
+  list_ =
+      prepare("SELECT id,task_id FROM task WHERE owner=?1 AND id<=?2 ORDER BY id DESC LIMIT ?3 OFFSET ?4");
   // Creates that came before; the writer has statements of its own for the same.
   find_key_ = prepare(
       "SELECT task_id,request FROM idempotency "
@@ -181,28 +187,65 @@ result<some_tasks> reads::find_many(std::int64_t owner, const std::vector<std::s
   return out;
 }
 
-result<task_page> reads::list(std::int64_t owner, page_request page, std::size_t room) {
-  static const int id = column_index("task_id");
+result<std::int64_t> reads::number_of(statement& s, std::int64_t owner, std::int64_t other) {
+  const use guard(s);
+  if (&s != &deletions_) s.bind(1, owner);
+  if (&s == &newer_) s.bind(2, other);
+  return number(s);
+}
+
+// Several statements, and one state of the table.
+result<task_page> reads::list(std::int64_t owner, page_request page) {
+  const auto run = [](statement& s) -> result<void> {
+    const use guard(s);
+    auto row = s.step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    return {};
+  };
+  if (auto begun = run(begin_); !begun) return std::unexpected(std::move(begun.error()));
+  auto out = page_within(owner, page);
+  if (auto ended = run(end_); !ended && out) return std::unexpected(std::move(ended.error()));
+  return out;
+}
+
+// From a page that began before, what has come since counted in; else from the newest.
+result<reads::beginning> reads::begin_of(std::int64_t owner, std::int64_t offset, std::int64_t newest,
+                                         std::int64_t deletions) {
+  for (const page_places::place& p : places_.before(owner, offset, deletions)) {
+    const auto newer = p.newest == newest ? 0 : number_of(newer_, owner, p.newest);
+    if (!newer) return std::unexpected(newer.error());
+    if (p.offset + *newer <= offset) return beginning{p.row, offset - p.offset - *newer};
+  }
+  return beginning{newest, offset};
+}
+
+result<task_page> reads::page_within(std::int64_t owner, page_request page) {
+  constexpr std::int64_t near = 100;  // not worth remembering
+  const auto newest = number_of(newest_, owner);
+  if (!newest) return std::unexpected(newest.error());
+  const bool far = page.offset > near;
+  const auto deletions = far ? number_of(deletions_, owner) : 0;
+  if (!deletions) return std::unexpected(deletions.error());
+  const auto from = far ? begin_of(owner, page.offset, *newest, *deletions) : beginning{*newest, page.offset};
+  if (!from) return std::unexpected(from.error());
+
   const use guard(list_);
-  list_.bind(1, owner).bind(2, page.limit + 1).bind(3, page.offset);  // one more tells whether there are more
+  list_.bind(1, owner).bind(2, from->row).bind(3, page.limit + 1).bind(4, from->skip);
   task_page out;
-  std::size_t bytes = 0;
-  std::optional<error> unreadable;
+  std::int64_t first = 0;
+  std::int64_t next = 0;
+  // One more tells whether there are more, and where they begin.
   auto read = each_row(list_, [&](const statement& row) {
+    if (out.ids.empty()) first = row.integer(0);
     out.has_more = std::ssize(out.ids) == page.limit;
-    if (out.has_more) return;
-    out.ids.emplace_back(row.text(id));
-    if (bytes > room) return;
-    auto t = read_task(row, names_);
-    if (!t) {
-      unreadable = std::move(t.error());
-      return;
-    }
-    bytes += memory_of(*t);
-    out.tasks.push_back(std::make_shared<const task>(std::move(*t)));
+    if (out.has_more)
+      next = row.integer(0);
+    else
+      out.ids.emplace_back(row.text(1));
   });
   if (!read) return std::unexpected(std::move(read.error()));
-  if (unreadable) return std::unexpected(std::move(*unreadable));
+  if (far && !out.ids.empty()) places_.add(owner, {page.offset, first, *newest}, *deletions);
+  if (far && out.has_more) places_.add(owner, {page.offset + page.limit, next, *newest}, *deletions);
   return out;
 }
 

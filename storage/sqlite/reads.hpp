@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "storage/sqlite/columns.hpp"
+#include "storage/sqlite/page_places.hpp"
 #include "storage/store.hpp"
 
 namespace relay::sqlite {
@@ -17,7 +18,8 @@ class reads {
   result<task_ptr> find(std::int64_t owner, const std::string& id);
   result<task_ptr> load(const std::string& id);
   result<some_tasks> find_many(std::int64_t owner, const std::vector<std::string>& ids, std::size_t room);
-  result<task_page> list(std::int64_t owner, page_request page, std::size_t room);
+  /// The ids of a page, without its tasks.
+  result<task_page> list(std::int64_t owner, page_request page);
   result<std::optional<written_change>> find_repeated(std::int64_t owner, const idempotency_record& r);
 
   result<std::vector<task_ptr>> browse(const task_filter& filter);
@@ -44,6 +46,14 @@ class reads {
   result<std::vector<task_ptr>> readable_tasks(statement& s);
   task_ptr readable_task(const statement& row);
   result<due_page> page_of(statement& s, int time_column);
+  result<task_page> page_within(std::int64_t owner, page_request page);
+  struct beginning {
+    std::int64_t row;   // the first that is looked at
+    std::int64_t skip;  // rows from there to the page
+  };
+  result<beginning> begin_of(std::int64_t owner, std::int64_t offset, std::int64_t newest,
+                             std::int64_t deletions);
+  result<std::int64_t> number_of(statement& s, std::int64_t owner, std::int64_t other = 0);
   result<std::vector<task_ptr>> all_tasks(statement& s);
   result<task_ptr> one_task(statement& s);
 
@@ -51,6 +61,8 @@ class reads {
   const catalogue& names_;
   const std::function<void(const log_text&)> warn_;
   std::unordered_set<std::int64_t> warned_of_;  // rows
+  page_places places_;
+  statement begin_, end_, newest_, newer_, deletions_;
   statement find_, load_, list_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
       restored_from_, due_expiry_, due_reconcile_, next_expiry_, next_reconcile_, next_place_, next_owner_,
       pending_, polled_, pending_callbacks_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_,

@@ -109,14 +109,23 @@ class sqlite_store final : public store {
     lists_.run<some_tasks>(std::move(read), std::move(finish), payload);
   }
 
+  // The ids first: most of the tasks of a first page are in memory.
   void list(std::int64_t owner, page_request page, std::size_t room, completion<task_page> done) override {
-    auto newest = [this, done = std::move(done)](result<task_page> r) mutable {
-      if (r) bring_up_to_date(r->tasks);
-      done(std::move(r));
+    auto with_tasks = [this, owner, room, done = std::move(done)](result<task_page> r) mutable {
+      if (!r || r->ids.empty()) return done(std::move(r));
+      if (add_from_memory(*r, owner, room)) return done(std::move(r));
+      auto wanted = r->ids;
+      auto add = [page = std::move(*r), room, done = std::move(done)](result<some_tasks> read) mutable {
+        if (!read) return done(std::unexpected(std::move(read.error())));
+        page.tasks = std::move(read->tasks);
+        keep_first(page, room);
+        done(std::move(page));
+      };
+      find_many(owner, std::move(wanted), room, std::move(add));
     };
     // SQLite walks over what a page skips: a page far down must not delay the background loops.
     reader& by = page.offset <= near_offset ? lists_ : searches_;
-    by.run<task_page>([=](reads& r) { return r.list(owner, page, room); }, std::move(newest));
+    by.run<task_page>([=](reads& r) { return r.list(owner, page); }, std::move(with_tasks));
   }
   void find_repeated(std::int64_t owner, const idempotency_record& record,
                      completion<std::optional<written_change>> done) override {
@@ -234,6 +243,31 @@ class sqlite_store final : public store {
   template <class T>
   void complete(completion<T> done, result<T> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
+  }
+
+  // False: not all that there is room for are in memory.
+  bool add_from_memory(task_page& page, std::int64_t owner, std::size_t room) {
+    std::size_t bytes = 0;
+    for (const std::string& id : page.ids) {
+      if (bytes > room) break;
+      task_ptr t = in_memory(id);
+      if (!t || t->owner != owner) {
+        page.tasks.clear();
+        return false;
+      }
+      bytes += memory_of(*t);
+      page.tasks.push_back(std::move(t));
+    }
+    return true;
+  }
+  // As many as there is room for, and none behind one that was deleted meanwhile.
+  static void keep_first(task_page& page, std::size_t room) {
+    std::size_t kept = 0;
+    for (std::size_t bytes = 0; kept < page.tasks.size() && bytes <= room; ++kept) {
+      if (page.tasks[kept]->id != page.ids[kept]) break;
+      bytes += memory_of(*page.tasks[kept]);
+    }
+    page.tasks.resize(kept);
   }
 
   // What was changed or deleted while it was read on another thread must not come back into memory as it was.

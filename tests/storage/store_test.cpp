@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <latch>
+#include <random>
 #include <set>
 
 #include "common/base/id.hpp"
@@ -503,6 +504,43 @@ TEST_P(store_test, pages_are_newest_first) {
   ASSERT_EQ(last->tasks.size(), 1u);
   EXPECT_EQ(last->tasks[0]->id, ids[0]);
   EXPECT_TRUE(get(&store::list, owner.id, page_request{2, 5}, room)->tasks.empty());
+}
+
+// Whatever was read before, and whatever has come and gone since, a page is what an offset says.
+TEST_P(store_test, deep_pages_are_exact) {
+  const token owner = add_token("a");
+  const token other = add_token("b");
+  std::vector<std::string> ids;  // the oldest first
+  const auto add = [&](int n) {
+    for (int i = 0; i < n; ++i) {
+      task t = fresh(owner.id);
+      t.state = task_state::completed;
+      t.next_submit_at = never;
+      t.finished_at = at(1);
+      ids.push_back(insert(t).value().id);
+      if (i % 3 == 0) ASSERT_TRUE(insert(fresh(other.id)));
+    }
+  };
+  std::minstd_rand random(7);
+  add(700);
+  for (int round = 0; round < 120; ++round) {
+    const auto offset = static_cast<std::int64_t>(random() % (ids.size() + 20));
+    const auto limit = static_cast<std::int64_t>(1 + random() % 30);
+    const auto page = get(&store::list, owner.id, page_request{limit, offset}, room);
+    ASSERT_TRUE(page);
+    std::vector<std::string> want;
+    for (std::int64_t i = offset; i < offset + limit && i < std::ssize(ids); ++i)
+      want.push_back(ids[ids.size() - 1 - static_cast<std::size_t>(i)]);
+    ASSERT_EQ(page->ids, want) << "round " << round << ", offset " << offset << ", limit " << limit;
+    EXPECT_EQ(page->has_more, offset + limit < std::ssize(ids));
+    EXPECT_EQ(page->tasks.size(), page->ids.size());
+    if (round % 7 == 0) add(static_cast<int>(random() % 5));
+    if (round % 40 == 39) {  // the oldest go
+      ASSERT_EQ(get(&store::purge_tasks, timestamp(std::chrono::hours(1'000'000)), std::int64_t{13}).value(),
+                13);
+      ids.erase(ids.begin(), ids.begin() + 13);
+    }
+  }
 }
 
 TEST_P(store_test, schedules) {
