@@ -20,24 +20,28 @@ std::size_t rendered_tasks::entry::bytes() const {
   return sum;
 }
 
-result<std::string> rendered_tasks::get(const task_form& how, const task& t, timestamp now) {
-  if (how.depends_on_time(t)) return how.render(t, now);
-  entry* kept = kept_.find(t.id);
+result<void> rendered_tasks::append(std::string& out, const task_form& how, const task& t, timestamp now) {
+  const bool may_be_kept = !how.depends_on_time(t);
+  entry* kept = may_be_kept ? kept_.find(t.id) : nullptr;
   if (kept != nullptr && kept->revision == t.revision) {
-    if (const std::string* bytes = kept->find(how)) return *bytes;
+    if (const std::string* bytes = kept->find(how)) {
+      out.append(*bytes);
+      return {};
+    }
   }
   auto made = how.render(t, now);
-  if (!made) return made;
-  if (made->size() > largest_kept) return made;
+  if (!made) return std::unexpected(std::move(made.error()));
+  out.append(*made);
+  if (!may_be_kept || made->size() > largest_kept) return {};
   // An older revision than the one that is kept, read on another thread, must not replace it.
-  if (kept != nullptr && kept->revision > t.revision) return made;
+  if (kept != nullptr && kept->revision > t.revision) return {};
   entry next;
   if (kept != nullptr && kept->revision == t.revision) next = std::move(*kept);
   next.revision = t.revision;
-  next.forms.push_back({&how, *made});
+  next.forms.push_back({&how, std::move(*made)});
   const std::size_t bytes = next.bytes();
   kept_.put(t.id, std::move(next), bytes);
-  return made;
+  return {};
 }
 
 }  // namespace relay

@@ -17,8 +17,15 @@ class rendered_tasks {
   /// At most so many bytes; 0 keeps nothing.
   explicit rendered_tasks(std::size_t max_bytes) : kept_(max_bytes) {}
 
-  /// What depends on the time is made anew each time. Errors: those of the form.
-  result<std::string> get(const task_form& how, const task& t, timestamp now);
+  /// At the end of `out`. What depends on the time is made anew each time. Errors: those of the form; then
+  /// `out` is as it was.
+  result<void> append(std::string& out, const task_form& how, const task& t, timestamp now);
+  result<std::string> get(const task_form& how, const task& t, timestamp now) {
+    std::string out;
+    auto done = append(out, how, t, now);
+    if (!done) return std::unexpected(std::move(done.error()));
+    return out;
+  }
 
  private:
   struct rendering {

@@ -1,6 +1,7 @@
 #include "common/base/id.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "common/base/ascii.hpp"
@@ -26,21 +27,43 @@ std::string make_id(timestamp now, const id_entropy& random) {
   return text;
 }
 
+namespace {
+
+constexpr unsigned char capital = 1;
+constexpr unsigned char no_digit = 2;
+
+constexpr std::array<unsigned char, 256> digits = [] {
+  std::array<unsigned char, 256> out{};
+  out.fill(no_digit);
+  for (const char c : std::string_view("0123456789abcdef")) out[static_cast<unsigned char>(c)] = 0;
+  for (const char c : std::string_view("ABCDEF")) out[static_cast<unsigned char>(c)] = capital;
+  return out;
+}();
+
+// 0: a UUID in lower case; `capital`: one with capitals; else none.
+unsigned form_of(std::string_view text) {
+  if (text.size() != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
+    return no_digit;
+  unsigned form = 0;
+  const auto run = [&](std::size_t from, std::size_t to) {
+    for (std::size_t i = from; i < to; ++i) form |= digits[static_cast<unsigned char>(text[i])];
+  };
+  run(0, 8);
+  run(9, 13);
+  run(14, 18);
+  run(19, 23);
+  run(24, 36);
+  return form;
+}
+
+}  // namespace
+
 bool is_uuid(std::string_view text) {
-  if (text.size() != 36) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (i == 8 || i == 13 || i == 18 || i == 23) {
-      if (c != '-') return false;
-    } else if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))) {
-      return false;
-    }
-  }
-  return true;
+  return form_of(text) < no_digit;
 }
 
 std::string normalise_id(std::string_view text) {
-  return is_uuid(text) ? lower(text) : std::string(text);
+  return form_of(text) == capital ? lower(text) : std::string(text);
 }
 
 }  // namespace relay

@@ -1,6 +1,6 @@
 // POST /luma/tasks: the stations' code/message/data envelope, served from the task table.
 
-#include <unordered_set>
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "common/base/id.hpp"
 #include "common/base/problems.hpp"
@@ -81,15 +81,17 @@ result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t 
     return refuse();
   }
   std::vector<std::string> out;
-  std::unordered_set<std::string> seen;
+  out.reserve(list.size());  // `seen` points into it
+  boost::unordered_flat_set<std::string_view, std::hash<std::string_view>> seen;
+  seen.reserve(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
     if (!list[i].is_string()) {
       wrong.wrong_type({"body", "ids", std::to_string(i)}, "string_type", "Input should be a valid string",
                        &list[i]);
       continue;
     }
-    std::string id = normalise_id(view(list[i].get_string()));
-    if (seen.insert(id).second) out.push_back(std::move(id));
+    out.push_back(normalise_id(view(list[i].get_string())));
+    if (!seen.insert(out.back()).second) out.pop_back();
   }
   if (!wrong.none()) return refuse();
   return out;

@@ -22,6 +22,19 @@ class task_source {
     for (task_ptr& t : first) ready_.push_back({next_++, std::move(t)});
   }
 
+  /// The next one, if it was read ahead or is in memory; null: next() may know it.
+  task_ptr next_at_hand() {
+    task_ptr t;
+    if (!ready_.empty()) {
+      t = std::move(ready_.front().task);
+      ready_.pop_front();
+    } else if (next_ < ids_.size()) {
+      t = in_.tasks.in_memory(ids_[next_]);
+      if (t && t->owner != owner_) t = nullptr;
+      if (t) ++next_;
+    }
+    return t;
+  }
   /// Null: there are no more.
   awaitable<result<task_ptr>> next() {
     while (ready_.empty() && next_ < ids_.size()) {
@@ -49,8 +62,8 @@ class task_source {
 
  private:
   awaitable<result<void>> read_on() {
-    if (task_ptr t = in_.tasks.in_memory(ids_[next_]); t && t->owner == owner_) {
-      ready_.push_back({next_++, std::move(t)});
+    if (task_ptr t = next_at_hand()) {
+      ready_.push_back({next_ - 1, std::move(t)});
       co_return result<void>{};
     }
     const auto end = std::min(next_ + ids_at_once, ids_.size());
@@ -132,9 +145,7 @@ awaitable<bool> send_parts(long_reply& r, http::body_stream& to) {
   for (task_ptr t = std::move(r.next); t;) {
     if (!std::exchange(r.is_empty, false)) out += ',';
     if (memory_of(*t) <= large_task) {
-      const auto text = r.in.rendered.get(r.how, *t, r.time);
-      if (!text) co_return false;
-      out += *text;
+      if (!r.in.rendered.append(out, r.how, *t, r.time)) co_return false;
     } else {
       if (!co_await to.send(out)) co_return false;
       std::string().swap(out);
@@ -165,21 +176,26 @@ awaitable<> send_long(std::unique_ptr<long_reply> r, http::body_stream& to) {
 
 awaitable<handled> reply_with_tasks(call& c, list_frame frame, std::vector<std::string> ids,
                                     std::vector<task_ptr> first, absent a) {
+  const std::size_t count = ids.size();
   task_source source(c, std::move(ids), std::move(first), a);
   const task_form& how = c.on.form();
   const timestamp time = now();
   std::string body = std::move(frame.before);
   http::reply out;
   for (bool is_first = true;; is_first = false) {
-    auto next = co_await source.next();
-    if (!next) co_return std::unexpected(std::move(next.error()));
-    task_ptr t = std::move(*next);
+    task_ptr t = source.next_at_hand();
+    if (!t) {
+      auto next = co_await source.next();
+      if (!next) co_return std::unexpected(std::move(next.error()));
+      t = std::move(*next);
+    }
     if (!t) break;
-    if (body.size() + memory_of(*t) <= whole_bytes && memory_of(*t) <= large_task) {
-      const auto text = c.in.rendered.get(how, *t, time);
-      if (!text) co_return std::unexpected(text.error());
+    if (const std::size_t bytes = memory_of(*t); body.size() + bytes <= whole_bytes && bytes <= large_task) {
       if (!is_first) body += ',';
-      body += *text;
+      if (auto shown = c.in.rendered.append(body, how, *t, time); !shown)
+        co_return std::unexpected(std::move(shown.error()));
+      // The others are of about the same size.
+      if (is_first) body.reserve(std::min(whole_bytes, (body.size() + 64) * count));
       continue;
     }
     auto rest = std::make_unique<long_reply>(long_reply{std::move(source), how, time, std::move(body),

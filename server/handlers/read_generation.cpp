@@ -71,10 +71,9 @@ awaitable<handled> get_generation(call& c) {
     if (!c.in.tokens.in_force(c.who, now())) co_return std::unexpected(invalid_key());
     c.headers.emplace_back("Preference-Applied", preference_applied(*wait));
   }
-  auto shown = c.in.rendered.get(c.on.form(), *t, now());
-  if (!shown) co_return std::unexpected(std::move(shown.error()));
   http::reply out;
-  out.body = std::move(*shown);
+  auto shown = c.in.rendered.append(out.body, c.on.form(), *t, now());
+  if (!shown) co_return std::unexpected(std::move(shown.error()));
   co_return out;
 }
 

@@ -33,13 +33,13 @@ std::string_view reason_phrase(int status) {
   return phrase.empty() ? std::string_view("Unknown") : std::string_view(phrase.data(), phrase.size());
 }
 
-void serialise(const reply& r, const reply_frame& frame, std::string_view date, std::string& out) {
+void serialise_head(const reply& r, const reply_frame& frame, std::string_view date, std::string& out) {
   char number[20];
   const auto append_number = [&](std::uint64_t n) {
     const auto end = std::to_chars(number, number + sizeof number, n).ptr;
     out.append(number, end);
   };
-  out.reserve(out.size() + r.body.size() + r.extra_headers().size() + 320);
+  out.reserve(out.size() + r.extra_headers().size() + 320);
   out.append("HTTP/1.1 ");
   append_number(static_cast<std::uint64_t>(r.status));
   out.append(" ").append(reason_phrase(r.status));
@@ -62,7 +62,11 @@ void serialise(const reply& r, const reply_frame& frame, std::string_view date, 
     out.append("Connection: keep-alive\r\n");
   }
   out.append(r.extra_headers()).append("\r\n");
-  if (!frame.head_only && r.status != 204 && r.status != 304) out.append(r.body);
+}
+
+std::string_view body_after_head(const reply& r, const reply_frame& frame) {
+  return frame.head_only || r.status == 204 || r.status == 304 ? std::string_view{}
+                                                               : std::string_view(r.body);
 }
 
 std::string http_date(std::int64_t unix_seconds) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// A request as handlers see it, and their response. The response goes out as one buffer in one write.
+// A request as handlers see it, and their response. Head and body go out in one write.
 
 #include <boost/beast/http/verb.hpp>
 #include <functional>
@@ -77,8 +77,10 @@ struct reply_frame {
   bool head_only = false;  // HEAD: the length, not the body
 };
 
-/// The whole response, appended to `out`. `date` is an IMF-fixdate (RFC 9110 §5.6.7).
-void serialise(const reply& r, const reply_frame& frame, std::string_view date, std::string& out);
+/// The head of a response, appended to `out`. `date` is an IMF-fixdate (RFC 9110 §5.6.7).
+void serialise_head(const reply& r, const reply_frame& frame, std::string_view date, std::string& out);
+/// What follows the head at once: nothing to a HEAD, and where the body is a stream.
+std::string_view body_after_head(const reply& r, const reply_frame& frame);
 
 /// "Sun, 06 Nov 1994 08:49:37 GMT"
 std::string http_date(std::int64_t unix_seconds);

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/write.hpp>
 #include <cstdio>
 #include <random>
@@ -289,16 +290,17 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
   r.body = message.in_place ? std::string_view(in_).substr(head_size_, message.at_front - head_size_)
                             : std::string_view(message.gathered);
 
-  // 3. The reply: one buffer, one write; then a stream, if it is one.
+  // 3. The reply: one write; then a stream, if it is one.
   reply response = co_await app_.handle(r);
   const bool framed = message.of.minor_version > 0;
   const bool keep_alive =
       message.of.keep_alive && !response.close && (framed || !response.stream) && !draining_;
   const reply_frame frame{r.id, keep_alive, !framed, r.method == verb::head};
   out_.clear();
-  serialise(response, frame, shared_.date(), out_);
-  std::size_t bytes = out_.size();
-  bool sent = co_await send();
+  serialise_head(response, frame, shared_.date(), out_);
+  const std::string_view body = body_after_head(response, frame);
+  std::size_t bytes = out_.size() + body.size();
+  bool sent = co_await send(body);
   if (sent && response.stream && !frame.head_only) {
     chunks to(*this, framed);
     co_await response.stream(to);
@@ -395,18 +397,21 @@ awaitable<session::verdict> session::send_last(const reply& response, const requ
   const auto started = steady_clock::now();
   const reply_frame frame{r.id, false, false, r.method == verb::head};
   out_.clear();
-  serialise(response, frame, shared_.date(), out_);
-  const std::size_t bytes = out_.size();
-  const bool sent = co_await send();
+  serialise_head(response, frame, shared_.date(), out_);
+  const std::string_view body = body_after_head(response, frame);
+  const std::size_t bytes = out_.size() + body.size();
+  const bool sent = co_await send(body);
   app_.log({r, response.status, bytes,
             std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - started)});
   if (sent) co_await linger();
   co_return verdict::end;
 }
 
-awaitable<bool> session::send() {
+// One write of out_ and what comes after it.
+awaitable<bool> session::send(std::string_view after) {
   deadline_.arm(limits_.write);
-  auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(out_), as_result);
+  const std::array<asio::const_buffer, 2> both{asio::buffer(out_), asio::buffer(after)};
+  auto [ec, n] = co_await asio::async_write(socket_, both, as_result);
   deadline_.disarm();
   co_return !ec;
 }

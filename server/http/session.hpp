@@ -103,7 +103,7 @@ class session {
   awaitable<bool> read_more();
   awaitable<verdict> refuse(const error& e, std::string_view target);
   awaitable<verdict> send_last(const reply& response, const request& r);
-  awaitable<bool> send();
+  awaitable<bool> send(std::string_view after = {});
   awaitable<> linger();
   static void on_deadline(void* self);
   std::string_view request_id(std::string_view wanted);

@@ -12,6 +12,7 @@
 #include "storage/sqlite/database_file.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
+#include "storage/sqlite/newest_ids.hpp"
 #include "storage/sqlite/reader.hpp"
 #include "storage/sqlite/reads.hpp"
 #include "storage/sqlite/writes.hpp"
@@ -21,6 +22,7 @@ namespace sqlite {
 namespace {
 
 constexpr std::size_t max_changed = 1'000;   // ids remembered while a batch is read
+constexpr std::size_t least_for_newest = 64 * 1024;
 constexpr std::int64_t near_offset = 1'000;  // tasks that a list may skip without delaying others
 
 /// The read-only connections.
@@ -38,6 +40,7 @@ class sqlite_store final : public store {
         write_(writer_),
         counts_(counts),
         cache_(options.cache_bytes),
+        newest_(options.cache_bytes == 0 ? 0 : std::max(options.cache_bytes / 16, least_for_newest)),
         listener_{[this](const task_ptr& before, const task_ptr& after) { on_saved(before, after); },
                   [this](const task& stale) { on_conflict(stale); }},
         purged_([this](const auto& tasks) { on_purged(tasks); }),
@@ -111,7 +114,12 @@ class sqlite_store final : public store {
 
   // The ids first: most of the tasks of a first page are in memory.
   void list(std::int64_t owner, page_request page, std::size_t room, completion<task_page> done) override {
-    auto with_tasks = [this, owner, room, done = std::move(done)](result<task_page> r) mutable {
+    if (auto known = newest_.page(owner, page); known && add_from_memory(*known, owner, room))
+      return complete<task_page>(std::move(done), std::move(*known));
+    auto with_tasks = [this, owner, page, room, inserts = newest_.inserts(),
+                       done = std::move(done)](result<task_page> r) mutable {
+      if (r && newest_ids::to_read(page).offset == 0) newest_.learn(owner, *r, inserts);
+      if (r) r = newest_ids::cut(std::move(*r), page);
       if (!r || r->ids.empty()) return done(std::move(r));
       if (add_from_memory(*r, owner, room)) return done(std::move(r));
       auto wanted = r->ids;
@@ -125,7 +133,8 @@ class sqlite_store final : public store {
     };
     // SQLite walks over what a page skips: a page far down must not delay the background loops.
     reader& by = page.offset <= near_offset ? lists_ : searches_;
-    by.run<task_page>([=](reads& r) { return r.list(owner, page); }, std::move(with_tasks));
+    const page_request wanted = newest_ids::to_read(page);
+    by.run<task_page>([=](reads& r) { return r.list(owner, wanted); }, std::move(with_tasks));
   }
   void find_repeated(std::int64_t owner, const idempotency_record& record,
                      completion<std::optional<written_change>> done) override {
@@ -320,7 +329,10 @@ class sqlite_store final : public store {
   // Into memory before the hook, so that what it wakes reads the new revision.
   void on_saved(const task_ptr& before, const task_ptr& after) {
     note_change(after->id);
-    if (before) counts_.remove(*before);
+    if (before)
+      counts_.remove(*before);
+    else
+      newest_.inserted(after->owner, after->id);
     counts_.add(*after);
     hooks_.saved(keep(after));
   }
@@ -330,6 +342,7 @@ class sqlite_store final : public store {
     if (kept != nullptr && (*kept)->revision <= stale.revision) cache_.erase(stale.id);
   }
   void on_purged(const std::vector<std::pair<std::string, task_state>>& tasks) {
+    if (!tasks.empty()) newest_.clear();
     for (const auto& [id, state] : tasks) {
       note_change(id);
       cache_.erase(id);
@@ -349,6 +362,7 @@ class sqlite_store final : public store {
   write_statements write_;           // store thread
   task_counts counts_;               // loop thread
   lru<task_ptr> cache_;              // loop thread; never older than what a client was sent
+  newest_ids newest_;                // loop thread
   int reading_many_ = 0;             // loop thread: reads by many() that have not ended
   std::uint64_t changes_ = 0;        // loop thread: tasks changed or deleted so far
   std::deque<std::string> changed_;  // loop thread: the last of them, since the oldest of those reads began

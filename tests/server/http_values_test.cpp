@@ -10,6 +10,12 @@
 namespace relay::http {
 namespace {
 
+// A whole response, as it goes out.
+void serialise(const reply& r, const reply_frame& frame, std::string_view date, std::string& out) {
+  serialise_head(r, frame, date, out);
+  out += body_after_head(r, frame);
+}
+
 TEST(message, a_response_is_one_buffer) {
   reply r = json_reply(201, {{"a", 1}});
   r.add_header("X-Evil", "a\r\nSet-Cookie: x");

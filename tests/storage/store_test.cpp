@@ -731,6 +731,22 @@ TEST_P(sqlite_store_test, a_batch_that_comes_late_brings_nothing_old_back) {
   EXPECT_EQ(get(&store::find, owner.id, open.id).value()->revision, open.revision);
 }
 
+// A first page that was read before a task came must not be remembered as the newest.
+TEST_P(sqlite_store_test, a_list_that_comes_late_hides_no_newer_task) {
+  const token owner = add_token("a");
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(insert(fresh(owner.id)));
+  bool done = false;
+  store_->list(owner.id, page_request{2, 0}, room, [&done](result<task_page> r) { done = r.has_value(); });
+  auto late = inbox_.take_one();  // read already, and comes after the next write
+  const std::string newest = insert(fresh(owner.id)).value().id;
+  late();
+  while (!done) inbox_.run_one();  // its tasks, if they are not in memory
+  const auto page = get(&store::list, owner.id, page_request{2, 0}, room);
+  ASSERT_EQ(page->ids.size(), 2u);
+  EXPECT_EQ(page->ids[0], newest);
+  EXPECT_TRUE(page->has_more);
+}
+
 TEST_P(sqlite_store_test, a_newer_schema_is_not_touched) {
   store_.reset();
   sqlite3* raw = nullptr;
