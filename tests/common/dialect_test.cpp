@@ -320,6 +320,20 @@ result<outgoing> sent(const task& t, const protocol& p, const outgoing_settings&
   return p.build_create(t, with, translate);
 }
 
+// Whatever an upstream calls its job, it is one segment of the path.
+TEST(protocols, ids_are_escaped_in_paths) {
+  EXPECT_EQ(luma::official_protocol.build_fetch("a/b c"), "/generations/a%2Fb%20c");
+  EXPECT_EQ(luma::station_protocol.build_fetch("a/b c"), "/luma/generations/a%2Fb%20c");
+  const id_translation translate = [](const std::string&) { return std::optional<std::string>("x?y"); };
+  task t = luma_task(luma::actions::upscale);
+  t.request = R"({"id":"01a1febd-e3dc-7036-8b4b-87f37e9be59c","resolution":"4k"})";
+  EXPECT_EQ(luma::official_protocol.build_create(t, {}, translate)->path, "/generations/x%3Fy/upscale");
+  t = luma_task();
+  t.request =
+      R"({"prompt":"on","keyframes":{"frame0":{"type":"generation","id":"01a1febd-e3dc-7036-8b4b-87f37e9be59c"}}})";
+  EXPECT_EQ(luma::station_protocol.build_create(t, {}, translate)->path, "/luma/generations/x%3Fy/extend");
+}
+
 TEST(protocols, what_goes_upstream) {
   const protocol& luma_api = luma::official_protocol;
   const protocol& station = luma::station_protocol;

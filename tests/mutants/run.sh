@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Planted bugs: each patch breaks one thing, and the tests that it names must see it. In a copy of the sources, one
 # build folder, one target and its tests at a time. A patch that no longer applies, does not compile, or is not caught
-# fails. run.sh [NAME…]
+# fails. run.sh [NAME…], or run.sh --check: only whether each patch applies.
 #
 # The head of a patch:
 #   breaks: one sentence
@@ -11,6 +11,13 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
+if [ "${1:-}" = --check ]; then
+  outdated=0
+  for patch in "$here"/*.patch; do
+    git -C "$root" apply --check "$patch" 2>/dev/null || { echo "outdated: $(basename "$patch")"; outdated=1; }
+  done
+  exit $outdated
+fi
 work=$root/build/mutants
 tree=$work/tree
 mkdir -p "$tree"
