@@ -224,12 +224,12 @@ awaitable<json::object> list_tokens(store& s) {
   if (!all) co_return failure(all.error().log.text);
   json::array list;
   for (const token& t : *all) {
-    list.emplace_back(
-        json::object{{"name", json::string(t.name)},
-                     {"hint", json::string(t.hint)},
-                     {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
-                     {"revoked_at", time_or_null(t.revoked_at)},
-                     {"old_ends_at", time_or_null(t.old_ends_at > now() ? t.old_ends_at : never)}});
+    list.emplace_back(json::object{
+        {"name", json::string(t.name)},
+        {"hint", json::string(t.hint)},
+        {"created_at", json::string(to_iso(t.created_at, precision::milliseconds))},
+        {"revoked_at", time_or_null(t.revoked_at)},
+        {"old_ends_at", time_or_null(!t.revoked() && t.old_ends_at > now() ? t.old_ends_at : never)}});
   }
   co_return json::object{{"ok", true}, {"tokens", std::move(list)}};
 }
@@ -379,7 +379,7 @@ awaitable<json::object> with_task(admin_context in, std::string command, std::st
         in, t->id, std::move(e),
         "task " + id + " is " + state +
             (is_set(t->cancelled_at) ? " and cancelled already"
-                                     : "; only one that no upstream has can be cancelled"));
+                                     : "; only one that waits or is being submitted can be cancelled"));
   }
   task_event e = event::callback_requested{};
   co_return co_await apply(in, t->id, std::move(e),

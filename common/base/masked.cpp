@@ -33,12 +33,13 @@ comparison compare(std::string_view text, std::string_view secret) {
     while (next < text.size() && text[next] == '\\' && next - at < max_backslashes) ++next;
     if (next == text.size()) return {too_short};
     const bool escaped = next > at;
-    if (text[next] == c) {
-      at = next + 1;
-    } else if (escaped && text[next] == 'u' && text.size() - next < 5) {
-      return {too_short};
-    } else if (escaped && text[next] == 'u' && is_code_of(text.substr(next + 1, 4), c)) {
+    // The code of the character comes first: its "u" may be what the secret has there, too.
+    const bool may_be_code = escaped && text[next] == 'u';
+    if (may_be_code && text.size() - next < 5) return {too_short};
+    if (may_be_code && is_code_of(text.substr(next + 1, 4), c)) {
       at = next + 5;
+    } else if (text[next] == c) {
+      at = next + 1;
     } else if (escaped && c == '\\') {  // the secret has one itself
       at = next;
     } else {

@@ -383,4 +383,13 @@ task advance(task t, const task_event& e, timestamp now, const policy& p, double
   return t;
 }
 
+bool only_polled_later(const task& before, const task& after) {
+  // Cheap first: a reply that differs is news.
+  if (before.reply != after.reply || before.state != after.state || !is_set(after.next_poll_at)) return false;
+  task same = after;
+  same.next_poll_at = before.next_poll_at;
+  same.updated_at = before.updated_at;
+  return same == before;
+}
+
 }  // namespace relay

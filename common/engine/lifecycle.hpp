@@ -14,4 +14,8 @@ namespace relay {
 /// completed or failed adds a pending callback. `jitter` in [0, 1). Does not touch `revision`.
 task advance(task t, const task_event& e, timestamp now, const policy& p, double jitter);
 
+/// True if nothing differs but the time of the next poll: the poll had no news, and nothing need be written.
+/// A restart polls such a job at once.
+bool only_polled_later(const task& before, const task& after);
+
 }  // namespace relay

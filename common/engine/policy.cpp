@@ -15,7 +15,9 @@ schedule_limits limits_of(const policy& p, milliseconds longest_job) {
   schedule_limits l{};
   l.submit = std::max(p.submit_retry_max, longest_retry_after);
   l.poll = std::max({p.poll_retry_max, p.poll_interval, p.late_interval, longest_retry_after});
-  l.reconcile = std::max({p.reconcile_retry_max, p.settle, p.late_interval, longest_retry_after});
+  // Without a list the end of the lookups is what is scheduled.
+  l.reconcile = std::max(
+      {p.reconcile_retry_max, p.reconcile_for, p.settle, p.late_interval, p.late_for, longest_retry_after});
   l.callback = milliseconds(3'600'000);
   for (const milliseconds m : p.callback_retries) l.callback = std::max(l.callback, m + m / 4);
   l.submit_deadline = p.submit_deadline;

@@ -376,7 +376,8 @@ void dispatcher::log_outcome(const task& t, const submit_outcome& o, const upstr
       log_.info("task {}: {} refused it: {}", t.id, upstream_name, o.note);
       break;
     case kind::unavailable:
-      log_.warn("task {}: {} could not take it ({}); it is tried again{}", t.id, upstream_name, o.note, rest);
+      log_.warn("task {}: {} could not take it ({}); unless it was cancelled, it is tried again{}", t.id,
+                upstream_name, o.note, rest);
       break;
     case kind::unknown: {
       const std::string_view then = lookup_of(to, t);

@@ -11,6 +11,7 @@
 #include "server/await_store.hpp"
 #include "server/background/list_reader.hpp"
 #include "server/clock.hpp"
+#include "server/entropy.hpp"
 
 namespace relay {
 namespace {
@@ -65,9 +66,16 @@ poller::poll_lane& poller::lane_of(const std::string& name) {
 }
 
 void poller::saved(const task& t) {
-  if (is_set(t.next_poll_at)) {
-    lane_of(t.upstream).schedule.set(t.id, t.owner, t.next_poll_at);
-    wake_.notify_by(t.next_poll_at);
+  timestamp at = t.next_poll_at;
+  if (const auto later = put_off_.find(t.id); later != put_off_.end()) {
+    if (later->second.on_disk == t.next_poll_at)
+      at = later->second.until;
+    else
+      put_off_.erase(later);
+  }
+  if (is_set(at)) {
+    lane_of(t.upstream).schedule.set(t.id, t.owner, at);
+    wake_.notify_by(at);
   } else if (poll_lane* l = find_lane(t.upstream)) {
     l->schedule.erase(t.id);
   }
@@ -168,6 +176,11 @@ awaitable<std::optional<timestamp>> poller::poll_and_save(poll_lane& l, std::str
   if (outcome.name.empty()) co_return std::nullopt;  // cut off by ourselves: it says nothing of the job
   if (outcome.cool_down.count() > 0)
     l.cool_down_until = std::max(l.cool_down_until, now() + outcome.cool_down);
+  const task next_one = advance(*t, outcome.event, now(), changes_.limits(), random_share());
+  if (only_polled_later(*t, next_one)) {
+    put_off_.insert_or_assign(std::move(id), put_off{t->next_poll_at, next_one.next_poll_at});
+    co_return next_one.next_poll_at;
+  }
   auto saved = co_await changes_.apply(id, std::move(outcome.event));
   if (!saved) {
     if (saved.error().code == errc::task_not_found) co_return std::nullopt;
@@ -218,7 +231,10 @@ awaitable<std::string> poller::why_not_gone(poll_lane& l, const task& t) {
   const bool last = t.not_found + 1 >= p.not_found_limit && now() >= t.not_found_at + p.not_found_for;
   if (!last || l.from->speaks().build_list == nullptr) co_return std::string{};
   const timestamp since = needed_since(t);
-  if (!is_set(l.listed_at) || l.listed_at + recent < now() || l.listed_since > since) {
+  // One that was read before the first of these 404s may be older than the job.
+  if (!is_set(l.listed_at) || l.listed_at + recent < now() || l.listed_at < t.not_found_at ||
+      l.listed_since > since) {
+    if (l.listing) co_return "its list is being read";
     const bool read = co_await read_list(l, since);
     if (!read) co_return "its list cannot be read now";
   }
@@ -261,7 +277,7 @@ awaitable<bool> poller::read_list(poll_lane& l, timestamp since) {
   l.listing = false;
   if (!read || !seen.covers(since)) co_return false;
   l.listed = std::move(ids);
-  l.listed_at = now();
+  l.listed_at = seen.requested_at();
   l.listed_since = since;
   co_return true;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -79,6 +80,13 @@ class poller {
   metrics& metrics_;
   spdlog::logger& log_;
   std::vector<std::unique_ptr<poll_lane>> lanes_;
+  /// A poll that had no news is not written: the time of the next one is in memory alone, as long as the task
+  /// is saved with the time that is on disk.
+  struct put_off {
+    timestamp on_disk;
+    timestamp until;
+  };
+  std::unordered_map<std::string, put_off> put_off_;  // open jobs
   std::unordered_set<std::string> polling_;
   std::unordered_set<std::string> hinted_;
   wake_timer wake_;

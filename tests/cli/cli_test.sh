@@ -119,7 +119,7 @@ run 0 "$relay" task cancel-pending --config good.toml "$id"
 grep -qE "is cancelled|is being submitted now" err || fail "cancelled? $(cat err)"
 for _ in $(seq 100); do "$relay" task list --config good.toml --state failed >out 2>err; grep -q "$id" out && break; sleep 0.05; done
 run 0 "$relay" task list --config good.toml --state failed --token one; has out "Cancelled by the operator"
-run 1 "$relay" task cancel-pending --config good.toml "$id"; has err "only one that no upstream has"
+run 1 "$relay" task cancel-pending --config good.toml "$id"; has err "only one that waits"
 run 2 "$relay" task cancel-pending --config good.toml; run 2 "$relay" task cancel-pending --config good.toml --all "$id"
 run 0 "$relay" task cancel-pending --config good.toml --all; has err "jobs that waited"
 run 0 "$relay" task cancel-pending --config good.toml --token one; has err "jobs that waited"

@@ -163,6 +163,25 @@ TEST(lifecycle, every_state_and_every_event) {
   }
 }
 
+TEST(lifecycle, a_poll_without_news_changes_the_schedule_alone) {
+  const policy p;
+  const event::polled queued{said(job_state::queued), R"({"state":"queued"})"};
+  const task first = advance(in(task_state::queued), queued, t0, p, 0.5);
+  const auto later = [&](const task_event& e) {
+    return only_polled_later(first, advance(first, e, t0 + std::chrono::seconds(3), p, 0.2));
+  };
+  EXPECT_TRUE(later(queued));
+  EXPECT_FALSE(later(event::polled{said(job_state::queued), R"({"state":"queued","eta":1})"}))
+      << "another reply";
+  EXPECT_FALSE(later(event::polled{said(job_state::running), queued.reply})) << "another state";
+  EXPECT_FALSE(later(event::polled{said(job_state::completed), queued.reply}));
+  EXPECT_FALSE(later(event::poll_failed{})) << "it is counted";
+  task progress = first;
+  progress.progress = 5;
+  EXPECT_FALSE(only_polled_later(first, progress));
+  EXPECT_FALSE(only_polled_later(first, advance(first, queued, first.deadline, p, 0))) << "the deadline";
+}
+
 // What an upstream may have goes on; what it does not have goes out no more.
 TEST(lifecycle, one_that_is_cancelled_while_it_is_submitted_is_not_submitted_again) {
   const policy p;

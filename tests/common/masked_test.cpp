@@ -61,6 +61,8 @@ TEST(masked, escapes_do_not_hide_it) {
   check(odd, R"("sk\u002eAbc+d\\f\"0123456789")", R"("sk\u002eAbc+d\\f\"0123456789")");
   check(odd, R"("sk\/Abc+d\\f\"012345678")", R"("sk\/Abc+d\\f\"012345678")");
   check(key, R"(luma-\u0030123456789abcdef, lum\u0061-0123456789abcdef)", "[secret], [secret]");
+  check(key, R"(l\u0075ma-0123456789abcdef, l\uma-0123456789abcdef, l\\u0075ma-0123456789abcdef)",
+        "[secret], [secret], [secret]");
   check(key, R"(\\\\\\\\\\\\\\\\\\\\\\\\\\)", R"(\\\\\\\\\\\\\\\\\\\\\\\\\\)");
   check(key, R"(luma-\u003)", R"(luma-\u003)");
 }

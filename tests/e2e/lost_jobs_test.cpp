@@ -274,15 +274,16 @@ TEST(lost_jobs, a_flood_of_404_is_an_outage) {
     wait_for_state(c, generations + "/" + create(c, "one that is well"), "completed");
     sim.list_is_down(row.list_is_down);
     sim.forget_jobs(row.how);
-    const std::string id = create(c, "a job");
-    const auto polls_of = [&] {
+    const auto polls = [&] {
       const auto log = sim.log();
       std::int64_t n = 0;
-      for (const auto& [upstream_id, polls] : log.at("polls").as_object())
-        n += polls.to_number<std::int64_t>();
+      for (const auto& [upstream_id, count] : log.at("polls").as_object())
+        n += count.to_number<std::int64_t>();
       return n;
     };
-    ASSERT_TRUE(relay.wait_until([&] { return polls_of() > 20; }));
+    const std::int64_t before = polls();
+    const std::string id = create(c, "a job");
+    ASSERT_TRUE(relay.wait_until([&] { return polls() > before + 30; }));
     EXPECT_NE(state_of(c, id), "failed");
     sim.forget_jobs(sim::simulator::amnesia::none);
     wait_for_state(c, generations + "/" + id, "completed");
