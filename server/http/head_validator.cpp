@@ -135,31 +135,34 @@ result<void> read_header(std::string_view name, std::string_view value, const he
   return {};
 }
 
+// `last`: of the bytes that may stand where they are.
+result<void> within_limits(std::size_t last, bool first_line, const head_limits& limits) {
+  const bool long_target = first_line && last > limits.target_bytes + 32;
+  const bool long_head = last >= limits.head_bytes;
+  // The one that came first.
+  if (long_target && (!long_head || limits.target_bytes + 33 <= limits.head_bytes)) {
+    return fail(errc::target_too_long,
+                "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
+  }
+  if (long_head) {
+    return fail(errc::header_too_large,
+                "request: the head is longer than " + std::to_string(limits.head_bytes) + " bytes");
+  }
+  return {};
+}
+
 }  // namespace
 
 result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::size_t seen,
                                                  const head_limits& limits) {
   // Only what is new is looked at; the byte before it may be half of a line's end.
   bool first_line = bytes.substr(0, seen).find('\n') == std::string_view::npos;
-  // `last`: of the bytes that may stand where they are.
-  const auto within_limits = [&](std::size_t last) -> result<void> {
-    const bool long_target = first_line && last > limits.target_bytes + 32;
-    const bool long_head = last >= limits.head_bytes;
-    if (long_target && (!long_head || limits.target_bytes + 33 <= limits.head_bytes)) {
-      return fail(errc::target_too_long,
-                  "request: the target is longer than " + std::to_string(limits.target_bytes) + " bytes");
-    }
-    if (long_head) {
-      return fail(errc::header_too_large,
-                  "request: the head is longer than " + std::to_string(limits.head_bytes) + " bytes");
-    }
-    return {};
-  };
   for (std::size_t i = seen; i < bytes.size();) {
     if (const std::size_t plain = plain_prefix(bytes.substr(i)); plain > 0) {
       if (i > 0 && bytes[i - 1] == '\r') return bad("a carriage return stands alone");
       i += plain;
-      if (auto ok = within_limits(i - 1); !ok) return std::unexpected(std::move(ok.error()));
+      if (auto ok = within_limits(i - 1, first_line, limits); !ok)
+        return std::unexpected(std::move(ok.error()));
       continue;
     }
     const char c = bytes[i];
@@ -172,7 +175,7 @@ result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::si
     } else if (c != '\t' && c != '\r') {
       return bad("the head holds a control character");
     }
-    if (auto ok = within_limits(i); !ok) return std::unexpected(std::move(ok.error()));
+    if (auto ok = within_limits(i, first_line, limits); !ok) return std::unexpected(std::move(ok.error()));
     ++i;
   }
   return std::nullopt;
