@@ -93,39 +93,42 @@ void group_commit::run() {
   if (!broken_) (void)checkpoint();  // a clean exit leaves a short log; nothing depends on it
 }
 
+namespace {
+
+result<void> run_one(statement& s) {
+  const use guard(s);
+  auto row = s.step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  return {};
+}
+
+}  // namespace
+
+// One write, and its own end. What it returns is an error of the whole transaction. One that is refused takes
+// no other with it: a statement is undone by SQLite, several by a savepoint.
+result<void> group_commit::apply_one(write& w, result<void>& outcome) {
+  const bool alone = w.is_one_statement();
+  if (!alone) outcome = run_one(savepoint_);
+  if (outcome) outcome = w.apply();
+  // Disk full, an I/O error, no memory: SQLite has rolled back everything. What would follow now would be
+  // outside of any transaction, and on disk although it is reported as failed.
+  if (!db_.in_transaction()) return outcome ? failed("a write ended its transaction", db_.handle()) : outcome;
+  // The caller may make space: then all of them are done again.
+  if (!outcome && outcome.error().code == errc::disk_full) return outcome;
+  if (alone) return {};
+  result<void> whole;
+  if (!outcome) whole = run_one(rollback_to_);
+  if (auto released = run_one(release_); !released && whole) whole = released;
+  return whole;
+}
+
 // One transaction. What it fails with as a whole; each write's own end goes into `outcomes`. `broken`:
 // nothing more may be written.
 result<void> group_commit::transaction(batch& work, std::vector<result<void>>& outcomes, bool& broken) {
-  const auto run_one = [](statement& s) -> result<void> {
-    const use guard(s);
-    auto row = s.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    return {};
-  };
   outcomes.assign(work.size(), {});
   result<void> whole = run_one(begin_);
   if (whole && new_log_) whole = rules_.begin_log();
-  for (std::size_t i = 0; i < work.size() && whole; ++i) {
-    // One write that is refused takes no other with it: a statement is undone by SQLite, several by a
-    // savepoint.
-    const bool alone = work[i]->is_one_statement();
-    if (!alone) outcomes[i] = run_one(savepoint_);
-    if (outcomes[i]) outcomes[i] = work[i]->apply();
-    if (!db_.in_transaction()) {
-      // Disk full, an I/O error, no memory: SQLite has rolled back everything. What would follow now would
-      // be outside of any transaction, and on disk although it is reported as failed.
-      whole = outcomes[i] ? failed("a write ended its transaction", db_.handle()) : outcomes[i];
-      break;
-    }
-    // The caller may make space: then all of them are done again.
-    if (!outcomes[i] && outcomes[i].error().code == errc::disk_full) {
-      whole = outcomes[i];
-      break;
-    }
-    if (alone) continue;
-    if (!outcomes[i]) whole = run_one(rollback_to_);
-    if (auto released = run_one(release_); !released && whole) whole = released;
-  }
+  for (std::size_t i = 0; i < work.size() && whole; ++i) whole = apply_one(*work[i], outcomes[i]);
   if (whole && !(whole = rules_.in_place())) broken = true;
   if (whole) whole = run_one(commit_);
   if (whole) new_log_ = false;

@@ -59,6 +59,7 @@ class group_commit {
 
   void run();
   void commit(batch work);
+  result<void> apply_one(write& w, result<void>& outcome);
   result<void> transaction(batch& work, std::vector<result<void>>& outcomes, bool& broken);
   result<void> checkpoint();
   void checkpoint_if_long(bool idle);
