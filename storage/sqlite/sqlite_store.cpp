@@ -21,7 +21,7 @@ namespace relay {
 namespace sqlite {
 namespace {
 
-constexpr std::size_t max_changed = 1'000;   // ids remembered while a batch is read
+constexpr std::size_t max_changed = 1'000;  // ids remembered while a batch is read
 constexpr std::size_t least_for_newest = 64 * 1024;
 constexpr std::int64_t near_offset = 1'000;  // tasks that a list may skip without delaying others
 
