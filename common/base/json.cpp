@@ -107,7 +107,7 @@ class strict_handler {
 
   const json::storage_ptr storage_;
   const bool name_repeated_;
-  unsigned char first_[2048];  // for what is not whole yet
+  alignas(json::value) unsigned char first_[2048];  // for what is not whole yet
   json::value_stack stack_;
   std::vector<std::unordered_set<std::string>> seen_;
   std::string key_;

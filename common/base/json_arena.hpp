@@ -6,6 +6,7 @@
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/storage_ptr.hpp>
+#include <cstddef>
 
 namespace relay {
 
@@ -18,7 +19,7 @@ class json_arena {
   boost::json::storage_ptr storage() { return &memory_; }
 
  private:
-  unsigned char first_[4096];  // enough for most requests and replies
+  alignas(std::max_align_t) unsigned char first_[4096];  // enough for most requests and replies
   boost::json::monotonic_resource memory_;
 };
 

@@ -157,7 +157,9 @@ void reply(std::string_view in) {
   t = advance(std::move(t), event::submit_started{"a", "secret", "attempt", "process"}, now, {}, 0);
   const submit_outcome outcome = classify_submit(x, p);
   task after = advance(t, for_attempt(outcome.event, "attempt"), now, {}, 0);
-  must(after.upstream_id.find('/') == std::string::npos && after.upstream_id != "..",
+  const std::string path = after.upstream_id.empty() ? "" : p.build_fetch(after.upstream_id);
+  must(std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7f && c != '?' && c != '#'; }) &&
+           !path.ends_with("/..") && !path.ends_with("/."),
        "an id is fit for a path");
   after = advance(std::move(after), classify_poll(x, p).event, now, {}, 0);
   (void)p.parse_job(x.body);
