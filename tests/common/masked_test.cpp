@@ -65,6 +65,9 @@ TEST(masked, escapes_do_not_hide_it) {
         "[secret], [secret], [secret]");
   check(key, R"(\\\\\\\\\\\\\\\\\\\\\\\\\\)", R"(\\\\\\\\\\\\\\\\\\\\\\\\\\)");
   check(key, R"(luma-\u003)", R"(luma-\u003)");
+  const std::string slashes = R"(\\\\\\%t=;%3-a-secret)";
+  check(slashes, "x" + slashes + "y", "x[secret]y");
+  check(slashes, R"(\\)" + slashes, R"(\\[secret])");
 }
 
 }  // namespace
