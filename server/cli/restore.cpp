@@ -24,12 +24,10 @@ int restore(const std::string& config_file, const std::string& from) {
   std::cerr << *database << " is a copy of " << from << " now.\n";
   if (!done->put_aside.empty()) std::cerr << "What was there is kept as " << done->put_aside << ".\n";
   if (done->held > 0) {
-    std::cerr << done->held
-              << " jobs waited in it to be submitted, and may have been since. They are held: the relay "
-                 "looks them up "
-                 "in the upstreams' lists\nand follows those it finds. See the others with `luma-relay task "
-                 "list --state "
-                 "held`; `task release` lets them go out, `task cancel-pending` ends them.\n";
+    std::cerr << "Jobs that waited in it to be submitted: " << done->held
+              << ". They may have been submitted since, so they are held.\nWhere an upstream has a list, the "
+                 "relay looks there, and follows what it finds. See the others with\n`luma-relay task list "
+                 "--state held`; `task release` lets them go out, `task cancel-pending` ends them.\n";
   }
   return 0;
 }

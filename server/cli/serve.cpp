@@ -64,15 +64,32 @@ int serve(const std::string& config_file) {
   return well ? 0 : 1;
 }
 
+namespace {
+
+// Why there can be no database at `path`; empty: there can.
+std::string problem_of_place(const std::filesystem::path& path) {
+  std::error_code ec;
+  const auto there = std::filesystem::status(path, ec).type();
+  if (there == std::filesystem::file_type::directory)
+    return path.string() + " is a folder; name a file in it";
+  if (there != std::filesystem::file_type::not_found && there != std::filesystem::file_type::regular)
+    return path.string() + " is not a file";
+  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
+  const int why = errno;
+  return "nothing can be written in the folder " + folder + " (" + std::strerror(why) + "); " +
+         (why == ENOENT ? "make it first, for the user that runs the relay"
+                        : "the user that runs the relay must be able to write in it");
+}
+
+}  // namespace
+
 int check_config(const std::string& config_file) {
   const auto settings = read_config(config_file);
   if (!settings) return 2;
   std::cout << print_config(*settings);
-  const std::filesystem::path folder = std::filesystem::path(settings->storage.path).parent_path();
-  if (const auto at = folder.empty() ? std::string(".") : folder.string();
-      ::access(at.c_str(), W_OK | X_OK) != 0) {
-    std::cerr << "luma-relay: storage.path: nothing can be written in the folder " << at << " ("
-              << std::strerror(errno) << "); make it first, for the user that runs the relay\n";
+  if (const std::string wrong = problem_of_place(settings->storage.path); !wrong.empty()) {
+    std::cerr << "luma-relay: storage.path: " << wrong << "\n";
     return 2;
   }
   const disk_limits limits = disk_limits_for(settings->storage.path, settings->storage.min_free_bytes,

@@ -19,6 +19,8 @@
 namespace relay::sqlite {
 namespace {
 
+// Opening a pipe would wait for a writer.
+constexpr int open_flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
 constexpr std::size_t header_size = 100;  // https://www.sqlite.org/fileformat2.html#the_database_header
 
 bool exists(const std::string& path) {
@@ -65,47 +67,88 @@ std::optional<log_identity> identity_of(sqlite3* d) {
   return log_identity{std::string(s.text(0)), s.integer(1)};
 }
 
-// The file without its log, as SQLite can read it when it is told that nobody changes it.
+// The file without its log.
 std::optional<log_identity> identity_without_log(const std::string& path) {
-  std::string uri = "file:";
-  for (const char c : path) {
-    if (c == '%' || c == '?' || c == '#') {
-      std::array<char, 4> escaped{};
-      std::snprintf(escaped.data(), escaped.size(), "%%%02x", static_cast<unsigned>(c));
-      uri += escaped.data();
-    } else {
-      uri += c;
-    }
-  }
-  uri += "?immutable=1";
-  sqlite3* raw = nullptr;
-  const int code = sqlite3_open_v2(uri.c_str(), &raw,
-                                   SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, nullptr);
-  const std::unique_ptr<sqlite3, int (*)(sqlite3*)> connection(raw, &sqlite3_close_v2);
-  return code == SQLITE_OK ? identity_of(raw) : std::nullopt;
+  const auto d = db::open(path, role::file_reader);
+  return d ? identity_of(d->handle()) : std::nullopt;
 }
 
-result<void> check_tables(db& d, const std::string& path) {
+// A log keeps what the file does not have yet. Without one, nothing need be made beside the file to read it.
+role reader_of(const std::string& path) {
+  return exists(path + "-wal") ? role::inspector : role::file_reader;
+}
+
+std::unexpected<error> other_programs(const std::string& path, found_as as) {
+  return fail(errc::storage_unavailable,
+              path + " is a database of another program" +
+                  (as == found_as::database ? "; set storage.path to another file" : ""));
+}
+
+result<void> check_tables(db& d, const std::string& path, found_as as) {
   auto found = d.try_prepare(
       "SELECT count(*),sum(name IN ('task','token')),(SELECT application_id FROM pragma_application_id) "
       "FROM sqlite_schema WHERE type='table'");
   auto row = found ? found->step() : result<bool>(std::unexpected(found.error()));
   if (!row) {
-    row.error().log.text = "the database " + path + " is damaged, restore a backup: " + row.error().log.text;
+    row.error().log.text = path + " is damaged" + (as == found_as::database ? ", restore a backup: " : ": ") +
+                           row.error().log.text;
     return std::unexpected(std::move(row.error()));
   }
   if (found->integer(0) == 0) {
-    return fail(
-        errc::storage_unavailable,
-        path +
-            " is an SQLite database without any table; one of luma-relay always has its tables. Restore "
-            "a backup in its place, or delete it to begin with an empty one");
+    return fail(errc::storage_unavailable,
+                path + " is an SQLite database without any table; one of luma-relay always has its tables" +
+                    (as == found_as::database
+                         ? ". Restore a backup in its place, or delete it to begin with an empty one"
+                         : ""));
   }
   // Before schema 5 there was no application_id.
   const std::int64_t id = found->integer(2);
   if (id == application_id || (id == 0 && found->integer(1) == 2)) return {};
-  return fail(errc::storage_unavailable,
-              path + " is a database of another program; set storage.path to another file");
+  return other_programs(path, as);
+}
+
+// What the first bytes of the open file say.
+result<void> check_header(int fd, const std::string& path, found_as as) {
+  const bool is_database = as == found_as::database;
+  struct stat s{};
+  if (::fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
+    return fail(errc::storage_unavailable,
+                path + " is not a file" + (is_database ? "; set storage.path to the name of one" : ""));
+  if (s.st_size == 0) {
+    std::string what = path + " is empty; a database of luma-relay never is";
+    if (is_database) {
+      what += ". Restore a backup in its place";
+      what += exists(path + "-wal") ? ", and move " + path + "-wal away: it belongs to what was there"
+                                    : ", or delete it to begin with an empty one";
+    }
+    return fail(errc::storage_unavailable, std::move(what));
+  }
+  std::array<unsigned char, header_size> header{};
+  const bool whole = ::pread(fd, header.data(), header.size(), 0) == static_cast<ssize_t>(header.size());
+  if (!whole || std::memcmp(header.data(), "SQLite format 3", 16) != 0) {
+    return fail(errc::storage_unavailable,
+                path + " is not an SQLite database" +
+                    (is_database ? "; set storage.path to another file, or restore a backup" : ""));
+  }
+  const std::uint32_t id = number_at(header, 68);
+  if (id != 0 && id != static_cast<std::uint32_t>(application_id)) return other_programs(path, as);
+  // With a log the file may be shorter: pages at its end are in the log still.
+  struct stat log{};
+  const bool has_log = ::stat((path + "-wal").c_str(), &log) == 0 && log.st_size > 0;
+  const std::int64_t page = header[16] == 0 && header[17] == 1 ? 65'536 : header[16] * 256 + header[17];
+  const std::int64_t pages = number_at(header, 28);
+  if (!has_log && number_at(header, 24) == number_at(header, 92) && s.st_size < page * pages) {
+    return fail(errc::storage_unavailable, path + " was cut off: it has " + std::to_string(s.st_size) +
+                                               " bytes, and its header says " + std::to_string(page * pages) +
+                                               (is_database ? ". Restore a backup" : ""));
+  }
+  // Ours is in WAL mode from the first start on; `luma-relay backup` makes one that is not yet.
+  if (has_log && header[18] == 1) {
+    return fail(errc::storage_unavailable,
+                path + "-wal does not belong to " + path + ", which is a copy: move it away" +
+                    (is_database ? ", and " + path + "-shm with it, then start again" : ""));
+  }
+  return {};
 }
 
 }  // namespace
@@ -122,8 +165,13 @@ result<database_lock> database_lock::acquire(const std::string& path) {
     out.made_ = name;
   else
     out.held_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (out.held_.get() < 0)
-    return fail(errc::storage_unavailable, "cannot make the lock file " + name + ": " + std::strerror(errno));
+  if (out.held_.get() < 0) {
+    const std::string why = std::strerror(errno);
+    return fail(errc::storage_unavailable,
+                "nothing can be written in the folder of the database " + path + ": " + why + " (" + name +
+                    "); the folder must be there, and the user that runs the relay must be able to "
+                    "write in it");
+  }
   if (::flock(out.held_.get(), LOCK_EX | LOCK_NB) != 0)
     return fail(errc::conflict,
                 "another luma-relay uses this database (it holds " + name + "); stop it first");
@@ -137,7 +185,7 @@ void database_lock::discard() {
 
 // Opens the file for as long as it is in use. A hard link has a lock file of its own, but the same inode.
 result<void> database_file::lock_file() {
-  file_ = descriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  file_ = descriptor(::open(path_.c_str(), open_flags));
   if (file_.get() < 0)
     return fail(errc::storage_unavailable, "cannot open the database " + path_ + ": " + std::strerror(errno));
   if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -147,48 +195,6 @@ result<void> database_file::lock_file() {
   struct stat s{};
   ::fstat(file_.get(), &s);
   opened_ = {s.st_dev, s.st_ino};
-  return {};
-}
-
-result<void> database_file::check_header() const {
-  struct stat s{};
-  if (::fstat(file_.get(), &s) != 0 || !S_ISREG(s.st_mode))
-    return fail(errc::storage_unavailable, path_ + " is not a file; set storage.path to the name of one");
-  if (s.st_size == 0) {
-    return fail(
-        errc::storage_unavailable,
-        path_ + " is empty; a database of luma-relay never is. Restore a backup in its place" +
-            (exists(path_ + "-wal") ? ", and move " + path_ + "-wal away: it belongs to what was there"
-                                    : ", or delete it to begin with an empty one"));
-  }
-  std::array<unsigned char, header_size> header{};
-  const bool whole =
-      ::pread(file_.get(), header.data(), header.size(), 0) == static_cast<ssize_t>(header.size());
-  if (!whole || std::memcmp(header.data(), "SQLite format 3", 16) != 0) {
-    return fail(errc::storage_unavailable,
-                path_ + " is not an SQLite database; set storage.path to another file, or restore a backup");
-  }
-  const std::uint32_t id = number_at(header, 68);
-  if (id != 0 && id != static_cast<std::uint32_t>(application_id)) {
-    return fail(errc::storage_unavailable,
-                path_ + " is a database of another program; set storage.path to another file");
-  }
-  // With a log the file may be shorter: pages at its end are in the log still.
-  struct stat log{};
-  const bool has_log = ::stat((path_ + "-wal").c_str(), &log) == 0 && log.st_size > 0;
-  const std::int64_t page = header[16] == 0 && header[17] == 1 ? 65'536 : header[16] * 256 + header[17];
-  const std::int64_t pages = number_at(header, 28);
-  if (!has_log && number_at(header, 24) == number_at(header, 92) && s.st_size < page * pages) {
-    return fail(errc::storage_unavailable, path_ + " was cut off: it has " + std::to_string(s.st_size) +
-                                               " bytes, and its header says " + std::to_string(page * pages) +
-                                               ". Restore a backup");
-  }
-  // Ours is in WAL mode from the first start on; `luma-relay backup` makes one that is not yet.
-  if (has_log && header[18] == 1) {
-    return fail(errc::storage_unavailable, path_ + "-wal does not belong to " + path_ +
-                                               ", which is a copy: move it away, and " + path_ +
-                                               "-shm with it, then start again");
-  }
   return {};
 }
 
@@ -221,7 +227,7 @@ result<void> database_file::open_file() {
                                                "log away");
   }
   if (auto locked = lock_file(); !locked) return locked;
-  return check_header();
+  return check_header(file_.get(), path_, found_as::database);
 }
 
 result<void> database_file::made() {
@@ -229,7 +235,7 @@ result<void> database_file::made() {
 }
 
 result<void> database_file::check() const {
-  return check_database(path_);
+  return check_database(path_, found_as::database);
 }
 
 result<void> database_file::in_place() const {
@@ -251,11 +257,11 @@ result<void> database_file::in_place() const {
   return out;
 }
 
-result<void> check_database(const std::string& path) {
+result<void> check_database(const std::string& path, found_as as) {
   // It reads the log too, and never plays it into the file.
-  auto d = db::open(path, role::inspector);
+  auto d = db::open(path, reader_of(path));
   if (!d) return std::unexpected(std::move(d.error()));
-  if (auto ours = check_tables(*d, path); !ours) return ours;
+  if (auto ours = check_tables(*d, path, as); !ours) return ours;
   const auto with_log = identity_of(d->handle());
   const auto alone = identity_without_log(path);
   if (with_log && alone &&
@@ -268,7 +274,21 @@ result<void> check_database(const std::string& path) {
             "log; or, to go on with the file as it is, move the log away, and " +
             path + "-shm with it");
   }
-  return quick_check(*d);
+  auto whole = quick_check(*d);
+  if (!whole && as == found_as::database) whole.error().log.text += "; restore a backup";
+  return whole;
+}
+
+result<void> check_is_ours(const std::string& path) {
+  {
+    const descriptor file(::open(path.c_str(), open_flags));
+    if (file.get() < 0)
+      return fail(errc::storage_unavailable, "cannot open " + path + ": " + std::strerror(errno));
+    if (auto usable = check_header(file.get(), path, found_as::copy); !usable) return usable;
+  }
+  auto d = db::open(path, reader_of(path));
+  if (!d) return std::unexpected(std::move(d.error()));
+  return check_tables(*d, path, found_as::copy);
 }
 
 result<void> move_into_place(const std::string& unfinished, const std::string& path) {

@@ -79,7 +79,6 @@ class database_file {
   explicit database_file(std::string path) : path_(std::move(path)) {}
   result<void> open_file();
   result<void> lock_file();
-  result<void> check_header() const;
 
   std::string path_;
   database_lock lock_;
@@ -88,9 +87,16 @@ class database_file {
   identity opened_;
 };
 
+/// What a file that is not as it should be is called in errors, and whether they say what to do about a
+/// start.
+enum class found_as : std::uint8_t { database, copy };
+
 /// What takes SQLite to tell of the database at `path`, before anything is written: it is ours, its log
 /// belongs to it, it is whole. Errors: storage_unavailable.
-result<void> check_database(const std::string& path);
+result<void> check_database(const std::string& path, found_as as);
+
+/// By its header and its tables. Errors: storage_unavailable.
+result<void> check_is_ours(const std::string& path);
 
 /// Gives the finished database at `unfinished` its place: synced, then renamed, then the folder synced.
 /// Errors: storage_unavailable.

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <array>
+#include <cstdio>
 #include <stdexcept>
 
 #include "common/base/fault_point.hpp"
@@ -85,15 +87,37 @@ void configure_once() {
   (void)done;
 }
 
+// https://www.sqlite.org/uri.html
+std::string immutable_uri(const std::string& path) {
+  std::string uri = "file:";
+  for (const char c : path) {
+    if (c == '%' || c == '?' || c == '#') {
+      std::array<char, 4> escaped{};
+      std::snprintf(escaped.data(), escaped.size(), "%%%02x", static_cast<unsigned>(c));
+      uri += escaped.data();
+    } else {
+      uri += c;
+    }
+  }
+  return uri + "?immutable=1";
+}
+
+int open_file(const std::string& path, role r, sqlite3** out) {
+  if (r == role::file_reader) {
+    return sqlite3_open_v2(immutable_uri(path).c_str(), out,
+                           SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, nullptr);
+  }
+  const int creates = r == role::writer ? SQLITE_OPEN_CREATE : 0;
+  return sqlite3_open_v2(path.c_str(), out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | creates, nullptr);
+}
+
 }  // namespace
 
 result<db> db::open(const std::string& path, role r, std::string_view synchronous) {
   configure_once();
   db d;
   sqlite3* raw = nullptr;
-  const int flags =
-      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (r == role::writer ? SQLITE_OPEN_CREATE : 0);
-  const int code = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  const int code = open_file(path, r, &raw);
   d.db_.reset(raw);
   if (code != SQLITE_OK) return failed("cannot open the database " + path, raw);
   sqlite3_extended_result_codes(raw, 1);
@@ -233,7 +257,7 @@ result<void> quick_check(db& d) {
   error e;
   e.code = errc::storage_unavailable;
   e.message.text = "The relay's database is damaged";
-  e.log.text = "the database is damaged: " + damage + "; restore a backup";
+  e.log.text = "the database is damaged: " + damage;
   return std::unexpected(std::move(e));
 }
 

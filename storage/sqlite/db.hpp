@@ -58,8 +58,9 @@ class use {
   statement& s_;
 };
 
-/// An inspector leaves the file and its log as they are, even when it is the last one to close them.
-enum class role : std::uint8_t { writer, reader, inspector };
+/// An inspector leaves the file and its log as they are, even when it is the last one to close them. A file
+/// reader reads the file without its log, makes nothing beside it, and needs that nobody writes meanwhile.
+enum class role : std::uint8_t { writer, reader, inspector, file_reader };
 
 class db {
  public:

@@ -176,7 +176,11 @@ void group_commit::commit(batch work) {
 }
 
 void group_commit::stop_writing(const error& why) {
-  broken_ = std::unexpected(why);
+  // What comes later is not tried, whatever became of what was.
+  error later = why;
+  later.message.text = "The relay's database cannot be used now; nothing was recorded. Try again later";
+  later.may_retry = true;
+  broken_ = std::unexpected(std::move(later));
   hooks_.stopped({"no more writes until a restart, and no new jobs: " + why.log.text});
 }
 

@@ -72,10 +72,9 @@ result<restored> restore(const std::string& from, const std::string& path, std::
   // 2. A whole copy, of this schema.
   if (same_file(from, path))
     return fail(errc::invalid_request, from + " is the database itself; name a backup of it");
-  if (auto whole = check_database(from); !whole) {
-    whole.error().log.text = from + " cannot be restored: " + whole.error().log.text;
+  if (auto ours = check_is_ours(from); !ours) return std::unexpected(std::move(ours.error()));
+  if (auto whole = check_database(from, found_as::copy); !whole)
     return std::unexpected(std::move(whole.error()));
-  }
   const std::string unfinished = path + ".restoring";
   for (const char* suffix : {"-wal", "-shm", "-journal"}) std::remove((unfinished + suffix).c_str());
   if (auto copied = backup(from, unfinished, replace::yes); !copied)

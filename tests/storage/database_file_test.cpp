@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 
@@ -116,6 +118,10 @@ TEST_F(database_file, what_is_none_of_ours_is_refused_with_what_to_do) {
       {"another program's id",
        [&] { run_sql(path, "PRAGMA application_id=7; CREATE TABLE task(x); CREATE TABLE token(x)"); },
        {"of another program", "storage.path"}},
+      {"another program's, in WAL mode",
+       [&] { run_sql(path, "PRAGMA journal_mode=WAL; CREATE TABLE task(x); CREATE TABLE notes(x)"); },
+       {"of another program", "storage.path"}},
+      {"a pipe", [&] { ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0); }, {"is not a file"}},
       {"cut off",
        [&] {
          {
@@ -165,16 +171,21 @@ TEST_F(database_file, what_is_none_of_ours_is_refused_with_what_to_do) {
   for (const auto& row : table) {
     for (const auto& left : fs::directory_iterator(dir.file(""))) fs::remove_all(left);
     row.make();
-    const bool is_folder = fs::is_directory(path);
-    const std::string before = is_folder || !fs::exists(path) ? "" : bytes_of(path);
+    const bool is_file = fs::is_regular_file(path);
+    const std::string before = is_file ? bytes_of(path) : "";
     const std::string log = fs::exists(path + "-wal") ? bytes_of(path + "-wal") : "";
-    const bool had_lock = fs::exists(path + ".lock");
+    const auto beside = [&] {
+      // To read a log, SQLite makes its index.
+      const bool has_log = fs::exists(path + "-wal");
+      return std::array{fs::exists(path + ".lock"), has_log, !has_log && fs::exists(path + "-shm")};
+    };
+    const auto stood_there = beside();
     const std::string refused = test::refusal_of(path);
     for (const std::string& part : row.says)
       EXPECT_NE(refused.find(part), std::string::npos) << row.name << ": " << refused;
     // Whatever it is, it is as it was, and nothing stands beside it.
-    EXPECT_EQ(fs::exists(path + ".lock"), had_lock) << row.name;
-    EXPECT_EQ(is_folder || !fs::exists(path) ? "" : bytes_of(path), before) << row.name;
+    EXPECT_EQ(beside(), stood_there) << row.name;
+    EXPECT_EQ(is_file ? bytes_of(path) : "", before) << row.name;
     EXPECT_EQ(fs::exists(path + "-wal") ? bytes_of(path + "-wal") : "", log) << row.name;
   }
 }
