@@ -77,8 +77,13 @@ void app::spawn(awaitable<> work) {
 // ---- start
 
 result<void> app::start() {
-  // The database: from here on this process holds its lock file. A start that is refused leaves nothing
-  // behind.
+  // A start that is refused leaves nothing behind: first what an address that is taken would refuse.
+  try {
+    bind_addresses();
+  } catch (const boost::system::system_error& e) {
+    return fail(errc::internal, e.what());
+  }
+  // The database: from here on this process holds its lock file.
   const disk_limits limits =
       disk_limits_for(config_.storage.path, config_.storage.min_free_bytes, config_.storage.ballast_bytes);
   disk_ = std::make_unique<disk>(config_.storage.path, limits, *log_);
@@ -155,6 +160,13 @@ void app::make_loops(const policy& p) {
                                               metrics_, *log_);
 }
 
+// Throws boost::system::system_error when an address is taken.
+void app::bind_addresses() {
+  bound_.clients = http::bind(loop_, *parse_listen(config_.server.listen));
+  if (!config_.admin.listen.empty())
+    bound_.operators = http::bind(loop_, *parse_listen(config_.admin.listen));
+}
+
 // Throws boost::system::system_error when an address cannot be listened on.
 void app::make_listeners() {
   // A callback of an upstream changes no task: it is a hint to ask the upstream now.
@@ -192,11 +204,11 @@ void app::make_listeners() {
   caps.connections = files.clients;
   caps.per_address = static_cast<std::size_t>(config_.server.max_connections_per_address);
   caps.trusted_proxies = *address_set::parse(config_.server.trusted_proxies);
-  public_ = std::make_unique<http::listener>(loop_, *parse_listen(config_.server.listen),
+  public_ = std::make_unique<http::listener>(loop_, std::move(*bound_.clients),
                                              serve(*public_requests_, true), limits, caps, *shared_);
   if (!config_.admin.listen.empty()) {
     const http::listener_limits admin_caps{64, 64, {}};
-    admin_ = std::make_unique<http::listener>(loop_, *parse_listen(config_.admin.listen),
+    admin_ = std::make_unique<http::listener>(loop_, std::move(*bound_.operators),
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }
   tokens_.on_removed = [this] { watch_.look_again(); };
@@ -336,11 +348,15 @@ void app::report_refused_connections() {
   const std::uint64_t in_all = all.in_all - logged_.in_all;
   const auto time = steady_clock::now();
   if (by_address + in_all == 0 || time < refusals_logged_at_ + std::chrono::minutes(1)) return;
-  log_->warn(
-      "connections were refused: {} because their address had server.max_connections_per_address ({}), {} "
-      "because "
-      "there were as many as server.max_connections or the limit of open files allow",
-      by_address, config_.server.max_connections_per_address, in_all);
+  if (by_address > 0)
+    log_->warn("{} connections were refused: their address had server.max_connections_per_address ({})",
+               by_address, config_.server.max_connections_per_address);
+  if (in_all > 0)
+    log_->warn(
+        "{} connections were refused: there were as many as server.max_connections or the limit of open "
+        "files "
+        "allow",
+        in_all);
   logged_ = all;
   refusals_logged_at_ = time;
 }

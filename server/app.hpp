@@ -65,6 +65,7 @@ class app {
   store_hooks hooks_for_store();
   result<void> open_store();
   void make_loops(const policy& p);
+  void bind_addresses();
   void make_listeners();
   http::application serve(request_handler& requests, bool is_public);
   void log_request(const http::access_record& a);
@@ -105,6 +106,9 @@ class app {
   std::unique_ptr<restored_jobs> restored_;
   std::unique_ptr<request_handler> public_requests_, admin_requests_;
   std::optional<http::session_shared> shared_;
+  struct {
+    std::optional<http::acceptor> clients, operators;
+  } bound_;  // until the listeners have them
   std::unique_ptr<http::listener> public_, admin_;
   std::unique_ptr<admin_socket> socket_;
   steady_timer housekeeping_timer_{loop_.get_executor()};

@@ -12,29 +12,41 @@ asio::ip::tcp::endpoint endpoint_of(const listen_address& at) {
   return {address, at.port};
 }
 
+// A code without the place in Asio that it came from.
+[[noreturn]] void refuse(const boost::system::error_code& ec, const std::string& host, std::uint16_t port) {
+  throw boost::system::system_error(boost::system::error_code(ec.value(), ec.category()),
+                                    "cannot listen on " + host + ":" + std::to_string(port));
+}
+
 }  // namespace
 
-listener::listener(asio::io_context& loop, const listen_address& at, application app, session_limits limits,
+acceptor bind(asio::io_context& loop, const listen_address& at) {
+  const auto endpoint = endpoint_of(at);
+  acceptor out(loop.get_executor());
+  try {
+    out.open(endpoint.protocol());
+    out.set_option(asio::socket_base::reuse_address(true));
+    out.bind(endpoint);
+  } catch (const boost::system::system_error& e) {
+    refuse(e.code(), at.host, at.port);
+  }
+  return out;
+}
+
+listener::listener(asio::io_context& loop, acceptor at, application app, session_limits limits,
                    listener_limits caps, session_shared& shared)
     : loop_(loop),
-      acceptor_(loop.get_executor()),
+      acceptor_(std::move(at)),
       app_(std::move(app)),
       limits_(limits),
       caps_(std::move(caps)),
       shared_(shared),
       by_address_(caps_.per_address) {
-  const auto endpoint = endpoint_of(at);
-  try {
-    acceptor_.open(endpoint.protocol());
-    acceptor_.set_option(asio::socket_base::reuse_address(true));
-    acceptor_.bind(endpoint);
-    acceptor_.listen(4096);
-  } catch (const boost::system::system_error& e) {
-    // A code without the place in Asio that it came from.
-    throw boost::system::system_error(boost::system::error_code(e.code().value(), e.code().category()),
-                                      "cannot listen on " + at.host + ":" + std::to_string(at.port));
-  }
-  port_ = acceptor_.local_endpoint().port();
+  const auto endpoint = acceptor_.local_endpoint();
+  port_ = endpoint.port();
+  boost::system::error_code ec;
+  acceptor_.listen(4096, ec);
+  if (ec) refuse(ec, endpoint.address().to_string(), port_);
 }
 
 awaitable<> listener::run() {

@@ -16,11 +16,17 @@ struct listener_limits {
   address_set trusted_proxies;    // their connections count against `connections` alone
 };
 
+using acceptor = asio::basic_socket_acceptor<asio::ip::tcp, executor>;
+
+/// A socket that has its address, and does not listen yet: connections are refused still. Throws
+/// boost::system::system_error, whose text names the address, when something else listens there.
+acceptor bind(asio::io_context& loop, const listen_address& at);
+
 class listener {
  public:
-  /// Binds and listens. Throws boost::system::system_error, whose text names the address.
-  listener(asio::io_context& loop, const listen_address& at, application app, session_limits limits,
-           listener_limits caps, session_shared& shared);
+  /// Listens on `at`, which bind() made. Throws boost::system::system_error, whose text names the address.
+  listener(asio::io_context& loop, acceptor at, application app, session_limits limits, listener_limits caps,
+           session_shared& shared);
 
   /// The port, also when the system chose it.
   std::uint16_t port() const { return port_; }
@@ -41,8 +47,6 @@ class listener {
 
  private:
   awaitable<> serve(tcp_socket socket, std::string address, bool is_proxy);
-
-  using acceptor = asio::basic_socket_acceptor<asio::ip::tcp, executor>;
 
   asio::io_context& loop_;
   acceptor acceptor_;

@@ -138,8 +138,8 @@ class poets {
     app.handle = [this](http::request& r) { return handle(r); };
     app.refuse = [](const error& e, std::string_view) { return http::json_reply(e.http_status(), {}); };
     const listen_address anywhere{"127.0.0.1", 0};
-    listener_ = std::make_unique<http::listener>(loop_, anywhere, std::move(app), http::session_limits{},
-                                                 http::listener_limits{}, shared_);
+    listener_ = std::make_unique<http::listener>(loop_, http::bind(loop_, anywhere), std::move(app),
+                                                 http::session_limits{}, http::listener_limits{}, shared_);
     asio::co_spawn(loop_.get_executor(), deadlines_.run(), asio::detached);
     asio::co_spawn(loop_.get_executor(), listener_->run(), asio::detached);
     thread_ = std::thread([this] { loop_.run(); });

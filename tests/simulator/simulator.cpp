@@ -36,8 +36,9 @@ simulator::simulator(options o) : options_(std::move(o)) {
   service.refuse = [this](const error& e, std::string_view) {
     return detail(e.http_status(), e.message.text);
   };
-  listener_ = std::make_unique<http::listener>(loop_, *parse_listen(options_.listen), std::move(service),
-                                               http::session_limits{}, http::listener_limits{}, shared_);
+  listener_ = std::make_unique<http::listener>(loop_, http::bind(loop_, *parse_listen(options_.listen)),
+                                               std::move(service), http::session_limits{},
+                                               http::listener_limits{}, shared_);
   auto sweeping = deadlines_.run();
   asio::co_spawn(loop_.get_executor(), std::move(sweeping), asio::detached);
   auto accepting = listener_->run();
