@@ -152,9 +152,10 @@ awaitable<awaited> wait_for_response(call& c, watch::waiter& change, task_ptr kn
     auto t = co_await change.until(settled, started + limit, watch::on_drain::stay);
     newer(std::move(t));
   }
-  // On request, in the body ("wait"): the end of the job.
+  // On request, in the body ("wait"): the end of the job. A token that is revoked waits for nothing more.
+  const auto may_wait = [&c] { return c.in.tokens.in_force(c.who, now()); };
   if (wait_in_body && !ended(*out.newest)) {
-    auto t = co_await change.until(ended, started + *wait_in_body, watch::on_drain::leave);
+    auto t = co_await change.until(ended, started + *wait_in_body, watch::on_drain::leave, may_wait);
     newer(std::move(t));
     out.as_it_is = true;
   }
@@ -164,7 +165,7 @@ awaitable<awaited> wait_for_response(call& c, watch::waiter& change, task_ptr kn
     const auto changed = [word, before = word(out.newest->state)](const task& t) {
       return word(t.state) != before;
     };
-    auto t = co_await change.until(changed, started + *preferred, watch::on_drain::leave);
+    auto t = co_await change.until(changed, started + *preferred, watch::on_drain::leave, may_wait);
     newer(std::move(t));
     out.as_it_is = true;
   }

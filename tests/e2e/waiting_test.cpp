@@ -201,6 +201,27 @@ TEST(waiting, ends_when_the_token_is_revoked) {
   EXPECT_NE(conn.receive_all().find("HTTP/1.1 401"), std::string::npos);
 }
 
+// And for a create: its job was made, and is the answer.
+TEST(waiting, of_a_create_ends_when_the_token_is_revoked) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(3'600'000);
+  running_simulator sim(o);
+  running_relay relay(patient(dir, sim));
+  const std::string token = relay.token("revoked");
+  connection conn(relay.port());
+  const std::string body = R"({"prompt":"a cat"})";
+  conn.send("POST " + generations + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + token +
+            "\r\nPrefer: wait=60\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+            "\r\n\r\n" + body);
+  ASSERT_TRUE(relay.wait_until([&] {
+    const json::object listed = relay.admin({{"command", "task-list"}, {"state", "queued"}});
+    return listed.at("tasks").as_array().size() == 1;
+  }));
+  EXPECT_EQ(relay.admin({{"command", "token-revoke"}, {"name", "revoked"}}).at("ok"), true);
+  EXPECT_NE(conn.receive_all().find("HTTP/1.1 201"), std::string::npos);
+}
+
 TEST(events, one_key_does_not_take_every_connection) {
   temp_dir dir;
   sim::options o;
