@@ -247,12 +247,15 @@ awaitable<json::object> webhook_secret(store& s, std::string name, bool rotate) 
   co_return json::object{{"ok", true}, {"secret", json::string(webhook_secret_text(found->webhook))}};
 }
 
+// As the operator sees it: what is lost or held has a name of its own.
+std::string_view state_of(const task& t) {
+  return is_ambiguous(t) ? "ambiguous" : is_held(t) ? "held" : name_of(t.state);
+}
+
 json::object line_of(const task& t, const std::vector<token>& tokens) {
   const auto owner = std::ranges::find(tokens, t.owner, &token::id);
   return {{"id", json::string(t.id)},
-          {"state", json::string(is_ambiguous(t) ? std::string_view("ambiguous")
-                                 : is_held(t)    ? std::string_view("held")
-                                                 : name_of(t.state))},
+          {"state", json::string(state_of(t))},
           {"token", json::string(owner == tokens.end() ? "?" : owner->name)},
           {"upstream", json::string(t.upstream)},
           {"upstream_id", json::string(t.upstream_id)},
@@ -353,7 +356,7 @@ awaitable<json::object> apply(admin_context in, std::string id, task_event e, st
   if (!done) co_return failure(done.error().log.text);
   if (!done->changed()) co_return failure(otherwise);
   co_return json::object{
-      {"ok", true}, {"id", json::string(id)}, {"state", json::string(name_of(done->after->state))}};
+      {"ok", true}, {"id", json::string(id)}, {"state", json::string(state_of(*done->after))}};
 }
 
 awaitable<json::object> with_task(admin_context in, std::string command, std::string id) {
@@ -367,7 +370,7 @@ awaitable<json::object> with_task(admin_context in, std::string command, std::st
     co_return show_task(*t, *tokens);
   }
   // The others are events: the lifecycle decides whether they mean anything in this state.
-  const std::string state(is_ambiguous(*t) ? "ambiguous" : is_held(*t) ? "held" : name_of(t->state));
+  const std::string state(state_of(*t));
   if (command == "task-release") {
     task_event e = event::released{};
     co_return co_await apply(in, t->id, std::move(e),

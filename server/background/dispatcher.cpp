@@ -70,10 +70,13 @@ awaitable<result<void>> dispatcher::recover() {
     if (!left) co_return std::unexpected(std::move(left.error()));
     if (left->empty()) break;
     for (const task_ptr& t : *left) {
+      const auto at = std::ranges::find(upstreams_, t->upstream, [](const auto& u) { return u->name(); });
       log_.error(
-          "task {}: a relay stopped while it was submitting it to {}; it may exist there, and is looked up "
-          "before anything else",
-          t->id, t->upstream);
+          "task {}: a relay stopped while it was submitting it to {}; it may exist there, and is not "
+          "submitted "
+          "again{}",
+          t->id, t->upstream,
+          at == upstreams_.end() ? ", and this upstream is not configured any more" : lookup_of(**at, *t));
       task_event e = event::interrupted{t->attempt_id};
       auto changed = co_await changes_.apply(t->id, std::move(e));
       if (!changed) co_return std::unexpected(std::move(changed.error()));
@@ -375,10 +378,13 @@ void dispatcher::log_outcome(const task& t, const submit_outcome& o, const upstr
     case kind::rejected:
       log_.info("task {}: {} refused it: {}", t.id, upstream_name, o.note);
       break;
-    case kind::unavailable:
-      log_.warn("task {}: {} could not take it ({}); unless it was cancelled, it is tried again{}", t.id,
-                upstream_name, o.note, rest);
+    case kind::unavailable: {
+      const task_ptr newest = store_.in_memory(t.id);  // it may have been cancelled while it was submitted
+      const bool cancelled = newest && is_set(newest->cancelled_at);
+      log_.warn("task {}: {} could not take it ({}); {}{}", t.id, upstream_name, o.note,
+                cancelled ? "it was cancelled, and ends" : "it is tried again", rest);
       break;
+    }
     case kind::unknown: {
       const std::string_view then = lookup_of(to, t);
       log_.error("task {}: {} may or may not have created it ({}); it is not submitted again{}{}", t.id,

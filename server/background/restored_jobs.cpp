@@ -26,7 +26,8 @@ awaitable<> restored_jobs::run() {
   }
   if (!is_set(*made)) co_return;
   log_.warn(
-      "this database was restored from a backup: the jobs submitted since {} are looked up at every upstream",
+      "this database was restored from a backup: the jobs submitted since {} are looked up at every upstream "
+      "that has a list",
       to_iso(*made, precision::milliseconds));
   while (!stopped_) {
     const bool over = co_await look(*made);

@@ -101,10 +101,16 @@ std::int64_t number_in(const json::object& response, std::string_view key) {
 }
 
 std::string cancelled_text(const json::object& response) {
-  const auto jobs = [](std::int64_t n) { return std::to_string(n) + (n == 1 ? " job" : " jobs"); };
-  std::string out = jobs(number_in(response, "cancelled")) + " that waited to be submitted: cancelled.";
-  if (const std::int64_t n = number_in(response, "submitting"); n > 0)
-    out += " " + jobs(n) + " being submitted now: cancelled unless the upstream takes them.";
+  const std::int64_t waited = number_in(response, "cancelled");
+  std::string out = waited == 0 ? "No job waited to be submitted."
+                    : waited == 1
+                        ? "1 job that waited to be submitted is cancelled."
+                        : std::to_string(waited) + " jobs that waited to be submitted are cancelled.";
+  if (const std::int64_t n = number_in(response, "submitting"); n == 1) {
+    out += " 1 job is being submitted now; it ends unless the upstream takes it.";
+  } else if (n > 1) {
+    out += " " + std::to_string(n) + " jobs are being submitted now; each ends unless the upstream takes it.";
+  }
   return out;
 }
 

@@ -92,8 +92,13 @@ int task_release(const std::string& config_file, const std::string& id) {
   int status = 0;
   const auto response = ask(config_file, {{"command", "task-release-all"}}, status);
   if (!response) return status;
-  std::cerr << number_in(*response, "released")
-            << " held jobs are released; they are submitted in their turn.\n";
+  const std::int64_t released = number_in(*response, "released");
+  if (released == 0) {
+    std::cerr << "No job is held.\n";
+  } else {
+    std::cerr << "Released: " << released << (released == 1 ? " job" : " jobs")
+              << ", to be submitted in their turn.\n";
+  }
   return 0;
 }
 
@@ -102,10 +107,12 @@ int task_cancel_pending(const std::string& config_file, const std::string& id) {
   const auto response =
       ask(config_file, {{"command", "task-cancel-pending"}, {"id", json::string(id)}}, status);
   if (!response) return status;
-  const bool being_sent = text_of(*response, "state") == "submitting";
+  const auto state = text_of(*response, "state");
   std::cerr << "Task " << id
-            << (being_sent ? " is being submitted now; it ends unless the upstream takes it.\n"
-                           : " is cancelled; it will not be submitted.\n");
+            << (state == "submitting"  ? " is being submitted now; it ends unless the upstream takes it.\n"
+                : state == "ambiguous" ? " was submitted, and the response was lost; it ends unless the "
+                                         "upstream is found to have it.\n"
+                                       : " is cancelled; it will not be submitted.\n");
   return 0;
 }
 

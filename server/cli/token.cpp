@@ -26,7 +26,7 @@ int token_list(const std::string& config_file) {
     std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
     return 0;
   }
-  std::printf("%-24s  %-6s  %-24s  %-24s  %s\n", "NAME", "ENDS", "CREATED", "REVOKED",
+  std::printf("%-24s  %-6s  %-24s  %-24s  %s\n", "NAME", "ENDING", "CREATED", "REVOKED",
               "OLD SECRET WORKS UNTIL");
   for (const json::value& item : list->get_array()) {
     const json::object& t = item.as_object();

@@ -65,6 +65,14 @@ printf 'no database' >other.db
 LUMA_RELAY_STORAGE_PATH=other.db run 1 "$relay" serve --config good.toml; has err "is not an SQLite database"
 [ "$(ls other.db*)" = other.db ] || fail "left behind: $(ls other.db*)"
 rm other.db
+mkfifo other.db
+LUMA_RELAY_STORAGE_PATH=other.db run 1 "$relay" serve --config good.toml; has err "is not a file"
+LUMA_RELAY_STORAGE_PATH=other.db run 2 "$relay" check-config --config good.toml; has err "is not a file"
+[ "$(ls other.db*)" = other.db ] || fail "left behind: $(ls other.db*)"
+rm other.db
+LUMA_RELAY_STORAGE_PATH=$dir run 2 "$relay" check-config --config good.toml; has err "$dir is a folder; name a file in it"
+LUMA_RELAY_STORAGE_PATH=/nowhere/at-all/relay.db run 1 "$relay" token create --config good.toml --name x
+has err "nothing can be written in the folder of the database /nowhere/at-all/relay.db"
 
 # Tokens without a server.
 run 1 "$relay" token list --config good.toml; has err "there is no database"
@@ -96,7 +104,7 @@ run 0 "$relay" token rotate --config good.toml two --grace 0; has err "has ended
 run 2 "$relay" token rotate --config good.toml two --grace soon
 run 1 "$relay" token rotate --config good.toml nobody; has err "no token named"
 two=$rotated
-run 0 "$relay" token revoke --config good.toml two; has err "refused from now on"; has err "0 jobs that waited"
+run 0 "$relay" token revoke --config good.toml two; has err "refused from now on"; has err "No job waited"
 [ "$(status "$two")" = 401 ] || fail "a revoked token is accepted"
 run 0 "$relay" token webhook-secret --config good.toml one; has out whsec_; has err "Standard Webhooks"; cp out secret
 run 0 "$relay" token webhook-secret --config good.toml one; cmp -s out secret || fail "the secret changed by itself"
@@ -121,8 +129,8 @@ for _ in $(seq 100); do "$relay" task list --config good.toml --state failed >ou
 run 0 "$relay" task list --config good.toml --state failed --token one; has out "Cancelled by the operator"
 run 1 "$relay" task cancel-pending --config good.toml "$id"; has err "only one that waits"
 run 2 "$relay" task cancel-pending --config good.toml; run 2 "$relay" task cancel-pending --config good.toml --all "$id"
-run 0 "$relay" task cancel-pending --config good.toml --all; has err "jobs that waited"
-run 0 "$relay" task cancel-pending --config good.toml --token one; has err "jobs that waited"
+run 0 "$relay" task cancel-pending --config good.toml --all; has err "No job waited"
+run 0 "$relay" task cancel-pending --config good.toml --token one; has err "No job waited"
 run 1 "$relay" task cancel-pending --config good.toml --token nobody; has err "no token named"
 run 2 "$relay" task cancel-pending --config good.toml --all --token one
 run 0 "$relay" task list --config good.toml --state undelivered
@@ -136,7 +144,7 @@ LUMA_RELAY_STORAGE_PATH=$dir/copy.db run 0 "$relay" task list --config good.toml
 run 1 "$relay" serve --config good.toml; has err "another luma-relay uses this database"
 run 1 "$relay" restore --config good.toml copy.db; has err "nothing was restored: another luma-relay uses this database"
 run 1 "$relay" task release --config good.toml "$id"; has err "only a held one"
-run 0 "$relay" task release --config good.toml --all; has err "0 held jobs"
+run 0 "$relay" task release --config good.toml --all; has err "No job is held"
 run 2 "$relay" task release --config good.toml
 [ "$(stat -c %a relay.db)" = 600 ] || fail "the database is readable by others"
 [ "$(stat -c %a relay.db.sock)" = 700 ] || fail "the admin socket is open to others"
@@ -150,7 +158,10 @@ grep -q "stopped" server.log || fail "no word of the stop in the log"
 run 0 "$relay" token list --config good.toml; has out two
 run 0 "$relay" restore --config good.toml copy.db; has err "is a copy of copy.db now"; has err "kept as $dir/relay.db.before-restore-1"
 run 1 "$relay" restore --config good.toml nowhere.db; has err "nothing was restored"
-run 1 "$relay" restore --config good.toml good.toml; has err "nothing was restored"
+run 1 "$relay" restore --config good.toml good.toml; has err "nothing was restored: good.toml is not an SQLite database"
+hasnt err storage.path; hasnt err PRAGMA
+LUMA_RELAY_STORAGE_PATH=good.toml run 1 "$relay" backup --config good.toml nothing.db; has err "good.toml is not an SQLite database"
+[ ! -e nothing.db ] || fail "a backup of what is no database"
 run 0 "$relay" token list --config good.toml; has out one
 
 # An occupied port.
@@ -160,6 +171,7 @@ for _ in $(seq 200); do grep -q "listening on" server.log && break; kill -0 $ser
 port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' server.log)
 LUMA_RELAY_STORAGE_PATH=$dir/other.db LUMA_RELAY_SERVER_LISTEN=127.0.0.1:$port run 1 "$relay" serve --config good.toml
 has err "cannot listen on 127.0.0.1:$port"
+[ -z "$(ls other.db* 2>/dev/null)" ] || fail "left behind: $(ls other.db*)"
 kill -TERM $server; wait $server; server=
 
 # Nobody reads the log: requests are answered all the same, and whoever reads in the end is told what is missing.
