@@ -45,7 +45,16 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
   outcome done;
   std::string thrown;
   try {
-    done = co_await route_and_handle(r, changed);
+    auto in = admit(r, changed);
+    if (in) {
+      static const token nobody;
+      const token& who = in->who ? *in->who : nobody;
+      call c{in_, r, *in->on, std::move(in->id), std::move(in->key), std::move(in->who), who, {}};
+      handled ended = co_await c.on.handle(c);
+      done = {std::move(ended), c.on.speaks, std::move(c.headers)};
+    } else {
+      done = std::move(in.error());
+    }
   } catch (const std::exception& e) {
     thrown = e.what();
   }
@@ -115,18 +124,6 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
     r.token_name = out.who->name;
   }
   return out;
-}
-
-awaitable<request_handler::outcome> request_handler::route_and_handle(http::request& r,
-                                                                      std::string& changed) {
-  auto in = admit(r, changed);
-  if (!in) co_return std::move(in.error());
-  // 3. The handler.
-  static const token nobody;
-  const token& who = in->who ? *in->who : nobody;
-  call c{in_, r, *in->on, std::move(in->id), std::move(in->key), std::move(in->who), who, {}};
-  handled ended = co_await c.on.handle(c);
-  co_return outcome{std::move(ended), c.on.speaks, std::move(c.headers)};
 }
 
 // No such path, OPTIONS, or a method that the path does not have.

@@ -42,7 +42,6 @@ class request_handler {
     token_ptr who;
   };
   std::expected<admitted, outcome> admit(http::request& r, std::string& changed) const;
-  awaitable<outcome> route_and_handle(http::request& r, std::string& changed);
   http::reply reply_of(const http::request& r, outcome done) const;
   outcome not_routed(const http::route_match& found, http::request& r) const;
   bool is_own_name(std::string_view host) const;

@@ -1,6 +1,7 @@
 #include "server/http/head_validator.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -12,6 +13,7 @@ namespace {
 
 constexpr char_set token_characters("!#$%&'*+-.^_`|~");
 constexpr char_set host_characters("-._~:[]%");
+constexpr char_set target_characters("!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~");  // printable, without '#'
 
 bool is_token(std::string_view text) {
   return token_characters.makes(text);
@@ -27,7 +29,12 @@ std::size_t plain_prefix(std::string_view bytes) {
     std::memcpy(&eight, bytes.data() + n, 8);
     const std::uint64_t control = (eight - ones * 0x20) & ~eight & high;
     const std::uint64_t del = eight ^ (ones * 0x7f);
-    if ((control | ((del - ones) & ~del & high)) != 0) break;
+    const std::uint64_t found = control | ((del - ones) & ~del & high);
+    if (found == 0) continue;
+    // The borrow of a subtraction may mark bytes above the first that is meant, never below it.
+    if constexpr (std::endian::native == std::endian::little)
+      return n + static_cast<std::size_t>(std::countr_zero(found)) / 8;
+    break;
   }
   const auto plain = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; };
   while (n < bytes.size() && plain(bytes[n])) ++n;
@@ -42,6 +49,12 @@ bool list_has(std::string_view list, std::string_view lower) {
     list.remove_prefix(comma + 1);
   }
   return false;
+}
+
+// Of a head whose ends of lines were seen to be whole.
+std::size_t end_of_line(std::string_view bytes) {
+  const auto end = bytes.find('\n');
+  return end == std::string_view::npos || end == 0 ? std::string_view::npos : end - 1;
 }
 
 std::unexpected<error> bad(std::string_view why) {
@@ -83,9 +96,8 @@ result<void> read_request_line(std::string_view line, const head_limits& limits,
   if (out.target == "*" && out.method == "OPTIONS") return {};
   // Only origin-form is a request to this server; '#' never belongs in a target.
   if (!out.target.starts_with('/')) return bad("the target must begin with \"/\"");
-  const bool printable =
-      std::ranges::all_of(out.target, [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
-  if (!printable) return bad("the target must be printable ASCII; encode other characters as %XX");
+  if (!target_characters.makes(out.target))
+    return bad("the target must be printable ASCII; encode other characters as %XX");
   return {};
 }
 
@@ -157,15 +169,24 @@ result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::si
                                                  const head_limits& limits) {
   // Only what is new is looked at; the byte before it may be half of a line's end.
   bool first_line = bytes.substr(0, seen).find('\n') == std::string_view::npos;
+  const bool may_be_long = bytes.size() > std::min(limits.head_bytes, limits.target_bytes);
   for (std::size_t i = seen; i < bytes.size();) {
     if (const std::size_t plain = plain_prefix(bytes.substr(i)); plain > 0) {
       if (i > 0 && bytes[i - 1] == '\r') return bad("a carriage return stands alone");
       i += plain;
+      if (!may_be_long) continue;
       if (auto ok = within_limits(i - 1, first_line, limits); !ok)
         return std::unexpected(std::move(ok.error()));
       continue;
     }
     const char c = bytes[i];
+    if (c == '\r' && i + 1 < bytes.size() && bytes[i + 1] == '\n' && !may_be_long) {
+      if (i > 0 && bytes[i - 1] == '\r') return bad("a carriage return stands alone");
+      first_line = false;
+      if (i >= 2 && bytes[i - 1] == '\n') return i + 2;
+      i += 2;
+      continue;
+    }
     if (c == '\n') {
       if (i == 0 || bytes[i - 1] != '\r') return bad("a line must end in CR LF");
       first_line = false;
@@ -175,7 +196,9 @@ result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::si
     } else if (c != '\t' && c != '\r') {
       return bad("the head holds a control character");
     }
-    if (auto ok = within_limits(i, first_line, limits); !ok) return std::unexpected(std::move(ok.error()));
+    if (may_be_long) {
+      if (auto ok = within_limits(i, first_line, limits); !ok) return std::unexpected(std::move(ok.error()));
+    }
     ++i;
   }
   return std::nullopt;
@@ -185,14 +208,14 @@ result<head> check_head(std::string_view bytes, const head_limits& limits) {
   // 1. The request line.
   head out;
   framing f;
-  std::size_t line_end = bytes.find("\r\n");
+  std::size_t line_end = end_of_line(bytes);
   if (auto ok = read_request_line(bytes.substr(0, line_end), limits, out); !ok)
     return std::unexpected(std::move(ok.error()));
 
   // 2. The header fields, one a line.
   for (;;) {
     bytes.remove_prefix(line_end + 2);
-    line_end = bytes.find("\r\n");
+    line_end = end_of_line(bytes);
     if (line_end == std::string_view::npos || line_end == 0) break;
     const std::string_view line = bytes.substr(0, line_end);
     if (out.fields.size() == limits.headers) {

@@ -6,8 +6,13 @@ namespace relay::http {
 namespace {
 
 // Segment by segment; "{id}" and "{key}" match any one that is not empty.
-bool matches(std::string_view pattern, std::string_view path, std::string_view& id, std::string_view& key) {
-  if (pattern.find('{') == std::string_view::npos) return pattern == path;
+bool matches(const route_pattern& row, std::string_view path, std::string_view& id, std::string_view& key) {
+  std::string_view pattern = row.pattern;
+  if (row.fixed == std::string_view::npos) return pattern == path;
+  if (!path.starts_with(pattern.substr(0, row.fixed))) return false;
+  // From the slash before the first "{".
+  pattern.remove_prefix(row.fixed - 1);
+  path.remove_prefix(row.fixed - 1);
   while (!pattern.empty() && !path.empty()) {
     if (pattern.front() != '/' || path.front() != '/') return false;
     const auto pattern_end = std::min(pattern.find('/', 1), pattern.size());
@@ -40,7 +45,7 @@ route_match find_route(std::span<const route_pattern> table, verb method, std::s
   const verb wanted = method == verb::head ? verb::get : method;
   for (std::size_t i = 0; i < table.size(); ++i) {
     std::string_view id, key;
-    if (table[i].method != wanted || !matches(table[i].pattern, path, id, key)) continue;
+    if (table[i].method != wanted || !matches(table[i], path, id, key)) continue;
     if (out.what == route_match::kind::found && !id.empty()) continue;
     out = {route_match::kind::found, i, id, key, {}};
     if (id.empty()) break;
@@ -49,7 +54,7 @@ route_match find_route(std::span<const route_pattern> table, verb method, std::s
   // 2. What the path has instead.
   for (const route_pattern& row : table) {
     std::string_view id, key;
-    if (!matches(row.pattern, path, id, key)) continue;
+    if (!matches(row, path, id, key)) continue;
     out.what = route_match::kind::no_method;
     const auto name = boost::beast::http::to_string(row.method);
     add(out.allow, {name.data(), name.size()});

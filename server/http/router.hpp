@@ -21,8 +21,11 @@ struct route_match {
 };
 
 struct route_pattern {
+  constexpr route_pattern(verb m, std::string_view p) : method(m), pattern(p), fixed(p.find('{')) {}
+
   verb method;
   std::string_view pattern;
+  std::size_t fixed;  // bytes before its first "{"; npos: all of it
 };
 
 /// HEAD is served where GET is.
