@@ -3,7 +3,9 @@
 #include <spdlog/logger.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/post.hpp>
+#include <charconv>
 
 #include "common/base/fault_point.hpp"
 #include "common/base/masked.hpp"
@@ -228,10 +230,28 @@ http::application app::serve(request_handler& requests, bool is_public) {
 
 void app::log_request(const http::access_record& a) {
   metrics_.request_done(a.of.route, a.status, std::chrono::duration<double>(a.took).count());
-  log_->info("{} {} {} {}B {}us id={} token={} task={} from={}", a.of.method_name,
-             loggable_target(a.of.target), a.status, a.bytes, a.took.count(), a.of.id,
-             a.of.token_name.empty() ? "-" : a.of.token_name, a.of.task_id.empty() ? "-" : a.of.task_id,
-             a.of.peer);
+  if (!log_->should_log(spdlog::level::info)) return;
+  // One for each request: without a format string, in memory that is kept.
+  std::string& line = access_line_;
+  line.clear();
+  const auto number = [&line](auto n) {
+    std::array<char, 24> digits;
+    line.append(digits.data(), std::to_chars(digits.begin(), digits.end(), n).ptr);
+  };
+  const auto or_dash = [](std::string_view text) { return text.empty() ? "-" : text; };
+  line.append(a.of.method_name).append(" ");
+  append_loggable_target(line, a.of.target);
+  line.append(" ");
+  number(a.status);
+  line.append(" ");
+  number(a.bytes);
+  line.append("B ");
+  number(a.took.count());
+  line.append("us id=").append(a.of.id);
+  line.append(" token=").append(or_dash(a.of.token_name));
+  line.append(" task=").append(or_dash(a.of.task_id));
+  line.append(" from=").append(a.of.peer);
+  log_->info(std::string_view(line));
 }
 
 void app::announce() {

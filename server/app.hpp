@@ -112,7 +112,8 @@ class app {
   std::unique_ptr<http::listener> public_, admin_;
   std::unique_ptr<admin_socket> socket_;
   steady_timer housekeeping_timer_{loop_.get_executor()};
-  std::atomic<bool> store_stopped_ = false;    // set by the store thread
+  std::atomic<bool> store_stopped_ = false;  // set by the store thread
+  std::string access_line_;
   http::listener::refusals counted_, logged_;  // of the connections that were refused
   steady_clock::time_point refusals_logged_at_;
   bool stopping_ = false;

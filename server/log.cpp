@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <spdlog/details/null_mutex.h>
-#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/null_sink.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 
 #include "common/base/json.hpp"
 #include "common/base/text.hpp"
+#include "common/base/time.hpp"
 
 namespace relay {
 namespace {
@@ -146,15 +146,52 @@ class queue_sink final : public spdlog::sinks::base_sink<spdlog::details::null_m
   std::thread writer_;
 };
 
-// %* : the message as a JSON string.
-class json_message final : public spdlog::custom_flag_formatter {
+// Time (UTC), level and message: a line of text, or of JSON. The second is written once and kept.
+class line_formatter final : public spdlog::formatter {
  public:
-  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
-    const std::string text =
-        json::serialize(json::string(json::string_view(message.payload.data(), message.payload.size())));
-    out.append(text.data(), text.data() + text.size());
+  explicit line_formatter(bool as_json) : as_json_(as_json) {}
+
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
+    const auto second = std::chrono::floor<std::chrono::seconds>(message.time);
+    if (second != second_ || date_.empty()) {
+      second_ = second;
+      date_ = to_iso(second, precision::milliseconds);
+      date_.resize(date_.find('.'));
+    }
+    const auto ms = std::chrono::duration_cast<milliseconds>(message.time - second).count();
+    const char fraction[] = {'.', digit(ms / 100), digit(ms / 10), digit(ms), 'Z'};
+    const auto level = spdlog::level::to_string_view(message.level);
+    const std::string_view level_name(level.data(), level.size());
+    const std::string_view text(message.payload.data(), message.payload.size());
+    const auto add = [&out](std::string_view part) { out.append(part.data(), part.data() + part.size()); };
+    if (as_json_) add(R"({"time":")");
+    add(date_);
+    add({fraction, sizeof fraction});
+    if (as_json_) {
+      add(R"(","level":")");
+      add(level_name);
+      add(R"(","message":)");
+      add(json::serialize(json::string(text)));
+      add("}\n");
+    } else {
+      constexpr std::string_view spaces = "         ";  // levels in a column
+      add(" ");
+      add(level_name);
+      add(spaces.substr(0, level_name.size() < 7 ? 8 - level_name.size() : 1));
+      add(text);
+      add("\n");
+    }
   }
-  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<json_message>(); }
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<line_formatter>(as_json_);
+  }
+
+ private:
+  static char digit(std::int64_t n) { return static_cast<char>('0' + n % 10); }
+
+  const bool as_json_;
+  std::chrono::sys_seconds second_{};
+  std::string date_;
 };
 
 // Query fields whose values are no secrets; whatever else a client sends may be one.
@@ -162,34 +199,39 @@ constexpr std::string_view shown_values[] = {"limit", "offset", "ids"};
 
 }  // namespace
 
-std::string loggable_target(std::string_view target) {
+void append_loggable_target(std::string& out, std::string_view target) {
   constexpr std::size_t most = 200;
   constexpr std::string_view secret_after = "/callbacks/";
-  const auto at = target.find(secret_after);
-  if (at != std::string_view::npos) return for_log(target.substr(0, at + secret_after.size()), most) + "…";
+  if (const auto at = target.find(secret_after); at != std::string_view::npos) {
+    append_for_log(out, target.substr(0, at + secret_after.size()), most);
+    out += "…";
+    return;
+  }
   const auto mark = target.find('?');
-  if (mark == std::string_view::npos) return for_log(target, most);
-  std::string out(target.substr(0, mark + 1));
-  for (std::string_view rest = target.substr(mark + 1); !rest.empty() && out.size() < most;) {
+  if (mark == std::string_view::npos) return append_for_log(out, target, most);
+  std::string shown(target.substr(0, mark + 1));
+  for (std::string_view rest = target.substr(mark + 1); !rest.empty() && shown.size() < most;) {
     const std::string_view field = rest.substr(0, rest.find('&'));
     rest.remove_prefix(std::min(rest.size(), field.size() + 1));
     const std::string_view name = field.substr(0, field.find('='));
-    const bool shown = std::ranges::find(shown_values, name) != std::end(shown_values);
-    out.append(shown ? field : name)
-        .append(shown || name == field ? "" : "=…")
+    const bool whole = std::ranges::find(shown_values, name) != std::end(shown_values);
+    shown.append(whole ? field : name)
+        .append(whole || name == field ? "" : "=…")
         .append(rest.empty() ? "" : "&");
   }
-  return for_log(out, most);
+  append_for_log(out, shown, most);
+}
+
+std::string loggable_target(std::string_view target) {
+  std::string out;
+  append_loggable_target(out, target);
+  return out;
 }
 
 std::shared_ptr<spdlog::logger> make_logger(const log_config& c) {
   auto logger = std::make_shared<spdlog::logger>("luma-relay", std::make_shared<queue_sink>(c.file));
   logger->set_level(spdlog::level::from_str(c.level));
-  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
-  formatter->add_flag<json_message>('*').set_pattern(
-      c.format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":%*})"
-                         : "%Y-%m-%dT%H:%M:%S.%eZ %-7l %v");
-  logger->set_formatter(std::move(formatter));
+  logger->set_formatter(std::make_unique<line_formatter>(c.format == "json"));
   return logger;
 }
 

@@ -1,6 +1,7 @@
 #include "common/base/text.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace relay {
 
@@ -47,33 +48,37 @@ std::string as_utf8(std::string_view text) {
   return out;
 }
 
-std::string for_log(std::string_view text, std::size_t limit) {
+void append_for_log(std::string& out, std::string_view text, std::size_t limit) {
   static constexpr char hex[] = "0123456789abcdef";
-  const auto is_special = [](char c) {
-    const auto u = static_cast<unsigned char>(c);
-    return u < 0x20 || u == 0x7f || c == '"' || c == '\\';
-  };
-  std::string out;
-  std::string_view part = cut(text, limit);
-  const bool whole = part.size() == text.size();
-  out.reserve(part.size() + 3);
-  for (;;) {
-    const auto end = std::ranges::find_if(part, is_special);
-    const auto plain = static_cast<std::size_t>(end - part.begin());
-    out.append(part.substr(0, plain));
-    if (plain == part.size()) break;
-    const char c = part[plain];
-    part.remove_prefix(plain + 1);
+  static constexpr auto is_special = [] {
+    std::array<bool, 256> table{};
+    for (std::size_t c = 0; c < 0x20; ++c) table[c] = true;
+    table['"'] = table['\\'] = table[0x7f] = true;
+    return table;
+  }();
+  const std::string_view part = cut(text, limit);
+  std::size_t plain = 0;  // where what is not yet copied begins
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    const auto c = static_cast<unsigned char>(part[i]);
+    if (!is_special[c]) continue;
+    out.append(part, plain, i - plain);
+    plain = i + 1;
     if (c == '"' || c == '\\') {
       out += '\\';
-      out += c;
+      out += part[i];
     } else {
       out += "\\x";
-      out += hex[static_cast<unsigned char>(c) >> 4];
+      out += hex[c >> 4];
       out += hex[c & 15];
     }
   }
-  if (!whole) out += "…";
+  out.append(part, plain);
+  if (part.size() < text.size()) out += "…";
+}
+
+std::string for_log(std::string_view text, std::size_t limit) {
+  std::string out;
+  append_for_log(out, text, limit);
   return out;
 }
 

@@ -18,5 +18,7 @@ std::string as_utf8(std::string_view text);
 
 /// One log line's worth: control characters and quotes escaped, cut to `limit` bytes (rule S7).
 std::string for_log(std::string_view text, std::size_t limit = 300);
+/// The same, at the end of `out`.
+void append_for_log(std::string& out, std::string_view text, std::size_t limit = 300);
 
 }  // namespace relay

@@ -152,6 +152,9 @@ kill -TERM $server
 wait $server || fail "SIGTERM did not end in status 0"
 server=
 grep -q "stopped" server.log || fail "no word of the stop in the log"
+grep -qE '^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z info    stopped$' server.log || fail "not a log line: $(tail -1 server.log)"
+grep -qE '^20[^ ]*Z warning [^ ]' server.log || fail "levels are not in a column"
+grep -qE 'info    GET /dream-machine/v1/ping 200 [0-9]+B [0-9]+us id=[^ ]+ token=one task=- from=127\.0\.0\.1$' server.log || fail "no line for a request"
 ! grep -q luma-very-secret server.log || fail "the upstream's key is in the log"
 ! grep -q "$one" server.log || fail "a token is in the log"
 ! grep -q client-secret server.log || fail "the query of a callback URL is in the log"
@@ -173,6 +176,17 @@ LUMA_RELAY_STORAGE_PATH=$dir/other.db LUMA_RELAY_SERVER_LISTEN=127.0.0.1:$port r
 has err "cannot listen on 127.0.0.1:$port"
 [ -z "$(ls other.db* 2>/dev/null)" ] || fail "left behind: $(ls other.db*)"
 kill -TERM $server; wait $server; server=
+
+# A log of JSON.
+LUMA_RELAY_LOG_FORMAT=json "$relay" serve --config good.toml >server.log 2>&1 &
+server=$!
+for _ in $(seq 200); do grep -q "listening on" server.log && break; kill -0 $server; sleep 0.05; done
+port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' server.log)
+curl -s -o /dev/null "http://127.0.0.1:$port/a%22b\"c"
+kill -TERM $server; wait $server; server=
+found=$(jq -r 'select((.time | test("^20[0-9-]+T[0-9:]+\\.[0-9]{3}Z$")) and .level == "info") | .message' server.log | grep -cF 'GET /a%22b\"c 404') || true
+[ "$found" = 1 ] || fail "no such line in $(cat server.log)"
+[ "$(jq -r .message server.log | tail -1)" = stopped ] || fail "not every line is JSON"
 
 # Nobody reads the log: requests are answered all the same, and whoever reads in the end is told what is missing.
 mkfifo unread
