@@ -8,6 +8,7 @@
 
 #include "server/cli/commands.hpp"
 #include "server/cli/config_file.hpp"
+#include "storage/sqlite/database_file.hpp"
 
 namespace relay::cli {
 
@@ -15,7 +16,9 @@ int backup(const std::string& config_file, const std::string& to) {
   const auto database = database_path(config_file);
   if (!database) return 2;
   ::umask(0077);
-  if (auto done = sqlite::backup(*database, to); !done) {
+  auto done = sqlite::check_is_ours(*database);
+  if (done) done = sqlite::backup(*database, to);
+  if (!done) {
     std::cerr << "luma-relay: no backup was made: " << done.error().log.text << "\n";
     return 1;
   }

@@ -51,7 +51,6 @@ result<void> backup(const std::string& path, const std::string& to, replace exis
   if (::access(path.c_str(), R_OK) != 0) {
     return fail(errc::storage_unavailable, "there is no database " + path + " that can be read");
   }
-  if (auto ours = check_is_ours(path); !ours) return ours;
   if (existing == replace::no && ::access(to.c_str(), F_OK) == 0) {
     return fail(errc::conflict, to + " exists already; give the name of a new file");
   }

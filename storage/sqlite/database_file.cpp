@@ -234,8 +234,12 @@ result<void> database_file::made() {
   return lock_file();
 }
 
-result<void> database_file::check() const {
-  return check_database(path_, found_as::database);
+result<bool> database_file::check(std::int64_t whole_up_to) const {
+  struct stat s{};
+  const bool all = ::fstat(file_.get(), &s) == 0 && s.st_size <= whole_up_to;
+  auto whole = check_database(path_, found_as::database, all ? extent::all : extent::small_tables);
+  if (!whole) return std::unexpected(std::move(whole.error()));
+  return all;
 }
 
 result<void> database_file::in_place() const {
@@ -257,7 +261,7 @@ result<void> database_file::in_place() const {
   return out;
 }
 
-result<void> check_database(const std::string& path, found_as as) {
+result<void> check_database(const std::string& path, found_as as, extent how_much) {
   // It reads the log too, and never plays it into the file.
   auto d = db::open(path, reader_of(path));
   if (!d) return std::unexpected(std::move(d.error()));
@@ -274,7 +278,8 @@ result<void> check_database(const std::string& path, found_as as) {
             "log; or, to go on with the file as it is, move the log away, and " +
             path + "-shm with it");
   }
-  auto whole = quick_check(*d);
+  auto whole =
+      how_much == extent::all ? quick_check(*d) : quick_check(*d, {"sqlite_schema", "process", "token"});
   if (!whole && as == found_as::database) whole.error().log.text += "; restore a backup";
   return whole;
 }

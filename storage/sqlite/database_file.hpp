@@ -61,8 +61,11 @@ class database_file {
   bool is_new() const { return file_.get() < 0; }
   /// A new one stands at path() now.
   result<void> made();
-  /// check_database() of it.
-  result<void> check() const;
+  /// check_database() of it. Of one with more than `whole_up_to` bytes only what a start needs; false: the
+  /// rest is to be checked later.
+  result<bool> check(std::int64_t whole_up_to) const;
+  /// Open as long as this is.
+  int descriptor_of() const { return file_.get(); }
   /// It is not used: nothing of the claim stays.
   void discard() { lock_.discard(); }
   /// Any thread. Errors: storage_unavailable when another file, or none, stands at path() or in the place of
@@ -91,11 +94,15 @@ class database_file {
 /// start.
 enum class found_as : std::uint8_t { database, copy };
 
+/// How much of a database is read to see that it is whole: every page, or those of the small tables.
+enum class extent : std::uint8_t { all, small_tables };
+
 /// What takes SQLite to tell of the database at `path`, before anything is written: it is ours, its log
 /// belongs to it, it is whole. Errors: storage_unavailable.
-result<void> check_database(const std::string& path, found_as as);
+result<void> check_database(const std::string& path, found_as as, extent how_much = extent::all);
 
-/// By its header and its tables. Errors: storage_unavailable.
+/// By its header and its tables. Not for a file that this process has open: closing a descriptor of it drops
+/// SQLite's locks (POSIX). Errors: storage_unavailable.
 result<void> check_is_ours(const std::string& path);
 
 /// Gives the finished database at `unfinished` its place: synced, then renamed, then the folder synced.

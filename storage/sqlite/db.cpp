@@ -243,9 +243,11 @@ result<void> migrate(db& d) {
   return {};
 }
 
-result<void> quick_check(db& d) {
+namespace {
+
+result<void> run_check(db& d, const char* pragma) {
   std::string damage;
-  auto s = d.try_prepare("PRAGMA quick_check(5)");
+  auto s = d.try_prepare(pragma);
   if (!s) damage = s.error().log.text;
   while (s) {
     const auto row = s->step();
@@ -259,6 +261,20 @@ result<void> quick_check(db& d) {
   e.message.text = "The relay's database is damaged";
   e.log.text = "the database is damaged: " + damage;
   return std::unexpected(std::move(e));
+}
+
+}  // namespace
+
+result<void> quick_check(db& d) {
+  return run_check(d, "PRAGMA quick_check(5)");
+}
+
+result<void> quick_check(db& d, std::initializer_list<const char*> tables) {
+  for (const char* name : tables) {
+    const std::string pragma = std::string("PRAGMA quick_check(") + name + ")";
+    if (auto whole = run_check(d, pragma.c_str()); !whole) return whole;
+  }
+  return {};
 }
 
 }  // namespace relay::sqlite

@@ -3,6 +3,7 @@
 // SQLite's C API behind two owning handles. A connection and its statements belong to one thread at a time.
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -101,7 +102,8 @@ result<int> schema_version(db& d);
 /// Errors: storage_unavailable.
 result<void> migrate(db& d);
 
-/// PRAGMA quick_check. Errors: storage_unavailable, with what is damaged.
+/// PRAGMA quick_check, of everything or of some tables. Errors: storage_unavailable, with what is damaged.
 result<void> quick_check(db& d);
+result<void> quick_check(db& d, std::initializer_list<const char*> tables);
 
 }  // namespace relay::sqlite

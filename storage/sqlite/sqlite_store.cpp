@@ -12,6 +12,7 @@
 #include "storage/sqlite/database_file.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/group_commit.hpp"
+#include "storage/sqlite/later_check.hpp"
 #include "storage/sqlite/newest_ids.hpp"
 #include "storage/sqlite/reader.hpp"
 #include "storage/sqlite/reads.hpp"
@@ -48,7 +49,7 @@ class sqlite_store final : public store {
         point_(std::move(r.on_loop)),
         lists_(std::move(r.for_lists), hooks_),
         searches_(std::move(r.for_operator), hooks_),
-        commits_(writer_, hooks_, {[this] { return begin_log(write_); }, [this] { return file_.in_place(); }},
+        commits_(writer_, hooks_, {[this] { return begin_log(write_); }, [this] { return may_write(); }},
                  options.queue_bytes, options.log_bytes) {}
   ~sqlite_store() override { close(); }
 
@@ -242,7 +243,13 @@ class sqlite_store final : public store {
     commits_.push(write_task_purge(write_, purged_, before, limit, std::move(done)));
   }
 
+  /// Before it is used.
+  void check_later(std::size_t log_bytes) {
+    check_.emplace(file_.path(), file_.descriptor_of(), log_bytes, hooks_);
+  }
+
   void close() override {
+    if (check_) check_->stop();
     commits_.stop();
     lists_.stop();
     searches_.stop();
@@ -356,8 +363,17 @@ class sqlite_store final : public store {
     changes_ += max_changed + 1;
   }
 
+  // The store thread, before each commit and after it.
+  result<void> may_write() const {
+    if (check_) {
+      if (auto whole = check_->so_far(); !whole) return whole;
+    }
+    return file_.in_place();
+  }
+
   const database_file file_;
   store_hooks hooks_;
+  std::optional<later_check> check_;
   db writer_;                        // store thread, once commits_ runs
   write_statements write_;           // store thread
   task_counts counts_;               // loop thread
@@ -391,13 +407,15 @@ result<void> keep_copy(db& d, const std::string& path) {
   return done;
 }
 
-result<void> check_or_make(database_file& file, const store_hooks& hooks) {
-  if (!file.is_new()) return file.check();
-  if (auto done = make_database(file.path()); !done) return done;
+// False: the rest of it is to be checked later.
+result<bool> check_or_make(database_file& file, std::int64_t whole_up_to, const store_hooks& hooks) {
+  if (!file.is_new()) return file.check(whole_up_to);
+  if (auto done = make_database(file.path()); !done) return std::unexpected(std::move(done.error()));
   hooks.notice(
       {"there was no database " + file.path() +
        ": an empty one was made. If there should be jobs in it, stop the relay and look at storage.path"});
-  return file.made();
+  if (auto done = file.made(); !done) return std::unexpected(std::move(done.error()));
+  return true;
 }
 
 result<readers> open_readers(const std::string& path, const catalogue& names, const store_hooks& hooks) {
@@ -421,9 +439,10 @@ result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, 
   auto file = sqlite::database_file::claim(options.path);
   if (!file) return std::unexpected(std::move(file.error()));
   const std::string path = file->path();
-  if (auto done = sqlite::check_or_make(*file, hooks); !done) {
+  const auto checked = sqlite::check_or_make(*file, options.whole_check_bytes, hooks);
+  if (!checked) {
     file->discard();
-    return std::unexpected(std::move(done.error()));
+    return std::unexpected(checked.error());
   }
   auto writer = sqlite::db::open(path, sqlite::role::writer, options.synchronous);
   if (!writer) return std::unexpected(std::move(writer.error()));
@@ -435,8 +454,11 @@ result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, 
   if (!readers) return std::unexpected(std::move(readers.error()));
   auto counts = readers->on_loop.count_all();
   if (!counts) return std::unexpected(std::move(counts.error()));
-  return std::make_unique<sqlite::sqlite_store>(std::move(*file), std::move(*writer), std::move(*readers),
-                                                *counts, options, std::move(hooks));
+  auto out = std::make_unique<sqlite::sqlite_store>(std::move(*file), std::move(*writer), std::move(*readers),
+                                                    *counts, options, std::move(hooks));
+  // 4. The rest of a large file, while it is served.
+  if (!*checked) out->check_later(options.log_bytes);
+  return out;
 }
 
 }  // namespace relay

@@ -190,6 +190,40 @@ TEST_F(database_file, what_is_none_of_ours_is_refused_with_what_to_do) {
   }
 }
 
+// A large one is served before all of it was read: what is damaged in it is found then, and ends all writes.
+TEST_F(database_file, a_large_one_is_checked_while_it_is_served) {
+  sqlite_options large;
+  large.whole_check_bytes = 0;
+  {
+    test::opened_store s(path);
+    insert_jobs(s, 0, 300);
+  }
+  // Open jobs are read at the start: these have ended.
+  run_sql(path, "UPDATE task SET status='completed',next_submit_at=0,next_poll_at=0,finish_time=1");
+  {
+    test::opened_store whole(path, large);
+    insert_jobs(whole, 300, 1);
+  }
+  // A page in the middle of the jobs. https://www.sqlite.org/fileformat2.html#b_tree_pages
+  std::string bytes = bytes_of(path);
+  std::size_t page = bytes.size() / 2 / 4096 * 4096;
+  while (bytes[page] != 0x0d) page += 4096;
+  bytes.replace(page + 8, 1'000, 1'000, '\x5a');
+  write_file(path, bytes);
+  EXPECT_NE(test::refusal_of(path).find("is damaged"), std::string::npos);
+  {
+    test::opened_store s(path, large);
+    ASSERT_TRUE(s.kept);
+    const std::string found = s.wait_for_warning();
+    EXPECT_NE(found.find("is damaged"), std::string::npos) << found;
+    EXPECT_NE(found.find("restore a backup"), std::string::npos) << found;
+    const auto refused = s.get(&store::mark_alive, timestamp{});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, errc::storage_unavailable);
+    EXPECT_EQ(s.stopped.size(), 1u);
+  }
+}
+
 // Everything a relay can leave behind is taken, with the jobs that are in the log alone.
 TEST_F(database_file, what_a_relay_leaves_is_taken) {
   int jobs = 0;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -28,8 +30,9 @@ result<completed_t<P...>> call(store& s, inbox& in, void (store::*function)(P...
 
 struct opened_store {
   /// Fails the test when it cannot be opened.
-  explicit opened_store(const std::string& path) {
-    auto opened = open(path);
+  explicit opened_store(const std::string& path, sqlite_options options = {}) {
+    options.path = path;
+    auto opened = open(options);
     EXPECT_TRUE(opened) << opened.error().log.text;
     if (opened) kept = std::move(*opened);
   }
@@ -39,18 +42,28 @@ struct opened_store {
   }
 
   inbox in;
-  std::vector<std::string> warned, noticed;
-  std::mutex mutex;  // guards stopped
-  std::vector<std::string> stopped;
+  /// Waits until there is a warning.
+  std::string wait_for_warning() {
+    std::unique_lock lock(mutex);
+    EXPECT_TRUE(one_more.wait_for(lock, std::chrono::seconds(20), [this] { return !warned.empty(); }));
+    return warned.empty() ? "" : warned.front();
+  }
+
+  std::vector<std::string> noticed;
+  std::mutex mutex;  // guards the three below
+  std::condition_variable one_more;
+  std::vector<std::string> warned, stopped;
   std::unique_ptr<store> kept;
 
  private:
-  result<std::unique_ptr<store>> open(const std::string& path) {
-    sqlite_options options;
-    options.path = path;
+  result<std::unique_ptr<store>> open(const sqlite_options& options) {
     store_hooks hooks;
     hooks.post = [this](std::move_only_function<void()> f) { in.post(std::move(f)); };
-    hooks.warn = [this](const log_text& text) { warned.push_back(text.text); };
+    hooks.warn = [this](const log_text& text) {
+      const std::lock_guard lock(mutex);
+      warned.push_back(text.text);
+      one_more.notify_all();
+    };
     hooks.notice = [this](const log_text& text) { noticed.push_back(text.text); };
     hooks.stopped = [this](const log_text& text) {
       const std::lock_guard lock(mutex);
