@@ -1,5 +1,6 @@
 #include "common/base/json_text.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -22,16 +23,31 @@ bool is_special(char c) {
   return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\';
 }
 
+std::uint64_t eight_at(const char* p) {
+  std::uint64_t out = 0;
+  std::memcpy(&out, p, sizeof out);
+  return out;
+}
+
 // Bytes at the front that stand for themselves.
 std::size_t plain_prefix(std::string_view text) {
   std::size_t n = 0;
-  for (; n + 8 <= text.size(); n += 8) {
-    std::uint64_t eight = 0;
-    std::memcpy(&eight, text.data() + n, 8);
-    if (any_special(eight)) break;
+  if (text.size() >= 8) {
+    const std::size_t last = text.size() - 8;
+    while (n < last && !any_special(eight_at(text.data() + n))) n += 8;
+    // The last eight overlap those before them.
+    if (n >= last && !any_special(eight_at(text.data() + last))) return text.size();
+    n = std::min(n, last);
   }
   while (n < text.size() && !is_special(text[n])) ++n;
   return n;
+}
+
+// Space at the end, for the caller to write to.
+char* grow(std::string& out, std::size_t by) {
+  const std::size_t at = out.size();
+  out.resize_and_overwrite(at + by, [at, by](char*, std::size_t) { return at + by; });
+  return out.data() + at;
 }
 
 void append_escaped(std::string& out, char c) {
@@ -58,6 +74,13 @@ void append_number(std::string& out, Number n) {
 }  // namespace
 
 void append_json(std::string& out, std::string_view text) {
+  if (plain_prefix(text) == text.size()) {
+    char* to = grow(out, text.size() + 2);
+    *to = '"';
+    text.copy(to + 1, text.size());
+    to[text.size() + 1] = '"';
+    return;
+  }
   out += '"';
   for (;;) {
     const std::size_t plain = plain_prefix(text);
@@ -71,6 +94,18 @@ void append_json(std::string& out, std::string_view text) {
 
 void append_json(std::string& out, std::int64_t number) {
   append_number(out, number);
+}
+
+void json_object_writer::append_key(const char* name, std::size_t size) {
+  const std::size_t comma = first_ ? 0 : 1;
+  first_ = false;
+  char* to = grow(out_, comma + size + 3);
+  *to = ',';
+  to += comma;
+  *to = '"';
+  std::memcpy(to + 1, name, size);
+  to[size + 1] = '"';
+  to[size + 2] = ':';
 }
 
 void append_json(std::string& out, const json::object& v) {

@@ -41,13 +41,22 @@ class json_object_writer {
     out_ += ':';
     return out_;
   }
-  template <class T>
-  void member(std::string_view name, const T& value) {
+  /// The same for a literal, in which nothing is to be escaped.
+  template <std::size_t Size>
+  std::string& key(const char (&name)[Size]) {
+    append_key(name, Size - 1);
+    return out_;
+  }
+  void member(std::string_view name, const auto& value) { append_json(key(name), value); }
+  template <std::size_t Size>
+  void member(const char (&name)[Size], const auto& value) {
     append_json(key(name), value);
   }
   void end() { out_ += '}'; }
 
  private:
+  void append_key(const char* name, std::size_t size);
+
   std::string& out_;
   bool first_ = true;
 };

@@ -20,7 +20,8 @@ constexpr std::size_t linger_bytes = 256 * 1024;
 
 // More space at the end, not filled with zeros.
 void grow(std::string& text, std::size_t by) {
-  text.resize_and_overwrite(text.size() + by, [](char*, std::size_t size) { return size; });
+  text.resize_and_overwrite(text.size() + by,
+                            [have = text.size(), by](char*, std::size_t) { return have + by; });
 }
 
 error bad(errc code, std::string message) {
