@@ -14,12 +14,13 @@ namespace relay {
 template <class... P, class... A>
 awaitable<result<completed_t<P...>>> from_store(store& s, void (store::*function)(P...), A... arguments) {
   using value = completed_t<P...>;
-  auto initiate = [&](auto handler) {
+  // It begins when it is awaited, and owns its arguments until then.
+  auto initiate = [&s, function, ... own = std::move(arguments)](auto handler) mutable {
     auto done = [handler = std::move(handler)](result<value> r) mutable { std::move(handler)(std::move(r)); };
-    (s.*function)(std::move(arguments)..., completion<value>(std::move(done)));
+    (s.*function)(std::move(own)..., completion<value>(std::move(done)));
   };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<executor>, void(result<value>)>(
-      std::move(initiate), use_awaitable);
+  return asio::async_initiate<const asio::use_awaitable_t<executor>, void(result<value>)>(std::move(initiate),
+                                                                                          use_awaitable);
 }
 
 /// The owner's own task, from memory when it is there. Errors: those of store::find.

@@ -44,8 +44,13 @@ using completed_t = typename completed<std::tuple_element_t<sizeof...(P) - 1, st
 
 /// A change to a task, and the rows that are on disk in the same transaction or not at all.
 struct change {
-  task_ptr before;  // as it was read; null: the task is new
-  task after;       // its revision is the one of `before`
+  change(task_ptr from, std::shared_ptr<task> to, std::optional<idempotency_record> r)
+      : before(std::move(from)), after(std::move(to)), idempotency(r) {}
+  change(task_ptr from, task to, std::optional<idempotency_record> r)
+      : change(std::move(from), std::make_shared<task>(std::move(to)), r) {}
+
+  task_ptr before;              // as it was read; null: the task is new
+  std::shared_ptr<task> after;  // its revision is the one of `before`; the store's, once it is written
   /// With a new task: the create may arrive more than once.
   std::optional<idempotency_record> idempotency;
 };

@@ -104,17 +104,17 @@ event::submit_started dispatcher::start_on(const submit_slots::lease& slot, cons
   return e;
 }
 
-dispatcher::assigned dispatcher::assign(task t) {
+dispatcher::assigned dispatcher::assign(std::shared_ptr<task> t) {
   const timestamp time = now();
   assigned out{std::move(t), std::nullopt};
   if (stopped_) return out;
   // A free upstream that serves it, and no older job that waits for the same one.
-  const auto lane = choose(slots_->lanes(), out.value, time);
+  const auto lane = choose(slots_->lanes(), *out.value, time);
   if (!lane || slots_->lanes()[*lane].has_waiters) return out;  // what waits for it came first
   // The attempt is written with the task itself: one transaction instead of two.
-  out.slot = slots_->acquire(out.value, time);
-  const task_event started = start_on(*out.slot, out.value);
-  out.value = advance(std::move(out.value), started, time, changes_.limits(), 0);
+  out.slot = slots_->acquire(*out.value, time);
+  const task_event started = start_on(*out.slot, *out.value);
+  *out.value = advance(std::move(*out.value), started, time, changes_.limits(), 0);
   return out;
 }
 

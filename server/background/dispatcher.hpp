@@ -47,10 +47,10 @@ class dispatcher {
   /// A new task, and the slot that it goes out on: `submitting`, once it is inserted; without a slot
   /// `pending`, as it came.
   struct assigned {
-    task value;
+    std::shared_ptr<task> value;
     std::optional<submit_slots::lease> slot;
   };
-  assigned assign(task t);
+  assigned assign(std::shared_ptr<task> t);
   /// Sends a task that assign() gave a slot, after it was inserted. Goes on by itself.
   void launch(task_ptr t, submit_slots::lease slot);
   /// True when an upstream of the configuration could take the task at some time.

@@ -86,8 +86,9 @@ awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t)
   co_return result<void>{};
 }
 
-task task_for(const call& c, asked_for& asked, timestamp time) {
-  task t;
+std::shared_ptr<task> task_for(const call& c, asked_for& asked, timestamp time) {
+  auto made = std::make_shared<task>();
+  task& t = *made;
   t.id = make_id(time, random_for_id());
   t.owner = c.who.id;
   t.dialect = c.on.speaks;
@@ -96,7 +97,7 @@ task task_for(const call& c, asked_for& asked, timestamp time) {
   t.callback_url = std::move(asked.callback_url);
   t.created_at = t.updated_at = t.next_submit_at = time;
   t.deadline = time + c.in.settings.submit.deadline;
-  return t;
+  return made;
 }
 
 result<std::optional<idempotency_record>> idempotency_of(const call& c, timestamp time) {
@@ -223,7 +224,7 @@ awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place 
                           std::optional<idempotency_record> idempotency,
                           std::optional<milliseconds> wait_in_body) {
   // The waiter first: a change between the commit and the waiting is not missed.
-  watch::waiter change(c.in.changes, a.value.id);
+  watch::waiter change(c.in.changes, a.value->id);
   relay::change c_new{nullptr, std::move(a.value), idempotency};
   auto recorded = co_await from_store(c.in.tasks, &store::write, std::move(c_new));
   counted = {};  // from here on the store counts it
@@ -270,7 +271,8 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
   if (!full.empty() && !came_before) co_return std::unexpected(disk_full(full));
 
   // 2. The task, held to the upstream that has what it builds on.
-  task t = task_for(c, asked, time);
+  std::shared_ptr<task> made = task_for(c, asked, time);
+  task& t = *made;
   if (!asked.references.empty()) {
     const auto pinned = co_await pin(c, std::move(asked.references), t);
     if (!pinned && !came_before) co_return std::unexpected(pinned.error());
@@ -285,7 +287,7 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
   // 3. An upstream, if one is free now; otherwise the job waits for one on disk. A token that was revoked
   // meanwhile creates nothing more.
   if (!c.in.tokens.in_force(c.who, time)) co_return std::unexpected(invalid_key());
-  dispatcher::assigned a{std::move(t), std::nullopt};
+  dispatcher::assigned a{std::move(made), std::nullopt};
   create_limits::place counted;
   if (!came_before) {
     a = c.in.submit.assign(std::move(a.value));

@@ -17,7 +17,7 @@ class task_write final : public write_of<written_change> {
       : write_of(s, {}, std::move(done)),
         memory_(memory),
         before_(std::move(c.before)),
-        after_(std::make_shared<task>(std::move(c.after))),
+        after_(std::move(c.after)),
         record_(c.idempotency) {
     after_->revision = before_ ? before_->revision : 0;
   }

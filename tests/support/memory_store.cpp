@@ -184,18 +184,18 @@ class memory_store final : public store {
       return answer<written_change>(std::move(done), fail(errc::overloaded, "the store is closed"));
     written_change out;
     if (!c.before && c.idempotency && !c.idempotency->stands_alone) {
-      if (record* found = repeated(c.after.owner, *c.idempotency)) {
+      if (record* found = repeated(c.after->owner, *c.idempotency)) {
         out = outcome_of(*found, *c.idempotency);
         if (found->what.what == idempotency_record::kind::retry) found->retries = c.idempotency->retries;
         return answer(std::move(done), std::move(out));
       }
     }
-    const task_ptr now = at(c.after.id);
+    const task_ptr now = at(c.after->id);
     const bool own =
-        std::ranges::any_of(kept_->tokens, [&](const token& t) { return t.id == c.after.owner; });
+        std::ranges::any_of(kept_->tokens, [&](const token& t) { return t.id == c.after->owner; });
     if (c.before ? !now || now->revision != c.before->revision : now != nullptr || !own)
       return answer<written_change>(std::move(done), fail(errc::conflict, "another revision is kept"));
-    auto next = std::make_shared<task>(std::move(c.after));
+    const std::shared_ptr<task> next = std::move(c.after);
     next->revision = (c.before ? c.before->revision : 0) + 1;
     if (c.before) {  // what was requested never changes
       next->row = now->row;
