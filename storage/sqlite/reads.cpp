@@ -124,6 +124,20 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
 }
 
 // Null, with a warning, once for each row, when it cannot be read.
+// Several statements, and one state of the table: one read transaction, whose locks are taken once.
+auto reads::of_one_moment(auto read) -> decltype(read()) {
+  const auto run = [](statement& s) -> result<void> {
+    const use guard(s);
+    auto row = s.step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    return {};
+  };
+  if (auto begun = run(begin_); !begun) return std::unexpected(std::move(begun.error()));
+  auto out = read();
+  if (auto ended = run(end_); !ended && out) return std::unexpected(std::move(ended.error()));
+  return out;
+}
+
 task_ptr reads::readable_task(const statement& row) {
   auto t = read_task(row, names_);
   if (t) return std::make_shared<const task>(std::move(*t));
@@ -177,14 +191,16 @@ result<task_ptr> reads::load(const std::string& id) {
 // Null for one that is unknown or foreign.
 result<some_tasks> reads::find_many(std::int64_t owner, const std::vector<std::string>& ids,
                                     std::size_t room) {
-  some_tasks out;
-  for (std::size_t bytes = 0; out.looked_up < ids.size() && bytes <= room; ++out.looked_up) {
-    auto t = find(owner, ids[out.looked_up]);
-    if (!t) return std::unexpected(std::move(t.error()));
-    if (*t) bytes += memory_of(**t);
-    out.tasks.push_back(std::move(*t));
-  }
-  return out;
+  return of_one_moment([&]() -> result<some_tasks> {
+    some_tasks out;
+    for (std::size_t bytes = 0; out.looked_up < ids.size() && bytes <= room; ++out.looked_up) {
+      auto t = find(owner, ids[out.looked_up]);
+      if (!t) return std::unexpected(std::move(t.error()));
+      if (*t) bytes += memory_of(**t);
+      out.tasks.push_back(std::move(*t));
+    }
+    return out;
+  });
 }
 
 result<std::int64_t> reads::number_of(statement& s, std::int64_t owner, std::int64_t other) {
@@ -194,18 +210,8 @@ result<std::int64_t> reads::number_of(statement& s, std::int64_t owner, std::int
   return number(s);
 }
 
-// Several statements, and one state of the table.
 result<task_page> reads::list(std::int64_t owner, page_request page) {
-  const auto run = [](statement& s) -> result<void> {
-    const use guard(s);
-    auto row = s.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    return {};
-  };
-  if (auto begun = run(begin_); !begun) return std::unexpected(std::move(begun.error()));
-  auto out = page_within(owner, page);
-  if (auto ended = run(end_); !ended && out) return std::unexpected(std::move(ended.error()));
-  return out;
+  return of_one_moment([&] { return page_within(owner, page); });
 }
 
 // From a page that began before, what has come since counted in; else from the newest.

@@ -44,6 +44,7 @@ class reads {
   // A row that cannot be read is an error to the client that asks for it, and left out, with a warning, where
   // others would have to wait for it.
   result<std::vector<task_ptr>> readable_tasks(statement& s);
+  auto of_one_moment(auto read) -> decltype(read());
   task_ptr readable_task(const statement& row);
   result<due_page> page_of(statement& s, int time_column);
   result<task_page> page_within(std::int64_t owner, page_request page);
