@@ -15,7 +15,6 @@ namespace relay::http {
 namespace {
 
 constexpr std::size_t read_step = 4 * 1024;
-constexpr std::size_t kept_capacity = 8 * 1024;  // an idle connection holds no more
 constexpr std::size_t linger_bytes = 256 * 1024;
 
 // More space at the end, not filled with zeros.
@@ -69,7 +68,10 @@ session::session(tcp_socket socket, std::string peer, const application& app, co
       limits_(limits),
       shared_(shared),
       proxied_(proxied),
-      deadline_(shared.all_deadlines, &session::on_deadline, this) {}
+      deadline_(shared.all_deadlines, &session::on_deadline, this) {
+  boost::system::error_code gone;
+  socket_.non_blocking(true, gone);  // a read that was waited for may find nothing all the same
+}
 
 void session::on_deadline(void* self) {
   auto& s = *static_cast<session*>(self);
@@ -95,20 +97,30 @@ awaitable<> session::run() {
     if (co_await one_request() == verdict::end) break;
     // Requests that are here already still get a response while the relay stops.
     if (draining_ && in_.empty()) break;
-    // An idle connection keeps no large buffers.
-    if (in_.empty() && in_.capacity() > kept_capacity) in_.shrink_to_fit();
-    if (out_.capacity() > kept_capacity) {
-      out_.clear();
-      out_.shrink_to_fit();
-    }
   }
   abort();
 }
 
+// An idle connection keeps none.
+void session::release_buffers() {
+  std::string().swap(in_);
+  std::string().swap(out_);
+}
+
 awaitable<bool> session::read_more() {
+  boost::system::error_code ec;
+  if (idle_) {
+    // Without a buffer: most of many connections wait here.
+    std::tie(ec) = co_await socket_.async_wait(tcp_socket::wait_read, as_result);
+    if (ec || timed_out_ || draining_) co_return false;
+  }
   const std::size_t have = in_.size();
   grow(in_, read_step);
-  auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data() + have, read_step), as_result);
+  const auto space = asio::buffer(in_.data() + have, read_step);
+  std::size_t n = 0;
+  if (idle_) n = socket_.read_some(space, ec);
+  if (!idle_ || ec == asio::error::would_block)
+    std::tie(ec, n) = co_await socket_.async_read_some(space, as_result);
   in_.resize(have + (ec ? 0 : n));
   // A read that was done before its deadline's cancel still counts as late; one that was done before a drain
   // found the connection idle is not served any more.
@@ -125,6 +137,7 @@ awaitable<session::verdict> session::read_head() {
   std::size_t seen = 0;
   // A connection may be idle for long; a head that has begun must end soon.
   idle_ = in_.empty();
+  if (idle_) release_buffers();
   deadline_.arm(idle_ ? limits_.idle : limits_.header);
   for (;;) {
     if (seen == 0 && in_.starts_with("\r\n")) in_.erase(0, 2);  // RFC 9112 §2.2

@@ -101,6 +101,7 @@ class session {
   void keep_head(incoming& message, request& r);
   awaitable<verdict> read_head();
   awaitable<bool> read_more();
+  void release_buffers();
   awaitable<verdict> refuse(const error& e, std::string_view target);
   awaitable<verdict> send_last(const reply& response, const request& r);
   awaitable<bool> send(std::string_view after = {});
