@@ -15,6 +15,7 @@ namespace relay::http {
 namespace {
 
 constexpr std::size_t read_step = 4 * 1024;
+constexpr std::size_t idle_capacity = 1'000;  // with its end a size that allocators have
 constexpr std::size_t linger_bytes = 256 * 1024;
 
 // More space at the end, not filled with zeros.
@@ -68,10 +69,7 @@ session::session(tcp_socket socket, std::string peer, const application& app, co
       limits_(limits),
       shared_(shared),
       proxied_(proxied),
-      deadline_(shared.all_deadlines, &session::on_deadline, this) {
-  boost::system::error_code gone;
-  socket_.non_blocking(true, gone);  // a read that was waited for may find nothing all the same
-}
+      deadline_(shared.all_deadlines, &session::on_deadline, this) {}
 
 void session::on_deadline(void* self) {
   auto& s = *static_cast<session*>(self);
@@ -101,26 +99,18 @@ awaitable<> session::run() {
   abort();
 }
 
-// An idle connection keeps none.
+// An idle connection keeps what most heads fit into, and no more.
 void session::release_buffers() {
-  std::string().swap(in_);
-  std::string().swap(out_);
+  if (in_.capacity() > idle_capacity) std::string().swap(in_);
+  in_.reserve(idle_capacity);
+  if (out_.capacity() > idle_capacity / 2) std::string().swap(out_);
 }
 
 awaitable<bool> session::read_more() {
-  boost::system::error_code ec;
-  if (idle_) {
-    // Without a buffer: most of many connections wait here.
-    std::tie(ec) = co_await socket_.async_wait(tcp_socket::wait_read, as_result);
-    if (ec || timed_out_ || draining_) co_return false;
-  }
   const std::size_t have = in_.size();
-  grow(in_, read_step);
-  const auto space = asio::buffer(in_.data() + have, read_step);
-  std::size_t n = 0;
-  if (idle_) n = socket_.read_some(space, ec);
-  if (!idle_ || ec == asio::error::would_block)
-    std::tie(ec, n) = co_await socket_.async_read_some(space, as_result);
+  const std::size_t step = idle_ ? idle_capacity : read_step;
+  grow(in_, step);
+  auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data() + have, step), as_result);
   in_.resize(have + (ec ? 0 : n));
   // A read that was done before its deadline's cancel still counts as late; one that was done before a drain
   // found the connection idle is not served any more.
