@@ -1,6 +1,7 @@
 #include "storage/sqlite/later_check.hpp"
 
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@ constexpr int steps_between_looks = 10'000;  // of SQLite's virtual machine: som
 constexpr std::size_t read_at_once = std::size_t{1} << 20;
 constexpr std::chrono::minutes pause{1};
 constexpr int most_tries = 60;
+constexpr int least_urgent = 19;
 
 }  // namespace
 
@@ -47,6 +49,8 @@ bool later_check::log_is_long() const {
 }
 
 void later_check::run() {
+  // Linux has a niceness for each thread: requests come first.
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), least_urgent);
   read_ahead();
   for (int tries = 0; tries < most_tries; ++tries) {
     if (stopping() || (!log_is_long() && check() != end::log_too_long)) return;
