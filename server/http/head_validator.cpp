@@ -147,6 +147,15 @@ result<void> read_header(std::string_view name, std::string_view value, const he
   return {};
 }
 
+// Why the byte at `i` may not stand there; null: it may. `plain`: it is no control character.
+const char* wrong_at(std::string_view bytes, std::size_t i, bool plain) {
+  const bool after_return = i > 0 && bytes[i - 1] == '\r';
+  const char c = bytes[i];
+  if (c == '\n') return after_return ? nullptr : "a line must end in CR LF";
+  if (after_return) return "a carriage return stands alone";
+  return plain || c == '\t' || c == '\r' ? nullptr : "the head holds a control character";
+}
+
 // `last`: of the bytes that may stand where they are.
 result<void> within_limits(std::size_t last, bool first_line, const head_limits& limits) {
   const bool long_target = first_line && last > limits.target_bytes + 32;
@@ -171,35 +180,16 @@ result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::si
   bool first_line = bytes.substr(0, seen).find('\n') == std::string_view::npos;
   const bool may_be_long = bytes.size() > std::min(limits.head_bytes, limits.target_bytes);
   for (std::size_t i = seen; i < bytes.size();) {
-    if (const std::size_t plain = plain_prefix(bytes.substr(i)); plain > 0) {
-      if (i > 0 && bytes[i - 1] == '\r') return bad("a carriage return stands alone");
-      i += plain;
-      if (!may_be_long) continue;
-      if (auto ok = within_limits(i - 1, first_line, limits); !ok)
-        return std::unexpected(std::move(ok.error()));
-      continue;
-    }
-    const char c = bytes[i];
-    if (c == '\r' && i + 1 < bytes.size() && bytes[i + 1] == '\n' && !may_be_long) {
-      if (i > 0 && bytes[i - 1] == '\r') return bad("a carriage return stands alone");
-      first_line = false;
-      if (i >= 2 && bytes[i - 1] == '\n') return i + 2;
-      i += 2;
-      continue;
-    }
-    if (c == '\n') {
-      if (i == 0 || bytes[i - 1] != '\r') return bad("a line must end in CR LF");
+    const std::size_t plain = plain_prefix(bytes.substr(i));
+    if (const char* why = wrong_at(bytes, i, plain > 0)) return bad(why);
+    if (bytes[i] == '\n') {
       first_line = false;
       if (i >= 3 && bytes[i - 2] == '\n') return i + 1;
-    } else if (i > 0 && bytes[i - 1] == '\r') {
-      return bad("a carriage return stands alone");
-    } else if (c != '\t' && c != '\r') {
-      return bad("the head holds a control character");
     }
-    if (may_be_long) {
-      if (auto ok = within_limits(i, first_line, limits); !ok) return std::unexpected(std::move(ok.error()));
-    }
-    ++i;
+    i += std::max<std::size_t>(plain, 1);
+    if (!may_be_long) continue;
+    if (auto ok = within_limits(i - 1, first_line, limits); !ok)
+      return std::unexpected(std::move(ok.error()));
   }
   return std::nullopt;
 }
