@@ -337,6 +337,10 @@ void loader::check_upstream(upstream_config& u, std::size_t number) {
 void loader::check() {
   check_listen(out.value.server.listen, "server.listen");
   if (!out.value.admin.listen.empty()) check_listen(out.value.admin.listen, "admin.listen");
+  if (const auto at = parse_listen(out.value.admin.listen);
+      at && at->port != 0 && out.value.admin.listen == out.value.server.listen)
+    problem(nullptr, "admin.listen",
+            "is the address of server.listen; give it another port, or leave it empty");
   if (out.value.storage.path.empty()) problem(nullptr, "storage.path", "must not be empty");
   if (!out.value.server.public_url.empty()) {
     if (const auto url = parse_base_url(out.value.server.public_url); !url) {

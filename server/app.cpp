@@ -79,7 +79,7 @@ void app::spawn(awaitable<> work) {
 // ---- start
 
 result<void> app::start() {
-  // A start that is refused leaves nothing behind: first what an address that is taken would refuse.
+  // What another program that listens there would refuse comes first: such a start leaves nothing behind.
   try {
     bind_addresses();
   } catch (const boost::system::system_error& e) {

@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "common/base/fault_point.hpp"
+#include "storage/migrations.hpp"
 #include "storage/sqlite/db.hpp"
 
 namespace relay::sqlite {
@@ -21,7 +22,8 @@ namespace {
 
 // Opening a pipe would wait for a writer.
 constexpr int open_flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-constexpr std::size_t header_size = 100;  // https://www.sqlite.org/fileformat2.html#the_database_header
+constexpr std::size_t user_version_at = 60;  // in the header: the schema
+constexpr std::size_t header_size = 100;     // https://www.sqlite.org/fileformat2.html#the_database_header
 
 bool exists(const std::string& path) {
   struct stat s{};
@@ -71,6 +73,13 @@ std::optional<log_identity> identity_of(sqlite3* d) {
 std::optional<log_identity> identity_without_log(const std::string& path) {
   const auto d = db::open(path, role::file_reader);
   return d ? identity_of(d->handle()) : std::nullopt;
+}
+
+// The file itself: its log is beside it, not beside a link to it.
+std::string followed(const std::string& path) {
+  std::error_code ec;
+  const auto real = std::filesystem::canonical(path, ec);
+  return ec ? path : real.string();
 }
 
 // A log keeps what the file does not have yet. Without one, nothing need be made beside the file to read it.
@@ -161,16 +170,21 @@ result<database_lock> database_lock::acquire(const std::string& path) {
   const std::string name = path + ".lock";
   database_lock out;
   out.held_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (out.held_.get() >= 0)
+  if (out.held_.get() >= 0) {
     out.made_ = name;
-  else
+  } else if (errno != EEXIST) {
+    const std::string why = std::strerror(errno);
+    return fail(
+        errc::storage_unavailable,
+        "nothing can be written in the folder of the database " + path + ": " + why +
+            "; the folder must be there, and the user that runs the relay must be able to write in it");
+  } else {
     out.held_ = descriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  }
   if (out.held_.get() < 0) {
     const std::string why = std::strerror(errno);
-    return fail(errc::storage_unavailable,
-                "nothing can be written in the folder of the database " + path + ": " + why + " (" + name +
-                    "); the folder must be there, and the user that runs the relay must be able to "
-                    "write in it");
+    return fail(errc::storage_unavailable, "cannot open the lock file " + name + ": " + why +
+                                               "; it must belong to the user that runs the relay");
   }
   if (::flock(out.held_.get(), LOCK_EX | LOCK_NB) != 0)
     return fail(errc::conflict,
@@ -236,7 +250,13 @@ result<void> database_file::made() {
 
 result<bool> database_file::check(std::int64_t whole_up_to) const {
   struct stat s{};
-  const bool all = ::fstat(file_.get(), &s) == 0 && s.st_size <= whole_up_to;
+  std::array<unsigned char, header_size> header{};
+  const bool read = ::fstat(file_.get(), &s) == 0 && ::pread(file_.get(), header.data(), header.size(), 0) ==
+                                                         static_cast<ssize_t>(header.size());
+  // What is to be migrated is checked first, however large.
+  const bool all =
+      !read || s.st_size <= whole_up_to ||
+      number_at(header, user_version_at) != static_cast<std::uint32_t>(migrations().back().number);
   auto whole = check_database(path_, found_as::database, all ? extent::all : extent::small_tables);
   if (!whole) return std::unexpected(std::move(whole.error()));
   return all;
@@ -261,7 +281,8 @@ result<void> database_file::in_place() const {
   return out;
 }
 
-result<void> check_database(const std::string& path, found_as as, extent how_much) {
+result<void> check_database(const std::string& name, found_as as, extent how_much) {
+  const std::string path = followed(name);
   // It reads the log too, and never plays it into the file.
   auto d = db::open(path, reader_of(path));
   if (!d) return std::unexpected(std::move(d.error()));
@@ -280,11 +301,14 @@ result<void> check_database(const std::string& path, found_as as, extent how_muc
   }
   auto whole =
       how_much == extent::all ? quick_check(*d) : quick_check(*d, {"sqlite_schema", "process", "token"});
-  if (!whole && as == found_as::database) whole.error().log.text += "; restore a backup";
+  if (whole) return whole;
+  whole.error().log.text = as == found_as::database ? whole.error().log.text + "; restore a backup"
+                                                    : path + ": " + whole.error().log.text;
   return whole;
 }
 
-result<void> check_is_ours(const std::string& path) {
+result<void> check_is_ours(const std::string& name) {
+  const std::string path = followed(name);
   {
     const descriptor file(::open(path.c_str(), open_flags));
     if (file.get() < 0)

@@ -61,11 +61,11 @@ class database_file {
   bool is_new() const { return file_.get() < 0; }
   /// A new one stands at path() now.
   result<void> made();
-  /// check_database() of it. Of one with more than `whole_up_to` bytes only what a start needs; false: the
-  /// rest is to be checked later.
+  /// check_database() of it. Of one of this schema with more than `whole_up_to` bytes only what a start
+  /// needs; false: the rest is to be checked later.
   result<bool> check(std::int64_t whole_up_to) const;
   /// Open as long as this is.
-  int descriptor_of() const { return file_.get(); }
+  int handle() const { return file_.get(); }
   /// It is not used: nothing of the claim stays.
   void discard() { lock_.discard(); }
   /// Any thread. Errors: storage_unavailable when another file, or none, stands at path() or in the place of

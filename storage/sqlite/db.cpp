@@ -245,34 +245,34 @@ result<void> migrate(db& d) {
 
 namespace {
 
-result<void> run_check(db& d, const char* pragma) {
+result<void> run_check(db& d, const std::string& pragma) {
   std::string damage;
-  auto s = d.try_prepare(pragma);
+  auto s = d.try_prepare(pragma.c_str());
   if (!s) damage = s.error().log.text;
   while (s) {
     const auto row = s->step();
-    if (!row) return std::unexpected(row.error());
-    if (!*row) break;
+    // What it has found stands, whatever ended it.
+    if (!row && damage.empty()) return std::unexpected(row.error());
+    if (!row || !*row) break;
     if (s->text(0) != "ok") damage += (damage.empty() ? "" : "; ") + std::string(s->text(0));
   }
   if (damage.empty()) return {};
   error e;
   e.code = errc::storage_unavailable;
-  e.message.text = "The relay's database is damaged";
+  e.message.text = "The relay's database is damaged; nothing was recorded";
   e.log.text = "the database is damaged: " + damage;
   return std::unexpected(std::move(e));
 }
 
 }  // namespace
 
-result<void> quick_check(db& d) {
-  return run_check(d, "PRAGMA quick_check(5)");
+result<void> quick_check(db& d, int most_found) {
+  return run_check(d, "PRAGMA quick_check(" + std::to_string(most_found) + ")");
 }
 
 result<void> quick_check(db& d, std::initializer_list<const char*> tables) {
   for (const char* name : tables) {
-    const std::string pragma = std::string("PRAGMA quick_check(") + name + ")";
-    if (auto whole = run_check(d, pragma.c_str()); !whole) return whole;
+    if (auto whole = run_check(d, std::string("PRAGMA quick_check(") + name + ")"); !whole) return whole;
   }
   return {};
 }

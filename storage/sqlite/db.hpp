@@ -103,7 +103,7 @@ result<int> schema_version(db& d);
 result<void> migrate(db& d);
 
 /// PRAGMA quick_check, of everything or of some tables. Errors: storage_unavailable, with what is damaged.
-result<void> quick_check(db& d);
+result<void> quick_check(db& d, int most_found = 5);
 result<void> quick_check(db& d, std::initializer_list<const char*> tables);
 
 }  // namespace relay::sqlite

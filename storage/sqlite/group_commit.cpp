@@ -129,7 +129,7 @@ result<void> group_commit::transaction(batch& work, std::vector<result<void>>& o
   result<void> whole = run_one(begin_);
   if (whole && new_log_) whole = rules_.begin_log();
   for (std::size_t i = 0; i < work.size() && whole; ++i) whole = apply_one(*work[i], outcomes[i]);
-  if (whole && !(whole = rules_.in_place())) broken = true;
+  if (whole && !(whole = rules_.may_write())) broken = true;
   if (whole) whole = run_one(commit_);
   if (whole) new_log_ = false;
   // After a failed fsync the kernel may have dropped the pages: what is on disk is no longer known.

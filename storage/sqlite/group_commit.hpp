@@ -34,8 +34,9 @@ class write {
 struct commit_rules {
   /// Within the first transaction of each log.
   std::function<result<void>()> begin_log = [] { return result<void>{}; };
-  /// Before each commit and after it: the file that is written is still the one at its path. An error is for
-  /// good.
+  /// Before each commit: it may be written to. An error is for good.
+  std::function<result<void>()> may_write = [] { return result<void>{}; };
+  /// After it: the file that was written is still the one at its path. An error is for good.
   std::function<result<void>()> in_place = [] { return result<void>{}; };
 };
 

@@ -22,6 +22,7 @@ namespace relay {
 namespace sqlite {
 namespace {
 
+constexpr std::size_t page_bytes = 4'096;
 constexpr std::size_t max_changed = 1'000;  // ids remembered while a batch is read
 constexpr std::size_t least_for_newest = 64 * 1024;
 constexpr std::int64_t near_offset = 1'000;  // tasks that a list may skip without delaying others
@@ -36,6 +37,7 @@ class sqlite_store final : public store {
   sqlite_store(database_file file, db writer, readers r, task_counts counts, const sqlite_options& options,
                store_hooks hooks)
       : file_(std::move(file)),
+        most_log_pages_(static_cast<int>(options.log_bytes / page_bytes)),
         hooks_(std::move(hooks)),
         writer_(std::move(writer)),
         write_(writer_),
@@ -49,7 +51,9 @@ class sqlite_store final : public store {
         point_(std::move(r.on_loop)),
         lists_(std::move(r.for_lists), hooks_),
         searches_(std::move(r.for_operator), hooks_),
-        commits_(writer_, hooks_, {[this] { return begin_log(write_); }, [this] { return may_write(); }},
+        commits_(writer_, hooks_,
+                 {[this] { return begin_log(write_); }, [this] { return may_write(); },
+                  [this] { return file_.in_place(); }},
                  options.queue_bytes, options.log_bytes) {}
   ~sqlite_store() override { close(); }
 
@@ -244,9 +248,7 @@ class sqlite_store final : public store {
   }
 
   /// Before it is used.
-  void check_later(std::size_t log_bytes) {
-    check_.emplace(file_.path(), file_.descriptor_of(), log_bytes, hooks_);
-  }
+  void check_later() { check_.emplace(file_, hooks_); }
 
   void close() override {
     if (check_) check_->stop();
@@ -363,15 +365,17 @@ class sqlite_store final : public store {
     changes_ += max_changed + 1;
   }
 
-  // The store thread, before each commit and after it.
-  result<void> may_write() const {
+  // The store thread, before each commit.
+  result<void> may_write() {
     if (check_) {
+      if (writer_.wal_pages() > most_log_pages_) check_->give_way();
       if (auto whole = check_->so_far(); !whole) return whole;
     }
     return file_.in_place();
   }
 
   const database_file file_;
+  const int most_log_pages_;  // beyond this the log should begin anew
   store_hooks hooks_;
   std::optional<later_check> check_;
   db writer_;                        // store thread, once commits_ runs
@@ -457,7 +461,7 @@ result<std::unique_ptr<store>> open_sqlite_store(const sqlite_options& options, 
   auto out = std::make_unique<sqlite::sqlite_store>(std::move(*file), std::move(*writer), std::move(*readers),
                                                     *counts, options, std::move(hooks));
   // 4. The rest of a large file, while it is served.
-  if (!*checked) out->check_later(options.log_bytes);
+  if (!*checked) out->check_later();
   return out;
 }
 

@@ -9,10 +9,13 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
+#include <thread>
 
 #include "storage/sqlite/backup.hpp"
 #include "storage/sqlite/database_file.hpp"
 #include "storage/sqlite/db.hpp"
+#include "storage/sqlite/later_check.hpp"
 #include "tests/support/luma.hpp"
 #include "tests/support/opened_store.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -222,6 +225,69 @@ TEST_F(database_file, a_large_one_is_checked_while_it_is_served) {
     EXPECT_EQ(refused.error().code, errc::storage_unavailable);
     EXPECT_EQ(s.stopped.size(), 1u);
   }
+}
+
+// What a start needs of a large one is checked before it.
+TEST_F(database_file, a_large_one_with_damaged_tokens_is_refused) {
+  sqlite_options large;
+  large.whole_check_bytes = 0;
+  {
+    test::opened_store s(path);
+    insert_jobs(s, 0, 3);
+  }
+  // The first page of the tokens: its kind is none that there is.
+  int page = 0;
+  {
+    auto d = sqlite::db::open(path, sqlite::role::reader);
+    ASSERT_TRUE(d);
+    auto root = d->prepare("SELECT rootpage FROM sqlite_schema WHERE name='token'");
+    ASSERT_TRUE(root.step().value());
+    page = static_cast<int>(root.integer(0));
+  }
+  std::string bytes = bytes_of(path);
+  bytes[static_cast<std::size_t>(page - 1) * 4096] = '\x7f';
+  write_file(path, bytes);
+  large.path = path;
+  store_hooks hooks;
+  hooks.post = [](std::move_only_function<void()>) {};
+  const auto opened = open_sqlite_store(large, families(), std::move(hooks));
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().log.text.find("is damaged"), std::string::npos) << opened.error().log.text;
+}
+
+// A check that is ended before it has read everything takes nothing for damage.
+TEST_F(database_file, a_check_that_is_cut_short_finds_nothing) {
+  {
+    test::opened_store s(path);
+    insert_jobs(s, 0, 3);
+  }
+  run_sql(path,
+          "CREATE TABLE large(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<8000) "
+          "INSERT INTO large SELECT hex(randomblob(1500)) FROM n");
+  // As while a store has it: there is a log beside the file.
+  auto keeps_log = sqlite::db::open(path, sqlite::role::reader);
+  ASSERT_TRUE(keeps_log);
+  ASSERT_TRUE(keeps_log->run("SELECT count(*) FROM token"));
+  const auto file = sqlite::database_file::claim(path);
+  ASSERT_TRUE(file) << file.error().log.text;
+  std::mutex mutex;
+  std::vector<std::string> warned;
+  store_hooks hooks;
+  hooks.warn = [&](const log_text& text) {
+    const std::lock_guard lock(mutex);
+    warned.push_back(text.text);
+  };
+  // At every moment of it: at once, and after ever more of it.
+  for (int turns = 1; turns < 200'000; turns *= 2) {
+    sqlite::later_check check(*file, hooks);
+    for (int i = 0; i < turns; ++i) {
+      if (turns % 3 == 1) check.give_way();
+      std::this_thread::yield();
+    }
+    check.stop();
+    EXPECT_TRUE(check.so_far());
+  }
+  EXPECT_TRUE(warned.empty()) << warned.front();
 }
 
 // Everything a relay can leave behind is taken, with the jobs that are in the log alone.
