@@ -57,6 +57,7 @@ run 2 "$relay" check-config --config bad.toml
 has err "bad.toml:2: server.lissten: no such key"; has err "bad.toml:3: server.submit_wait_ms"; has err "upstream.1.url: is missing"; empty out
 run 2 "$relay" check-config --config missing.toml; has err "cannot read missing.toml"; has err "example"
 run 2 "$relay" serve --config bad.toml; has err "4 places"
+LUMA_RELAY_SERVER_LISTEN=127.0.0.1:99 LUMA_RELAY_ADMIN_LISTEN=127.0.0.1:99 run 2 "$relay" check-config --config good.toml; has err "is the address of server.listen"
 LUMA_RELAY_SERVER_LISTEN=0.0.0.0:99 run 0 "$relay" check-config --config good.toml; has out "0.0.0.0:99"
 run 0 "$relay" check-config --example; has out "[[upstream]]"
 LUMA_RELAY_STORAGE_PATH=/nowhere/at-all/relay.db run 2 "$relay" check-config --config good.toml; has err "folder /nowhere/at-all"
@@ -161,9 +162,11 @@ grep -qE 'info    GET /dream-machine/v1/ping 200 [0-9]+B [0-9]+us id=[^ ]+ token
 run 0 "$relay" token list --config good.toml; has out two
 run 0 "$relay" restore --config good.toml copy.db; has err "is a copy of copy.db now"; has err "kept as $dir/relay.db.before-restore-1"
 run 1 "$relay" restore --config good.toml nowhere.db; has err "nothing was restored"
-run 1 "$relay" restore --config good.toml good.toml; has err "nothing was restored: good.toml is not an SQLite database"
+run 1 "$relay" restore --config good.toml good.toml; has err "nothing was restored: $dir/good.toml is not an SQLite database"
 hasnt err storage.path; hasnt err PRAGMA
-LUMA_RELAY_STORAGE_PATH=good.toml run 1 "$relay" backup --config good.toml nothing.db; has err "good.toml is not an SQLite database"
+cp copy.db broken.db; printf 'no page' | dd of=broken.db bs=1 seek=$((4096 * 5)) conv=notrunc status=none
+run 1 "$relay" restore --config good.toml broken.db; has err "nothing was restored: $dir/broken.db: the database is damaged"
+LUMA_RELAY_STORAGE_PATH=good.toml run 1 "$relay" backup --config good.toml nothing.db; has err "$dir/good.toml is not an SQLite database"
 [ ! -e nothing.db ] || fail "a backup of what is no database"
 run 0 "$relay" token list --config good.toml; has out one
 
