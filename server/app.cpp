@@ -192,7 +192,7 @@ void app::make_listeners() {
                                 limits_,
                                 large_,
                                 [this] { return !stopping_ && !store_stopped_; },
-                                [this] { return disk_->refusal(); },
+                                [this] { return disk_->refusal(store_->counts().to_come()); },
                                 upstream_called};
   public_requests_ = std::make_unique<request_handler>(context, parts_.routes, audience::clients);
   admin_requests_ = std::make_unique<request_handler>(context, admin_routes(), audience::operators);
@@ -341,13 +341,13 @@ bool app::run() {
 
 // ---- while it runs
 
-// Gauges, ten times a second; the disk once.
+// The disk and the connections, ten times a second; the rest once.
 awaitable<> app::housekeeping() {
   int rounds = 0;
   while (!ended_) {
     metrics_.set_connections(public_->connections());
+    disk_->check(store_->counts().to_come());
     if (++rounds % 10 == 0) {
-      disk_->check(store_->counts().to_come());
       metrics_.set_disk_free(disk_->free_bytes());
       metrics_.set_log_dropped(log_lines_dropped());
       metrics_.set_overdue(poller_->overdue(now() - overdue_after));

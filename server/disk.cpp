@@ -69,20 +69,24 @@ void disk::check(std::int64_t to_come) {
   // What is left of the log's length is as good as used. Without a watermark nothing is kept free.
   struct stat log{};
   const std::int64_t log_now = ::stat(log_file_.c_str(), &log) == 0 ? log.st_size : 0;
-  const std::int64_t growth = to_come + std::max<std::int64_t>(0, limits_.log - log_now);
-  const std::int64_t wanted = limits_.min_free == 0 ? 0 : limits_.min_free + growth;
+  log_growth_ = std::max<std::int64_t>(0, limits_.log - log_now);
+  const std::int64_t needed = wanted(to_come);
   // Somewhat more than it takes to stop, so that it does not go to and fro.
-  const bool low = free_ < (low_ ? wanted + limits_.min_free / 8 : wanted) || released_;
+  const bool low = free_ < (low_ ? needed + limits_.min_free / 8 : needed) || released_;
   if (low && !low_) {
     log_.error(
         "the disk of {} has {} MiB left, and what was taken may need {} MiB: new jobs are refused until "
         "there is "
         "more; free some, or set storage.keep_ended_ms",
-        folder_, free_ >> 20, wanted >> 20);
+        folder_, free_ >> 20, needed >> 20);
   } else if (!low && low_) {
     log_.warn("the disk of {} has {} MiB left: new jobs are accepted again", folder_, free_ >> 20);
   }
   low_ = low;
+}
+
+std::int64_t disk::wanted(std::int64_t to_come) const {
+  return limits_.min_free == 0 ? 0 : limits_.min_free + to_come + log_growth_;
 }
 
 void disk::take_ballast() {
@@ -104,8 +108,9 @@ bool disk::release() {
   return true;
 }
 
-std::string_view disk::refusal() const {
-  if (!low_ && !released_) return {};
+std::string_view disk::refusal(std::int64_t to_come) const {
+  const bool measured = free_ > 0;
+  if (!low_ && !released_ && (!measured || free_ >= wanted(to_come))) return {};
   return "The relay's disk is nearly full: no new jobs are taken until there is room again; those that are "
          "there go "
          "on. Nothing was recorded or submitted";

@@ -33,17 +33,19 @@ class disk {
   disk(const std::string& database, const disk_limits& limits, spdlog::logger& log);
   /// The database is ours: the ballast is made, and space is watched from here on.
   void begin();
-  /// Loop thread, about once a second: measures, and makes the ballast again when there is space. `to_come`:
-  /// bytes that the jobs which were taken may still write until they end.
+  /// Loop thread, several times a second: measures, and makes the ballast again when there is space.
+  /// `to_come`: bytes that the jobs which were taken may still write until they end.
   void check(std::int64_t to_come);
-  /// Empty: new jobs are accepted; else the text for clients.
-  std::string_view refusal() const;
+  /// Empty: new jobs are accepted; else the text for clients. With the `to_come` of now: thousands of jobs
+  /// may have been taken since the last check.
+  std::string_view refusal(std::int64_t to_come) const;
   std::int64_t free_bytes() const { return free_; }
   /// Any thread: gives up the ballast. True: there was one.
   bool release();
 
  private:
   void take_ballast();
+  std::int64_t wanted(std::int64_t to_come) const;
 
   const std::string folder_;
   const std::string ballast_file_;
@@ -51,6 +53,7 @@ class disk {
   const disk_limits limits_;
   spdlog::logger& log_;
   std::int64_t free_ = 0;
+  std::int64_t log_growth_ = 0;  // until the log is as long as it gets
   bool low_ = false;
   std::atomic<bool> has_ballast_{false};
   std::atomic<bool> released_{false};  // given up, and not yet back
