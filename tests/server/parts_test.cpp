@@ -12,6 +12,7 @@
 #include "server/background/wake_timer.hpp"
 #include "server/clock.hpp"
 #include "server/descriptors.hpp"
+#include "server/disk.hpp"
 #include "server/http/deadline.hpp"
 #include "server/log.hpp"
 #include "server/rendered.hpp"
@@ -487,6 +488,18 @@ TEST_F(with_store, an_event_is_put_on_top_of_what_others_have_changed) {
   const auto gone = run(changes_.apply("no such task", event::cancelled{}));
   ASSERT_FALSE(gone);
   EXPECT_EQ(gone.error().code, errc::task_not_found);
+}
+
+// Between two looks at the disk what is taken counts all the same.
+TEST(disk, jobs_that_were_taken_since_the_last_look_count) {
+  const temp_dir dir;
+  const auto log = silent_logger();
+  disk watched(dir.file("relay.db"), disk_limits{.min_free = 1, .ballast = 0, .log = 0, .total = 1}, *log);
+  watched.begin();
+  ASSERT_GT(watched.free_bytes(), 1);
+  EXPECT_EQ(watched.refusal(0), "");
+  EXPECT_EQ(watched.refusal(watched.free_bytes() - 1), "");
+  EXPECT_NE(watched.refusal(watched.free_bytes()), "");
 }
 
 }  // namespace
