@@ -372,11 +372,8 @@ void app::report_refused_connections() {
     log_->warn("{} connections were refused: their address had server.max_connections_per_address ({})",
                by_address, config_.server.max_connections_per_address);
   if (in_all > 0)
-    log_->warn(
-        "{} connections were refused: there were as many as server.max_connections or the limit of open "
-        "files "
-        "allow",
-        in_all);
+    log_->warn("{} connections were refused: server.max_connections, or the limit of open files, was reached",
+               in_all);
   logged_ = all;
   refusals_logged_at_ = time;
 }

@@ -21,6 +21,21 @@ config patient(const temp_dir& dir, const running_simulator& sim) {
   return c;
 }
 
+// An upstream whose jobs wait for longer than any test.
+struct waiting_jobs {
+  waiting_jobs() : sim(options()), settings(patient(dir, sim)) {}
+
+  static sim::options options() {
+    sim::options o;
+    o.queued_for = milliseconds(3'600'000);
+    return o;
+  }
+
+  temp_dir dir;
+  running_simulator sim;
+  config settings;
+};
+
 TEST(waiting, a_response_comes_when_the_task_changes) {
   temp_dir dir;
   running_simulator sim;
@@ -43,11 +58,8 @@ TEST(waiting, a_response_comes_when_the_task_changes) {
 }
 
 TEST(waiting, and_when_the_time_is_over) {
-  temp_dir dir;
-  sim::options o;
-  o.queued_for = milliseconds(3'600'000);
-  running_simulator sim(o);
-  running_relay relay(patient(dir, sim));
+  const waiting_jobs with;
+  running_relay relay(with.settings);
   const client c = relay.as("me");
   const std::string id = create(c);
   const response same = c.request("GET", generations + "/" + id, "", {"Prefer: wait=1"});
@@ -161,11 +173,8 @@ TEST(events, of_many_tasks_in_the_envelopes_words) {
 
 // What a token may not read any more is not sent to it either.
 TEST(events, end_when_the_token_is_revoked) {
-  temp_dir dir;
-  sim::options o;
-  o.queued_for = milliseconds(3'600'000);
-  running_simulator sim(o);
-  running_relay relay(patient(dir, sim));
+  const waiting_jobs with;
+  running_relay relay(with.settings);
   const std::string revoked = relay.token("revoked");
   const std::string other = relay.token("other");
   const auto follow = [&](const std::string& token) {
@@ -185,11 +194,8 @@ TEST(events, end_when_the_token_is_revoked) {
 
 // The same for a read that waits for a change.
 TEST(waiting, ends_when_the_token_is_revoked) {
-  temp_dir dir;
-  sim::options o;
-  o.queued_for = milliseconds(3'600'000);
-  running_simulator sim(o);
-  running_relay relay(patient(dir, sim));
+  const waiting_jobs with;
+  running_relay relay(with.settings);
   const std::string token = relay.token("revoked");
   const std::string id = create(client(relay.port(), token));
   connection conn(relay.port());
@@ -203,11 +209,8 @@ TEST(waiting, ends_when_the_token_is_revoked) {
 
 // And for a create: its job was made, and is the answer.
 TEST(waiting, of_a_create_ends_when_the_token_is_revoked) {
-  temp_dir dir;
-  sim::options o;
-  o.queued_for = milliseconds(3'600'000);
-  running_simulator sim(o);
-  running_relay relay(patient(dir, sim));
+  const waiting_jobs with;
+  running_relay relay(with.settings);
   const std::string token = relay.token("revoked");
   connection conn(relay.port());
   const std::string body = R"({"prompt":"a cat"})";
@@ -223,11 +226,8 @@ TEST(waiting, of_a_create_ends_when_the_token_is_revoked) {
 }
 
 TEST(events, one_key_does_not_take_every_connection) {
-  temp_dir dir;
-  sim::options o;
-  o.queued_for = milliseconds(3'600'000);
-  running_simulator sim(o);
-  running_relay relay(patient(dir, sim));
+  const waiting_jobs with;
+  running_relay relay(with.settings);
   const std::string token = relay.token("me");
   const std::string id = create(client(relay.port(), token));
   std::vector<std::unique_ptr<connection>> open;
