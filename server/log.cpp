@@ -222,12 +222,6 @@ void append_loggable_target(std::string& out, std::string_view target) {
   append_for_log(out, shown, most);
 }
 
-std::string loggable_target(std::string_view target) {
-  std::string out;
-  append_loggable_target(out, target);
-  return out;
-}
-
 std::shared_ptr<spdlog::logger> make_logger(const log_config& c) {
   auto logger = std::make_shared<spdlog::logger>("luma-relay", std::make_shared<queue_sink>(c.file));
   logger->set_level(spdlog::level::from_str(c.level));

@@ -25,10 +25,8 @@ std::uint64_t log_lines_dropped();
 /// A logger that says nothing.
 std::shared_ptr<spdlog::logger> silent_logger();
 
-/// The target of a request as it may stand in the log: no secret of a callback address, and of the query only
-/// the values that are none.
-std::string loggable_target(std::string_view target);
-/// The same, at the end of `out`.
+/// Appends the target of a request as it may stand in the log: no secret of a callback address, and of the
+/// query only the values that are none.
 void append_loggable_target(std::string& out, std::string_view target);
 
 }  // namespace relay

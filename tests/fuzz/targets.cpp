@@ -218,7 +218,9 @@ void values(std::string_view in) {
                                 [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
   };
   must(fit_for_a_line(for_log(in)), "a log line is one line");
-  must(fit_for_a_line(loggable_target(in)), "so is a target in it");
+  std::string target;
+  append_loggable_target(target, in);
+  must(fit_for_a_line(target), "so is a target in it");
   const std::string utf8 = as_utf8(in);
   must(parse_strict(json::serialize(json::string(utf8))).has_value() || utf8.find('\0') != std::string::npos,
        "what leaves is UTF-8");
