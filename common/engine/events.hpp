@@ -86,6 +86,9 @@ struct polled {
 struct poll_failed {
   /// The upstream says that it does not know the job, while it knows others.
   bool not_found = false;
+  /// The upstream's list, where it has one, was looked at, and it does not show the job either. Without this
+  /// no 404 ends a job, however many came before.
+  bool confirmed = false;
   milliseconds retry_after{0};
 };
 

@@ -350,7 +350,7 @@ struct step {
     t.not_found = e.not_found ? t.not_found + 1 : 0;
     if (t.not_found == 0) t.not_found_at = never;
     if (t.not_found == 1) t.not_found_at = now;
-    if (t.not_found >= p.not_found_limit && now >= t.not_found_at + p.not_found_for) {
+    if (e.confirmed && t.not_found >= p.not_found_limit && now >= t.not_found_at + p.not_found_for) {
       fail_late(t, "The upstream no longer knows the job", now, p);
       return true;
     }

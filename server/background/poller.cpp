@@ -212,33 +212,36 @@ awaitable<poll_outcome> poller::ask(poll_lane& l, const task& t) {
   if (std::holds_alternative<event::polled>(outcome.event)) l.well_at = now();
   if (auto* failed = std::get_if<event::poll_failed>(&outcome.event);
       failed != nullptr && failed->not_found) {
-    const std::string why_not = co_await why_not_gone(l, t);
-    failed->not_found = why_not.empty();
-    if (!failed->not_found) outcome.note += "; " + why_not + ", so this does not count";
+    const not_found_check check = co_await check_not_found(l, t);
+    failed->not_found = check.why_not.empty();
+    failed->confirmed = check.confirmed;
+    if (!failed->not_found) outcome.note += "; " + check.why_not + ", so this does not count";
   }
   metrics_.upstream_call(l.name, "poll", outcome.name,
                          std::chrono::duration<double>(steady_clock::now() - started).count());
   co_return outcome;
 }
 
-// Rule M9: why a 404 says nothing of the job; empty: it counts.
-awaitable<std::string> poller::why_not_gone(poll_lane& l, const task& t) {
+// Rule M9: what a 404 says of the job.
+awaitable<poller::not_found_check> poller::check_not_found(poll_lane& l, const task& t) {
   // 1. One that knows no job at all has lost its mind, not this job.
   const bool well = co_await is_well(l);
-  if (!well) co_return "it shows no other job either";
+  if (!well) co_return not_found_check{"it shows no other job either", false};
   // 2. The last that counts would end the job: the list has the last word.
   const policy& p = changes_.limits();
   const bool last = t.not_found + 1 >= p.not_found_limit && now() >= t.not_found_at + p.not_found_for;
-  if (!last || l.from->speaks().build_list == nullptr) co_return std::string{};
+  if (!last) co_return not_found_check{"", false};
+  if (l.from->speaks().build_list == nullptr) co_return not_found_check{"", true};
   const timestamp since = needed_since(t);
   // One that was read before the first of these 404s may be older than the job.
   if (!is_set(l.listed_at) || l.listed_at + recent < now() || l.listed_at < t.not_found_at ||
       l.listed_since > since) {
-    if (l.listing) co_return "its list is being read";
+    if (l.listing) co_return not_found_check{"its list is being read", false};
     const bool read = co_await read_list(l, since);
-    if (!read) co_return "its list cannot be read now";
+    if (!read) co_return not_found_check{"its list cannot be read now", false};
   }
-  co_return l.listed.contains(t.upstream_id) ? "its list shows the job" : "";
+  if (l.listed.contains(t.upstream_id)) co_return not_found_check{"its list shows the job", false};
+  co_return not_found_check{"", true};
 }
 
 // It answered for another job within the last minute, or its list can be read now.

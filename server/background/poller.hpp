@@ -61,13 +61,17 @@ class poller {
     timestamp listed_since;
     bool listing = false;  // it is being read
   };
+  struct not_found_check {
+    std::string why_not;     // why this 404 says nothing of the job; empty: it counts
+    bool confirmed = false;  // it may be the last: see event::poll_failed
+  };
 
   awaitable<bool> read_schedule();
   timestamp poll_due(poll_lane& l, timestamp time);
   awaitable<> poll(poll_lane& l, turn_schedule::entry what);
   awaitable<std::optional<timestamp>> poll_and_save(poll_lane& l, std::string id);
   awaitable<poll_outcome> ask(poll_lane& l, const task& t);
-  awaitable<std::string> why_not_gone(poll_lane& l, const task& t);
+  awaitable<not_found_check> check_not_found(poll_lane& l, const task& t);
   awaitable<bool> is_well(poll_lane& l);
   awaitable<bool> read_list(poll_lane& l, timestamp since);
   poll_lane* find_lane(const std::string& name);

@@ -289,7 +289,7 @@ TEST(lifecycle, many_404s_in_a_row_over_minutes_end_a_job) {
   p.not_found_limit = 3;
   p.not_found_for = std::chrono::minutes(3);
   task t = in(task_state::queued);
-  const task_event gone = event::poll_failed{.not_found = true};
+  const task_event gone = event::poll_failed{.not_found = true, .confirmed = true};
   const auto at = [](int minutes) { return t0 + std::chrono::minutes(minutes); };
   t.deadline = at(60);
   t = advance(t, gone, at(0), p, 0);
@@ -300,6 +300,8 @@ TEST(lifecycle, many_404s_in_a_row_over_minutes_end_a_job) {
   task once = advance(in(task_state::queued), gone, at(0), p, 0);
   once.deadline = at(60);
   EXPECT_EQ(advance(once, gone, at(30), p, 0).state, task_state::queued) << "long enough, not often enough";
+  EXPECT_EQ(advance(t, event::poll_failed{.not_found = true}, at(6), p, 0).state, task_state::queued)
+      << "the list was not looked at";
   t = advance(t, gone, at(6), p, 0);
   EXPECT_EQ(t.state, task_state::failed);
   EXPECT_EQ(t.fail_reason, "The upstream no longer knows the job");
