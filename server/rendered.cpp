@@ -33,6 +33,8 @@ result<void> rendered_tasks::append(std::string& out, const task_form& how, cons
   if (!made) return std::unexpected(std::move(made.error()));
   out.append(*made);
   if (!may_be_kept || made->size() > largest_kept) return {};
+  const auto kind = reinterpret_cast<std::uintptr_t>(&how) + static_cast<std::size_t>(t.revision);
+  if (!asked_again_(t.id, kind)) return {};
   // An older revision than the one that is kept, read on another thread, must not replace it.
   if (kept != nullptr && kept->revision > t.revision) return {};
   entry next;

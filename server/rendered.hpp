@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/asked_again.hpp"
 #include "common/base/lru.hpp"
 #include "common/engine/dialect.hpp"
 
@@ -40,6 +41,7 @@ class rendered_tasks {
     std::size_t bytes() const;
   };
   lru<entry> kept_;
+  asked_again asked_again_{8'192};
 };
 
 }  // namespace relay

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <unordered_set>
+#include <utility>
 
 #include "common/base/id.hpp"
 
@@ -123,21 +124,31 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
 }
 
-// Null, with a warning, once for each row, when it cannot be read.
-// Several statements, and one state of the table: one read transaction, whose locks are taken once.
+result<void> reads::begin_moment() {
+  if (in_moment_) return {};
+  const use guard(begin_);
+  auto begun = begin_.step();
+  if (!begun) return std::unexpected(std::move(begun.error()));
+  in_moment_ = true;
+  return {};
+}
+
+// Nothing was written: there is nothing that could fail.
+void reads::end_moment() {
+  if (!std::exchange(in_moment_, false)) return;
+  const use guard(end_);
+  (void)end_.step();
+}
+
+// Several statements, and one state of the table.
 auto reads::of_one_moment(auto read) -> decltype(read()) {
-  const auto run = [](statement& s) -> result<void> {
-    const use guard(s);
-    auto row = s.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    return {};
-  };
-  if (auto begun = run(begin_); !begun) return std::unexpected(std::move(begun.error()));
+  if (auto begun = begin_moment(); !begun) return std::unexpected(std::move(begun.error()));
   auto out = read();
-  if (auto ended = run(end_); !ended && out) return std::unexpected(std::move(ended.error()));
+  end_moment();
   return out;
 }
 
+// Null, with a warning, once for each row, when it cannot be read.
 task_ptr reads::readable_task(const statement& row) {
   auto t = read_task(row, names_);
   if (t) return std::make_shared<const task>(std::move(*t));

@@ -15,6 +15,10 @@ class reads {
   /// `warn`: any thread. Throws std::logic_error if a statement of ours is wrong.
   reads(db connection, const catalogue& names, std::function<void(const log_text&)> warn);
 
+  /// Until end_moment() all reads see one state of the file, and its locks are taken once. Again: nothing.
+  result<void> begin_moment();
+  void end_moment();
+
   result<task_ptr> find(std::int64_t owner, const std::string& id);
   result<task_ptr> load(const std::string& id);
   result<some_tasks> find_many(std::int64_t owner, const std::vector<std::string>& ids, std::size_t room);
@@ -63,6 +67,7 @@ class reads {
   const std::function<void(const log_text&)> warn_;
   std::unordered_set<std::int64_t> warned_of_;  // rows
   page_places places_;
+  bool in_moment_ = false;
   statement begin_, end_, newest_, newer_, deletions_;
   statement find_, load_, list_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
       restored_from_, due_expiry_, due_reconcile_, next_expiry_, next_reconcile_, next_place_, next_owner_,

@@ -6,6 +6,7 @@
 #include <deque>
 #include <utility>
 
+#include "common/base/asked_again.hpp"
 #include "common/base/lru.hpp"
 #include "storage/migrations.hpp"
 #include "storage/sqlite/backup.hpp"
@@ -71,13 +72,15 @@ class sqlite_store final : public store {
     if (*found != nullptr) {
       if ((*found)->owner != owner) found = nullptr;
     } else {
-      found = kept(point_.find(owner, id));
+      found = in_this_turn([&] { return point_.find(owner, id); });
+      if (found && *found && asked_again_(id)) found = keep(std::move(*found));
     }
     complete(std::move(done), std::move(found));
   }
   void load(const std::string& id, completion<task_ptr> done) override {
     result<task_ptr> found = in_memory(id);
-    if (*found == nullptr) found = kept(point_.load(id));
+    if (*found == nullptr) found = in_this_turn([&] { return point_.load(id); });
+    if (found) found = keep(std::move(*found));
     complete(std::move(done), std::move(found));
   }
 
@@ -99,7 +102,7 @@ class sqlite_store final : public store {
         for (std::size_t next = 0; out.looked_up < found.size(); ++out.looked_up) {
           task_ptr& t = found[out.looked_up];
           if (!t && next == read->looked_up) break;
-          if (!t) t = keep_unless_changed(std::move(read->tasks[next++]), since);
+          if (!t) t = newest_of(std::move(read->tasks[next++]), since);
           if (t && t->owner == owner) out.tasks.push_back(std::move(t));
         }
         *read = std::move(out);
@@ -143,6 +146,7 @@ class sqlite_store final : public store {
   }
   void find_repeated(std::int64_t owner, const idempotency_record& record,
                      completion<std::optional<written_change>> done) override {
+    point_.end_moment();
     complete(std::move(done), point_.find_repeated(owner, record));
   }
 
@@ -207,6 +211,7 @@ class sqlite_store final : public store {
     lists_.run<std::vector<token>>([](reads& r) { return r.tokens(); }, std::move(done));
   }
   void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
+    point_.end_moment();
     complete(std::move(done), point_.token_by_id(id));
   }
 
@@ -288,13 +293,29 @@ class sqlite_store final : public store {
     page.tasks.resize(kept);
   }
 
-  // What was changed or deleted while it was read on another thread must not come back into memory as it was.
-  task_ptr keep_unless_changed(task_ptr t, std::uint64_t since) {
-    if (!t || !changed_since(t->id, since)) return keep(std::move(t));
-    const task_ptr* kept = cache_.find(t->id);
-    return kept != nullptr ? *kept : t;
+  // A read of one task: those of one turn of the loop are one read transaction. Until the next change, so
+  // that what is on disk by then is seen.
+  result<task_ptr> in_this_turn(auto read) {
+    if (auto begun = point_.begin_moment(); !begun) return std::unexpected(std::move(begun.error()));
+    if (!std::exchange(end_is_posted_, true)) {
+      hooks_.post([this] {
+        end_is_posted_ = false;
+        point_.end_moment();
+      });
+    }
+    return read();
+  }
+
+  // What was read on another thread: what is in memory may be newer, and what was changed or deleted
+  // meanwhile must not come back into it as it was.
+  task_ptr newest_of(task_ptr t, std::uint64_t since) {
+    if (!t) return t;
+    if (const task_ptr* kept = cache_.find(t->id); kept != nullptr && (*kept)->revision > t->revision)
+      return *kept;
+    return asked_again_(t->id) && !changed_since(t->id, since) ? keep(std::move(t)) : t;
   }
   void note_change(const std::string& id) {
+    point_.end_moment();
     ++changes_;
     if (reading_many_ == 0) return;
     changed_.push_back(id);
@@ -330,11 +351,6 @@ class sqlite_store final : public store {
     cache_.put(t->id, t, memory_of(*t));
     return t;
   }
-  result<task_ptr> kept(result<task_ptr> t) {
-    if (t) *t = keep(std::move(*t));
-    return t;
-  }
-
   // Into memory before the hook, so that what it wakes reads the new revision.
   void on_saved(const task_ptr& before, const task_ptr& after) {
     note_change(after->id);
@@ -361,6 +377,7 @@ class sqlite_store final : public store {
 
   // Any task may be another one on disk now, also one that is being read.
   void on_deadlines_moved() {
+    point_.end_moment();
     cache_.clear();
     changes_ += max_changed + 1;
   }
@@ -382,6 +399,7 @@ class sqlite_store final : public store {
   write_statements write_;           // store thread
   task_counts counts_;               // loop thread
   lru<task_ptr> cache_;              // loop thread; never older than what a client was sent
+  asked_again asked_again_{8'192};   // loop thread: tasks that were read from the file lately
   newest_ids newest_;                // loop thread
   int reading_many_ = 0;             // loop thread: reads by many() that have not ended
   std::uint64_t changes_ = 0;        // loop thread: tasks changed or deleted so far
@@ -389,7 +407,8 @@ class sqlite_store final : public store {
   const task_listener listener_;
   const purged_function purged_;
   const std::function<void()> deadlines_moved_;
-  reads point_;           // loop thread
+  reads point_;  // loop thread
+  bool end_is_posted_ = false;
   reader lists_;          // what clients and the background loops read
   reader searches_;       // what may take long
   group_commit commits_;  // last: its thread uses the above

@@ -5,6 +5,7 @@
 #include <set>
 #include <sstream>
 
+#include "common/base/asked_again.hpp"
 #include "common/base/id.hpp"
 #include "common/base/secret.hpp"
 #include "common/base/text.hpp"
@@ -61,6 +62,19 @@ TEST(text, becomes_valid_utf_8) {
       {"\x80x", "\uFFFDx"},
   };
   for (const auto& row : table) EXPECT_EQ(as_utf8(row.text), row.want);
+}
+
+TEST(asked_again, is_what_was_asked_a_short_while_ago) {
+  asked_again again(1'000);
+  EXPECT_FALSE(again("a"));
+  EXPECT_TRUE(again("a"));
+  EXPECT_FALSE(again("a", 1)) << "of another kind";
+  EXPECT_TRUE(again("a", 1));
+  // Others make a key be forgotten, never be taken for one that was asked.
+  int repeated = 0;
+  for (int i = 0; i < 10'000; ++i) repeated += again("walk-" + std::to_string(i)) ? 1 : 0;
+  EXPECT_EQ(repeated, 0);
+  EXPECT_FALSE(again("a"));
 }
 
 TEST(url, what_has_a_scheme) {

@@ -168,7 +168,7 @@ std::string_view one_word(task_state) {
 const task_form counted = {"counted", one_word, count_and_render, [](const task&) { return false; }};
 const task_form timed = {"timed", one_word, count_and_render, [](const task&) { return true; }};
 
-TEST(rendered_tasks, are_made_once_a_revision) {
+TEST(rendered_tasks, are_kept_when_a_revision_is_asked_for_again) {
   rendered_tasks kept(100'000);
   renderings = 0;
   task t = luma_task();
@@ -176,18 +176,23 @@ TEST(rendered_tasks, are_made_once_a_revision) {
   t.revision = 1;
   EXPECT_EQ(kept.get(counted, t, {}).value(), "1");
   EXPECT_EQ(kept.get(counted, t, {}).value(), "1");
-  EXPECT_EQ(renderings, 1);
+  EXPECT_EQ(renderings, 2) << "what is asked for once is not kept";
+  EXPECT_EQ(kept.get(counted, t, {}).value(), "1");
+  EXPECT_EQ(renderings, 2);
   t.revision = 2;
   EXPECT_EQ(kept.get(counted, t, {}).value(), "2");
-  EXPECT_EQ(renderings, 2);
+  EXPECT_EQ(kept.get(counted, t, {}).value(), "2");
+  EXPECT_EQ(kept.get(counted, t, {}).value(), "2");
+  EXPECT_EQ(renderings, 4);
   task older = t;
   older.revision = 1;
-  EXPECT_EQ(kept.get(counted, older, {}).value(), "1") << "what it says is of the revision that was given";
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(kept.get(counted, older, {}).value(), "1") << "what it says is of the revision that was given";
+  EXPECT_EQ(renderings, 7);
   EXPECT_EQ(kept.get(counted, t, {}).value(), "2");
-  EXPECT_EQ(renderings, 3) << "an older revision does not push out the newer";
-  kept.get(timed, t, {}).value();
-  kept.get(timed, t, {}).value();
-  EXPECT_EQ(renderings, 5) << "what depends on the time is made each time";
+  EXPECT_EQ(renderings, 7) << "an older revision does not push out the newer";
+  for (int i = 0; i < 3; ++i) kept.get(timed, t, {}).value();
+  EXPECT_EQ(renderings, 10) << "what depends on the time is made each time";
   t.revision = 3;
   t.state = task_state::failed;
   EXPECT_FALSE(kept.get(counted, t, {}));
@@ -201,7 +206,7 @@ TEST(rendered_tasks, are_bounded_in_bytes) {
   t.progress = 5'000;
   for (int i = 0; i < 10; ++i) {
     t.id = "t-" + std::to_string(i);
-    kept.get(counted, t, {}).value();
+    for (int again = 0; again < 2; ++again) kept.get(counted, t, {}).value();
   }
   renderings = 0;
   for (int i = 0; i < 10; ++i) {
@@ -212,9 +217,8 @@ TEST(rendered_tasks, are_bounded_in_bytes) {
   EXPECT_LT(renderings, 10) << "but some";
   rendered_tasks nothing(0);
   renderings = 0;
-  nothing.get(counted, t, {}).value();
-  nothing.get(counted, t, {}).value();
-  EXPECT_EQ(renderings, 2);
+  for (int i = 0; i < 3; ++i) nothing.get(counted, t, {}).value();
+  EXPECT_EQ(renderings, 3);
 }
 
 // ---- deadlines

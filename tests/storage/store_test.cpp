@@ -712,6 +712,8 @@ TEST_P(sqlite_store_test, a_batch_that_comes_late_brings_nothing_old_back) {
     for (int i = 0; i < 10; ++i) insert(fresh(owner.id));
   };
   make_room();
+  // What is asked for a second time would come into memory.
+  ASSERT_TRUE(get(&store::find_many, owner.id, std::vector{ended.id, open.id}, room));
   ASSERT_FALSE(store_->in_memory(ended.id));
   ASSERT_FALSE(store_->in_memory(open.id));
 
@@ -729,6 +731,52 @@ TEST_P(sqlite_store_test, a_batch_that_comes_late_brings_nothing_old_back) {
   EXPECT_FALSE(store_->in_memory(ended.id));
   EXPECT_FALSE(*get(&store::find, owner.id, ended.id));
   EXPECT_EQ(get(&store::find, owner.id, open.id).value()->revision, open.revision);
+}
+
+// A client that goes through all its jobs drives out nobody else's.
+TEST_P(sqlite_store_test, what_is_asked_for_once_drives_nothing_out_of_memory) {
+  const token owner = add_token("a");
+  std::vector<std::string> old;
+  for (int i = 0; i < 40; ++i) old.push_back(insert(fresh(owner.id)).value().id);
+  const std::string recent = insert(fresh(owner.id)).value().id;
+  if (!store_->in_memory(recent)) GTEST_SKIP() << "this store has no memory";
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(get(&store::find, owner.id, old[static_cast<std::size_t>(i)]).value()->id,
+              old[static_cast<std::size_t>(i)]);
+  ASSERT_EQ(
+      get(&store::find_many, owner.id, std::vector(old.begin() + 20, old.end() - 5), room)->tasks.size(),
+      15u);
+  EXPECT_TRUE(store_->in_memory(recent));
+  EXPECT_FALSE(store_->in_memory(old[0]));
+  ASSERT_TRUE(get(&store::find, owner.id, old[0]));
+  EXPECT_TRUE(store_->in_memory(old[0])) << "it was asked for again";
+  ASSERT_TRUE(get(&store::find_many, owner.id, std::vector{old[20]}, room));
+  EXPECT_TRUE(store_->in_memory(old[20])) << "it was asked for again";
+}
+
+// Reads of one turn of the loop are one read transaction; what was written meanwhile is not hidden by it.
+TEST_P(sqlite_store_test, a_read_after_a_write_of_the_same_turn_sees_it) {
+  const token owner = add_token("a");
+  task t = insert(fresh(owner.id)).value();
+  const task other = insert(fresh(owner.id)).value();
+  for (int i = 0; i < 10; ++i) insert(fresh(owner.id));  // neither is in memory
+  auto before = get(&store::load, t.id).value();
+  std::vector<std::int64_t> seen;
+  task next = *before;
+  next.progress = 7;
+  const auto see = [&](result<task_ptr> r) { seen.push_back(r.value()->revision); };
+  store_->find(owner.id, other.id, see);  // the transaction begins
+  auto end_of_turn = inbox_.take_one();
+  auto other_read = inbox_.take_one();
+  store_->write(change{before, next, std::nullopt}, [&](result<written_change> written) {
+    ASSERT_TRUE(written);
+    store_->find(owner.id, t.id, see);
+  });
+  inbox_.take_one()();
+  other_read();
+  end_of_turn();
+  while (seen.size() < 2) inbox_.run_one();
+  EXPECT_EQ(seen, (std::vector<std::int64_t>{other.revision, before->revision + 1}));
 }
 
 // A first page that was read before a task came must not be remembered as the newest.
