@@ -101,6 +101,11 @@ struct limits_config {
   std::int64_t creates_per_minute_per_token = 0;
 };
 
+struct credits_config {
+  std::int64_t balance_cents = 100'000;
+  bool from_upstreams = false;
+};
+
 struct admin_config {
   std::string listen = "127.0.0.1:9090";
   std::vector<std::string> host_names;
@@ -142,6 +147,7 @@ struct config {
   callbacks_config callbacks;
   dns_config dns;
   limits_config limits;
+  credits_config credits;
   admin_config admin;
   log_config log;
   std::vector<upstream_config> upstreams;

@@ -56,7 +56,8 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
       limits_({config_.limits.pending_per_token, config_.limits.open_per_token,
                config_.limits.creates_per_minute_per_token}),
       large_(loop_, large_text_bytes),
-      rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)) {}
+      rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)),
+      facts_(loop_, upstreams_, *log_) {}
 
 app::~app() {
   if (store_) store_->close();
@@ -180,6 +181,7 @@ void app::make_listeners() {
     }
   };
   const handler_context context{config_,
+                                parts_.names,
                                 *store_,
                                 tokens_,
                                 *dispatcher_,
@@ -191,6 +193,7 @@ void app::make_listeners() {
                                 sends_,
                                 limits_,
                                 large_,
+                                facts_,
                                 [this] { return !stopping_ && !store_stopped_; },
                                 [this] { return disk_->refusal(store_->counts().to_come()); },
                                 upstream_called};

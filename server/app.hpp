@@ -97,6 +97,7 @@ class app {
   std::unique_ptr<store> store_;
   std::unique_ptr<task_changes> changes_;
   std::vector<std::unique_ptr<upstream>> upstreams_;
+  upstream_facts facts_;
   std::unique_ptr<dispatcher> dispatcher_;
   std::unique_ptr<poller> poller_;
   std::unique_ptr<reconciler> reconciler_;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string_view>
 
+#include "common/engine/family.hpp"
 #include "common/engine/sent_creates.hpp"
 #include "common/engine/token_limits.hpp"
 #include "config/config.hpp"
@@ -14,6 +15,7 @@
 #include "server/metrics.hpp"
 #include "server/rendered.hpp"
 #include "server/stream_limit.hpp"
+#include "server/upstream_facts.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
 
@@ -21,6 +23,7 @@ namespace relay {
 
 struct handler_context {
   const config& settings;
+  const catalogue& names;
   store& tasks;
   token_registry& tokens;
   dispatcher& submit;
@@ -32,6 +35,7 @@ struct handler_context {
   sent_creates& sends;
   create_limits& limits;
   large_texts& large;
+  upstream_facts& facts;
   std::function<bool()> ready;
   /// Empty: new jobs are accepted; else why not.
   std::function<std::string_view()> refuses_jobs;

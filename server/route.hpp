@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "common/engine/dialect.hpp"
+#include "common/engine/word_list.hpp"
 #include "server/handler_context.hpp"
 #include "server/http/message.hpp"
 
@@ -40,6 +41,7 @@ struct route {
   awaitable<handled> (*handle)(call&);
   const action* creates = nullptr;   // what a create asks for
   const task_form* shows = nullptr;  // how a read shows a task; null: as the dialect does
+  const word_list* words = nullptr;  // what a list of words is
 
   const task_form& form() const { return shows != nullptr ? *shows : *speaks->shown; }
 };

@@ -2,6 +2,7 @@
 
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
+#include "common/luma/word_lists.hpp"
 #include "server/handlers/handlers.hpp"
 
 namespace relay {
@@ -20,11 +21,17 @@ constexpr route public_rows[] = {
     {verb::post, "/dream-machine/v1/generations",              "create",        key, official, create_generation, &a::generations},
     {verb::post, "/dream-machine/v1/generations/video",        "create",        key, official, create_generation, &a::video},
     {verb::post, "/dream-machine/v1/generations/image",        "create",        key, official, create_generation, &a::image},
+    {verb::post, "/dream-machine/v1/generations/image/reframe", "create",       key, official, create_generation, &a::image_reframe},
+    {verb::post, "/dream-machine/v1/generations/video/reframe", "create",       key, official, create_generation, &a::video_reframe},
+    {verb::post, "/dream-machine/v1/generations/video/modify", "create",        key, official, create_generation, &a::video_modify},
     {verb::post, "/dream-machine/v1/generations/{id}/upscale", "create",        key, official, create_generation, &a::upscale},
     {verb::post, "/dream-machine/v1/generations/{id}/audio",   "create",        key, official, create_generation, &a::audio},
     {verb::get,  "/dream-machine/v1/generations",              "list",          key, official, list_generations},
     {verb::get,  "/dream-machine/v1/generations/{id}",         "get",           key, official, get_generation},
     {verb::get,  "/dream-machine/v1/generations/{id}/events",  "events",        key, official, generation_events},
+    {verb::get,  "/dream-machine/v1/generations/concepts/list",      "words",   key, official, list_words, nullptr, nullptr, &luma::word_lists::concepts},
+    {verb::get,  "/dream-machine/v1/generations/camera_motion/list", "words",   key, official, list_words, nullptr, nullptr, &luma::word_lists::camera_motions},
+    {verb::get,  "/dream-machine/v1/credits",                  "credits",       key, official, credits},
     {verb::get,  "/dream-machine/v1/ping",                     "ping",          key, official, ping},
 
     {verb::post, "/luma/generations",                          "luma-create",   key, web_app,  create_generation, &a::generations},
@@ -32,6 +39,8 @@ constexpr route public_rows[] = {
     {verb::get,  "/luma/generations/{id}/events",              "luma-events",   key, web_app,  generation_events},
     {verb::post, "/luma/generations/{id}/extend",              "luma-extend",   key, web_app,  create_generation, &a::generations},
     {verb::get,  "/luma/generations/{id}/download_video_url",  "luma-download", key, web_app,  get_generation, nullptr, &luma::forms::download_link},
+    {verb::get,  "/luma/subscription/usage",                   "usage",         key, web_app,  subscription_usage},
+    {verb::get,  "/luma/users/me",                             "me",            key, web_app,  users_me},
 
     {verb::post, "/luma/tasks",                                "tasks",         key, envelope, batch_tasks},
     {verb::get,  "/luma/tasks/events",                         "tasks-events",  key, envelope, task_events},

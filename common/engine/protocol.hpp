@@ -46,6 +46,13 @@ struct protocol {
   /// Path of a page of the upstream's list, newest first; null: it has none.
   std::string (*build_list)(std::size_t limit, std::size_t offset);
 
+  /// It has lists of the words that a request may hold.
+  bool lists_words;
+  /// Path of what the key has left; empty: it does not tell.
+  std::string_view credits_path;
+  /// In cents; nullopt when the text does not say.
+  std::optional<double> (*parse_credits)(std::string_view body);
+
   /// Errors: upstream_unavailable when the text holds no job.
   result<job> (*parse_job)(std::string_view body);
   /// A page of the list is an object with this array; "" when there is no list.

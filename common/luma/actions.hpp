@@ -22,14 +22,27 @@ struct field_names {
   std::string_view frame1_url;
 };
 
-enum class shape : std::uint8_t { text, flag, list, object, aspect_ratio };
+enum class shape : std::uint8_t {
+  text,
+  flag,  // also as text and 0 or 1, as pydantic reads booleans
+  whole,
+  number,
+  word,        // one of `words`
+  any,         // known here; the action's own check reads it
+  file,        // {"url"}
+  picture,     // {"url", "weight"}
+  pictures,    // a list of them
+  identities,  // {"identity0": {"images": ["url"]}}
+};
 
-/// A field that is checked. Fields without a rule pass.
+/// A field that is checked. Fields without a rule pass, but for those that would be lost in silence: see
+/// validate().
 struct field_rule {
   std::string_view name;
   shape is = shape::text;
   bool required = false;
   std::string_view alias{};  // what some clients call it; renamed when a job comes in
+  std::span<const std::string_view> words{};
 };
 
 /// A member that the echo of a request always has, and its value when the client sent none.
@@ -52,6 +65,7 @@ struct action : relay::action {
   std::string_view generation_type;  // the top-level word
   std::string_view request_type;     // the word inside the echoed request
   std::span<const field_rule> fields;
+  std::string_view pictures_go;  // into which fields; empty: it takes none
   /// Rules over several fields; null: none.
   void (*check)(const json::object& request, const field_names& names, problems& out);
   std::span<const reference_place> references;
@@ -60,6 +74,7 @@ struct action : relay::action {
   bool echo_identifies = true;
   bool previews = true;       // shows assets before it is completed
   bool default_model = true;  // is sent with the configured model when the client named none
+  bool type_is_sent = false;  // the upstream wants `generation_type`, which some clients leave out
   /// A station's request for it; null: stations do not offer it.
   outgoing (*for_station)(json::object request) = nullptr;
 };
@@ -68,6 +83,9 @@ namespace actions {
 extern const action generations;  // POST /generations: video, the form used by clients before SDK 1.11
 extern const action video;
 extern const action image;
+extern const action image_reframe;
+extern const action video_reframe;
+extern const action video_modify;
 extern const action upscale;
 extern const action audio;
 }  // namespace actions

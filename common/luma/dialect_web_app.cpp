@@ -102,8 +102,20 @@ struct translation {
 };
 
 // The generation to extend becomes the first keyframe.
-void extend(json::object& request, std::string_view subject) {
-  request.erase("image_url");
+void extend(json::object& request, std::string_view subject, problems& wrong) {
+  const json::value* frames = member(request, "keyframes");
+  const bool begins_otherwise = frames != nullptr && member(*frames, "frame0") != nullptr;
+  for (const char* field : {"image_url", "image", "keyframes"}) {
+    const json::value* found = request.if_contains(field);
+    const bool is_frames = field == std::string_view("keyframes");
+    if (found == nullptr || (is_frames && !begins_otherwise)) continue;
+    wrong.wrong_type(
+        {"body", field}, "extra_forbidden",
+        "Extra inputs are not permitted: an extension begins with the generation that it extends; "
+        "image_end_url is the picture at its end",
+        found);
+    if (!is_frames) request.erase(field);
+  }
   frame_of(request, "frame0") = {{"type", "generation"}, {"id", json::string(subject)}};
 }
 
@@ -119,7 +131,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   for (const auto& m : body.get_object()) {
     if (!is_empty(m.value())) request.emplace(m.key(), m.value());
   }
-  if (!subject.empty()) extend(request, subject);
+  if (!subject.empty()) extend(request, subject, wrong);
 
   field_names names;
   const translation into{request, names, wrong};
@@ -130,6 +142,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   into.duration();
   for (const char* field : {"notify_hook", "callback_url"})
     take_callback_url(request, field, out.callback_url, wrong);
+  read_flags(a, request);
   validate(a, request, names, wrong);
   if (!wrong.none()) return std::unexpected(std::move(wrong).to_error());
   out.references = references_in(a, request);

@@ -8,8 +8,9 @@
 namespace relay::luma {
 namespace {
 
-constexpr const relay::action* all[] = {&actions::generations, &actions::video, &actions::image,
-                                        &actions::upscale, &actions::audio};
+constexpr const relay::action* all[] = {
+    &actions::generations, &actions::video,         &actions::image,         &actions::upscale,
+    &actions::audio,       &actions::image_reframe, &actions::video_reframe, &actions::video_modify};
 constexpr const dialect* spoken[] = {&dialects::dream_machine, &dialects::web_app, &dialects::tasks};
 constexpr const protocol* protocols[] = {&official_protocol, &station_protocol};
 

@@ -32,6 +32,8 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
     request["model"] = json::string(with.default_model);
   }
 
+  if (a.type_is_sent) request["generation_type"] = json::string(a.request_type);
+
   // The generation that the path names is no field of the body.
   std::string path(a.path);
   if (const auto at = path.find("{id}"); at != std::string::npos) {
@@ -57,12 +59,12 @@ std::optional<bool> has_more(const json::object& page) {
   return more->get_bool();
 }
 
-// Every field that was sent and that the upstream echoes is the same, the prompt and the keyframes among
-// them.
+// Every field that was sent and that the upstream echoes is the same; the prompt, the keyframes and the file
+// that the job is made of among them.
 bool same_request(const task& t, const json::object& sent, const listed_job& listed) {
   if (!row_of(t).echo_identifies || !listed.request) return false;
   const json::object& echoed = *listed.request;
-  for (const std::string_view needed : {"prompt", "keyframes"}) {
+  for (const std::string_view needed : {"prompt", "keyframes", "media"}) {
     if ((member(echoed, needed) == nullptr) != (member(sent, needed) == nullptr)) return false;
   }
   return std::ranges::all_of(sent, [&](const auto& field) {
@@ -75,6 +77,13 @@ bool same_request(const task& t, const json::object& sent, const listed_job& lis
 bool says_not_found(std::string_view body) {
   const auto v = parse_lenient(body);
   return v && v->is_object() && member(v->get_object(), "detail") != nullptr;
+}
+
+std::optional<double> parse_credits(std::string_view body) {
+  const auto v = parse_lenient(body);
+  const json::value* cents = v ? member(*v, "credit_balance") : nullptr;
+  if (cents == nullptr || !cents->is_number()) return std::nullopt;
+  return cents->to_number<double>();
 }
 
 bool other_request(const json::object& sent, const listed_job& shown) {
@@ -91,6 +100,9 @@ const protocol official_protocol = {.name = "luma",
                                     .build_create = build_create,
                                     .build_fetch = build_fetch,
                                     .build_list = build_list,
+                                    .lists_words = true,
+                                    .credits_path = "/credits",
+                                    .parse_credits = parse_credits,
                                     .parse_job = parse_job,
                                     .list_member = "generations",
                                     .parse_listed = parse_listed,

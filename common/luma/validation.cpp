@@ -1,16 +1,13 @@
 #include "common/luma/validation.hpp"
 
 #include <algorithm>
-#include <array>
 
+#include "common/base/ascii.hpp"
 #include "common/base/id.hpp"
 #include "common/base/url.hpp"
 
 namespace relay::luma {
 namespace {
-
-constexpr std::array<std::string_view, 7> aspect_ratios = {"1:1", "16:9", "9:16", "4:3",
-                                                           "3:4", "21:9", "9:21"};
 
 std::vector<std::string> body(std::string_view a) {
   return {"body", std::string(a)};
@@ -34,6 +31,78 @@ const json::value* want_string(const json::object& o, std::string_view key, std:
   return nullptr;
 }
 
+using place = std::vector<std::string>;
+
+place in(place at, std::string_view next) {
+  at.emplace_back(next);
+  return at;
+}
+
+constexpr std::string_view bad_url = "Input should be an http or https URL of at most 2048 characters";
+
+void check_url(const json::value& v, place at, problems& out) {
+  if (!v.is_string())
+    out.wrong_type(std::move(at), "string_type", "Input should be a valid string", &v);
+  else if (!is_web_url(view(v.get_string())))
+    out.broken_rule(std::move(at), "url_parsing", std::string(bad_url), &v);
+}
+
+// {"url"}, and with `weighted` a weight from 0 to 1.
+void check_file(const json::value& v, const place& at, bool weighted, problems& out) {
+  if (!v.is_object()) {
+    out.wrong_type(at, "model_attributes_type",
+                   weighted ? R"(Input should be an object such as {"url":"https://…","weight":0.8})"
+                            : R"(Input should be an object such as {"url":"https://…"})",
+                   &v);
+    return;
+  }
+  if (const json::value* url = member(v, "url"))
+    check_url(*url, in(at, "url"), out);
+  else
+    out.wrong_type(in(at, "url"), "missing", "Field required", nullptr);
+  const json::value* weight = weighted ? member(v, "weight") : nullptr;
+  if (weight == nullptr) return;
+  if (!weight->is_number())
+    out.wrong_type(in(at, "weight"), "float_type", "Input should be a valid number", weight);
+  else if (const double w = weight->to_number<double>(); !(w >= 0 && w <= 1))
+    out.broken_rule(in(at, "weight"), "value_error", "Input should be from 0 to 1", weight);
+}
+
+void check_pictures(const json::value& v, const place& at, problems& out) {
+  if (!v.is_array()) {
+    out.wrong_type(at, "list_type", "Input should be a list of {\"url\", \"weight\"}", &v);
+    return;
+  }
+  std::size_t i = 0;
+  for (const json::value& item : v.get_array()) check_file(item, in(at, std::to_string(i++)), true, out);
+}
+
+void check_identities(const json::value& v, const place& at, problems& out) {
+  constexpr std::string_view example =
+      R"(Input should be an object such as {"identity0":{"images":["https://…"]}})";
+  if (!v.is_object()) return out.wrong_type(at, "model_attributes_type", std::string(example), &v);
+  for (const auto& m : v.get_object()) {
+    const place here = in(at, view(m.key()));
+    const json::value* images = member(m.value(), "images");
+    if (images == nullptr || !images->is_array()) {
+      out.wrong_type(in(here, "images"), images == nullptr ? "missing" : "list_type",
+                     images == nullptr ? "Field required: a list of URLs" : "Input should be a list of URLs",
+                     images);
+      continue;
+    }
+    std::size_t i = 0;
+    for (const json::value& url : images->get_array())
+      check_url(url, in(in(here, "images"), std::to_string(i++)), out);
+  }
+}
+
+void check_word(const json::object& request, const field_rule& rule, problems& out) {
+  const json::value* v = want_string(request, rule.name, body(rule.name), out);
+  if (v == nullptr || std::ranges::find(rule.words, view(v->get_string())) != rule.words.end()) return;
+  out.wrong_type(body(rule.name), rule.words.size() == 1 ? "literal_error" : "enum",
+                 "Input should be " + list(rule.words), v);
+}
+
 void check_field(const json::object& request, const field_rule& rule, problems& out) {
   const json::value* v = member(request, rule.name);
   if (v == nullptr) {
@@ -47,20 +116,62 @@ void check_field(const json::object& request, const field_rule& rule, problems& 
     case shape::flag:
       if (!v->is_bool()) out.wrong_type(body(rule.name), "bool_type", "Input should be a valid boolean", v);
       break;
-    case shape::list:
-      if (!v->is_array())
-        out.wrong_type(body(rule.name), "list_type", "Input should be a list of {\"url\", \"weight\"}", v);
+    case shape::whole:
+      if (!v->is_int64()) out.wrong_type(body(rule.name), "int_type", "Input should be a valid integer", v);
       break;
-    case shape::object:
-      if (!v->is_object())
-        out.wrong_type(body(rule.name), "model_attributes_type", "Input should be an object", v);
+    case shape::number:
+      if (!v->is_number()) out.wrong_type(body(rule.name), "float_type", "Input should be a valid number", v);
       break;
-    case shape::aspect_ratio:
-      if (want_string(request, rule.name, body(rule.name), out) == nullptr) break;
-      if (std::ranges::find(aspect_ratios, view(v->get_string())) == aspect_ratios.end())
-        out.wrong_type(body(rule.name), "enum", "Input should be " + list(aspect_ratios), v);
+    case shape::word:
+      check_word(request, rule, out);
+      break;
+    case shape::file:
+    case shape::picture:
+      check_file(*v, body(rule.name), rule.is == shape::picture, out);
+      break;
+    case shape::pictures:
+      check_pictures(*v, body(rule.name), out);
+      break;
+    case shape::identities:
+      check_identities(*v, body(rule.name), out);
+      break;
+    case shape::any:
       break;
   }
+}
+
+// Fields that say what the job is made of, somewhere in Luma's APIs or in those of stations. Where they are
+// not known they would be lost in silence, and another job bought than the one that is meant.
+constexpr std::string_view pictures[] = {
+    "image",       "images",      "image_url", "image_urls", "image_end_url", "image_end",        "content",
+    "first_frame", "keyframes",   "image_ref", "style_ref",  "character_ref", "modify_image_ref", "style",
+    "character",   "modify_image"};
+constexpr std::string_view files[] = {"media", "mode"};
+
+// Some of these words are used for other things too; such a thing is text.
+bool may_be_text(std::string_view name) {
+  return name == "style" || name == "character" || name == "content";
+}
+
+bool says_something(const json::value& v) {
+  if (const json::string* s = v.if_string()) return !s->empty();
+  if (const json::array* a = v.if_array()) return !a->empty();
+  if (const json::object* o = v.if_object()) return !o->empty();
+  return !v.is_null();
+}
+
+void check_misplaced(const action& a, const json::object& request, problems& out) {
+  const auto refuse = [&](std::string_view name, const std::string& why) {
+    const json::value* v = request.if_contains(name);
+    if (v == nullptr || !says_something(*v) || (v->is_string() && may_be_text(name))) return;
+    if (std::ranges::find(a.fields, name, &field_rule::name) != a.fields.end()) return;
+    out.wrong_type(body(name), "extra_forbidden", "Extra inputs are not permitted: " + why, v);
+  };
+  const std::string where = a.pictures_go.empty()
+                                ? std::string("this job takes no pictures")
+                                : "pictures go into " + std::string(a.pictures_go) + " here";
+  for (const std::string_view name : pictures) refuse(name, where);
+  for (const std::string_view name : files) refuse(name, "it belongs to the reframe and modify endpoints");
 }
 
 enum class frame : std::uint8_t { none, image, generation };
@@ -191,15 +302,34 @@ void check_video(const json::object& request, const field_names& names, problems
 }
 
 void check_image(const json::object& request, const field_names& names, problems& out) {
-  constexpr std::string_view pictures[] = {"image_ref", "style_ref", "character_ref", "modify_image_ref"};
+  constexpr std::string_view references[] = {"image_ref", "style_ref", "character_ref", "modify_image_ref"};
   const bool has_image =
-      std::ranges::any_of(pictures, [&](std::string_view key) { return member(request, key) != nullptr; });
+      std::ranges::any_of(references, [&](std::string_view key) { return member(request, key) != nullptr; });
   check_prompt(request, has_image, 1, names, out);
+}
+
+void check_media(const json::object& request, const field_names& names, problems& out) {
+  check_prompt(request, true, 1, names, out);
+}
+
+void read_flags(const action& a, json::object& request) {
+  constexpr std::string_view yes[] = {"true", "1", "yes", "on", "t", "y"};
+  constexpr std::string_view no[] = {"false", "0", "no", "off", "f", "n"};
+  for (const field_rule& rule : a.fields) {
+    json::value* v = rule.is == shape::flag ? request.if_contains(rule.name) : nullptr;
+    if (v == nullptr) continue;
+    const std::string word = v->is_string()  ? lower(view(v->get_string()))
+                             : v->is_int64() ? std::to_string(v->get_int64())
+                                             : std::string();
+    if (std::ranges::find(yes, word) != std::end(yes)) *v = true;
+    if (std::ranges::find(no, word) != std::end(no)) *v = false;
+  }
 }
 
 void validate(const action& a, const json::object& request, const field_names& names, problems& out) {
   // Field by field, then what spans several of them.
   for (const field_rule& rule : a.fields) check_field(request, rule, out);
+  check_misplaced(a, request, out);
   if (a.check != nullptr) a.check(request, names, out);
   // What the relay keeps, sends on and shows again with every read: the prompt has a limit of its own.
   std::size_t bytes = 0;

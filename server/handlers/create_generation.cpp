@@ -86,6 +86,19 @@ awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t)
   co_return result<void>{};
 }
 
+// No upstream that is configured can ever do it: the client is told now, and not when the time is over.
+result<void> possible(const call& c, const task& t) {
+  if (t.pinned || c.in.submit.any_serves(t)) return {};
+  std::string needed;
+  for (const std::string_view name : c.in.names.protocol_names()) {
+    if (!c.in.names.find_protocol(name)->can_serve(t)) continue;
+    needed.append(needed.empty() ? "\"" : " or \"").append(name).append("\"");
+  }
+  return fail(errc::invalid_request,
+              "No upstream of this relay can do this kind of job: it needs one with protocol " + needed +
+                  ". Nothing was submitted");
+}
+
 std::shared_ptr<task> task_for(const call& c, asked_for& asked, timestamp time) {
   auto made = std::make_shared<task>();
   task& t = *made;
@@ -277,6 +290,8 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
     const auto pinned = co_await pin(c, std::move(asked.references), t);
     if (!pinned && !came_before) co_return std::unexpected(pinned.error());
   }
+  if (auto can_be_done = possible(c, t); !can_be_done && !came_before)
+    co_return std::unexpected(std::move(can_be_done.error()));
   if (!t.callback_url.empty() && !is_web_url(t.callback_url)) {
     c.in.log.warn("task {}: its callback address is not an http or https URL and will not be called", t.id);
     // RFC 7234 §5.5: a miscellaneous, persistent warning.

@@ -17,6 +17,11 @@ awaitable<handled> generation_events(call& c);
 awaitable<handled> task_events(call& c);
 awaitable<handled> upstream_callback(call& c);
 
+awaitable<handled> list_words(call& c);
+awaitable<handled> credits(call& c);
+awaitable<handled> subscription_usage(call& c);
+awaitable<handled> users_me(call& c);
+
 awaitable<handled> ping(call& c);
 awaitable<handled> healthz(call& c);
 awaitable<handled> readyz(call& c);

@@ -81,7 +81,9 @@ TEST(dream_machine, the_official_rules_for_videos) {
           {"aspect ratio", R"({"prompt":"abc","aspect_ratio":"2:1"})", 422, "'21:9' or '9:21'"},
           {"aspect ratio type", R"({"prompt":"abc","aspect_ratio":16})", 422,
            "aspect_ratio: Input should be a valid string"},
-          {"loop", R"({"prompt":"abc","loop":"yes"})", 422, "loop: Input should be a valid boolean"},
+          {"loop", R"({"prompt":"abc","loop":"maybe"})", 422, "loop: Input should be a valid boolean"},
+          {"type of another endpoint", R"({"prompt":"abc","generation_type":"image"})", 422,
+           "generation_type: Input should be 'video'"},
           {"model", R"({"prompt":"abc","model":2})", 422, "model"},
           {"no frames", R"({"prompt":"abc","keyframes":{}})", 400, "No keyframes provided"},
           {"keyframes type", R"({"prompt":"abc","keyframes":[]})", 422, "keyframes"},
@@ -108,7 +110,7 @@ TEST(dream_machine, the_official_rules_for_videos) {
            "callback_url"},
           {"all at once", R"({"prompt":"a","loop":true,"keyframes":{"frame1":)" + image + "}}", 400,
            "; loop: Loop is not supported for end frame"},
-          {"types come first", R"({"prompt":"a","loop":1})", 422, "loop"},
+          {"types come first", R"({"prompt":"a","loop":2})", 422, "loop"},
       });
 }
 
@@ -138,18 +140,128 @@ TEST(dream_machine, images) {
             {"reference without prompt", R"({"modify_image_ref":{"url":"https://e.x/a.jpg"}})", 0, ""},
             {"one character", R"({"prompt":"猫"})", 0, ""},
             {"nothing", "{}", 400, "Prompt is required"},
-            {"image_ref type", R"({"prompt":"abc","image_ref":{}})", 422, "image_ref"},
-            {"sync type", R"({"prompt":"abc","sync":1})", 422, "sync"},
+            {"image_ref type", R"({"prompt":"abc","image_ref":{"a":1}})", 422, "image_ref"},
+            {"reference without url", R"({"prompt":"abc","style_ref":[{"weight":1}]})", 422,
+             "style_ref.0.url: Field required"},
+            {"weight", R"({"prompt":"abc","image_ref":[{"url":"https://e.x/a","weight":2}]})", 400,
+             "image_ref.0.weight"},
+            {"weight type", R"({"prompt":"abc","image_ref":[{"url":"https://e.x/a","weight":"1"}]})", 422,
+             "image_ref.0.weight"},
+            {"url of another kind", R"({"prompt":"abc","modify_image_ref":{"url":"ftp://e.x/a"}})", 400,
+             "modify_image_ref.url: Input should be an http or https URL"},
+            {"identities", R"({"prompt":"abc","character_ref":{"identity0":{"images":["https://e.x/a"]}}})",
+             0, ""},
+            {"identity without images", R"({"prompt":"abc","character_ref":{"identity0":{}}})", 422,
+             "character_ref.identity0.images"},
+            {"picture of an identity", R"({"prompt":"abc","character_ref":{"identity0":{"images":["x"]}}})",
+             400, "character_ref.identity0.images.0"},
+            {"format", R"({"prompt":"abc","format":"webp"})", 422, "Input should be 'jpg' or 'png'"},
+            {"sync type", R"({"prompt":"abc","sync":"maybe"})", 422, "sync"},
+            {"sync as text", R"({"prompt":"abc","sync":"true"})", 0, ""},
+            {"time type", R"({"prompt":"abc","sync_timeout":"long"})", 422, "sync_timeout"},
+            {"frames", R"({"prompt":"abc","keyframes":{"frame0":)" + image + "}}", 422,
+             "pictures go into image_ref, style_ref, character_ref and modify_image_ref here"},
         });
   // @ai-sdk/luma's names.
   const auto r = parse_create(
       dialects::dream_machine,
-      parse(R"({"prompt":"abc","image":[{"url":"u","weight":0.85}],"modify_image":{"url":"u","weight":1}})"),
+      parse(
+          R"({"prompt":"abc","image":[{"url":"https://e.x/u","weight":0.85}],"modify_image":{"url":"https://e.x/u","weight":1}})"),
       actions::image);
   ASSERT_TRUE(r);
   EXPECT_TRUE(r->request.contains("image_ref"));
   EXPECT_TRUE(r->request.contains("modify_image_ref"));
   EXPECT_FALSE(r->request.contains("image"));
+}
+
+// What would be lost in silence, and another job bought than the one that is meant.
+TEST(dream_machine, what_a_job_is_made_of_is_never_dropped) {
+  struct {
+    const relay::action& a;
+    std::string rest;
+    const char* where;
+  } const table[] = {{actions::generations, R"("prompt":"abc")", "keyframes.frame0 and keyframes.frame1"},
+                     {actions::video, R"("prompt":"abc")", "keyframes.frame0"},
+                     {actions::image, R"("prompt":"abc")", "image_ref"},
+                     {actions::upscale, R"("resolution":"4k")", "takes no pictures"},
+                     {actions::audio, R"("prompt":"rain")", "takes no pictures"}};
+  for (const auto& row : table) {
+    for (const std::string field :
+         {R"("image_url":"https://e.x/a.jpg")", R"("image_urls":["https://e.x/a.jpg"])",
+          R"("images":["https://e.x/a.jpg"])", R"("content":[{"type":"image_url"}])",
+          R"("first_frame":{"url":"https://e.x/a.jpg"})"}) {
+      const auto r =
+          dialects::dream_machine.parse_create(parse("{" + row.rest + "," + field + "}"), row.a, id);
+      ASSERT_FALSE(r) << row.a.name << field;
+      EXPECT_EQ(r.error().http_status(), 422);
+      EXPECT_TRUE(r.error().message.text.contains(row.where)) << r.error().message.text;
+      EXPECT_EQ(r.error().violations.at(0).loc.at(1), field.substr(1, field.find('"', 1) - 1));
+      EXPECT_EQ(r.error().violations.at(0).type, "extra_forbidden");
+    }
+    for (const std::string field : {R"("media":{"url":"https://e.x/a.mp4"})", R"("mode":"flex_1")"})
+      EXPECT_FALSE(dialects::dream_machine.parse_create(parse("{" + row.rest + "," + field + "}"), row.a, id))
+          << row.a.name << field;
+    // Nothing is lost of what says nothing, nor of a word that means something else.
+    for (const std::string field :
+         {R"("image_url":"")", R"("images":[])", R"("media":null)", R"("content":"anime")", R"("seed":7)"})
+      EXPECT_TRUE(dialects::dream_machine.parse_create(parse("{" + row.rest + "," + field + "}"), row.a, id))
+          << row.a.name << field;
+  }
+}
+
+TEST(dream_machine, reframe_and_modify) {
+  const std::string media = R"("media":{"url":"https://e.x/a.mp4"})";
+  check(dialects::dream_machine, actions::video_reframe,
+        {{"smallest", "{" + media + R"(,"aspect_ratio":"9:16"})", 0, ""},
+         {"whole",
+          "{" + media +
+              R"(,"aspect_ratio":"9:16","model":"ray-2","generation_type":"reframe_video","prompt":"",
+                 "first_frame":{"url":"https://e.x/a.jpg"},"grid_position_x":1,"resized_width":720})",
+          0, ""},
+         {"no media", R"({"aspect_ratio":"9:16"})", 422, "media: Field required"},
+         {"media without url", R"({"media":{},"aspect_ratio":"9:16"})", 422, "media.url: Field required"},
+         {"media of another kind", R"({"media":{"url":"data:video/mp4;base64,AA"},"aspect_ratio":"9:16"})",
+          400, "media.url: Input should be an http or https URL"},
+         {"no aspect ratio", "{" + media + "}", 422, "aspect_ratio: Field required"},
+         {"type of another endpoint",
+          "{" + media + R"(,"aspect_ratio":"9:16","generation_type":"modify_video"})", 422,
+          "generation_type: Input should be 'reframe_video'"},
+         {"place type", "{" + media + R"(,"aspect_ratio":"9:16","x_start":"left"})", 422,
+          "x_start: Input should be a valid integer"},
+         {"long prompt",
+          "{" + media + R"(,"aspect_ratio":"9:16","prompt":")" + std::string(5001, 'a') + R"("})", 400,
+          "Prompt is too long"},
+         {"frames", "{" + media + R"(,"aspect_ratio":"9:16","keyframes":{"frame0":)" + image + "}}", 422,
+          "pictures go into media and first_frame here"}});
+  check(dialects::dream_machine, actions::image_reframe,
+        {{"smallest", R"({"media":{"url":"https://e.x/a.jpg"},"aspect_ratio":"1:1","model":"photon-1"})", 0,
+          ""},
+         {"no model", R"({"media":{"url":"https://e.x/a.jpg"},"aspect_ratio":"1:1"})", 422,
+          "model: Field required"},
+         {"format",
+          R"({"media":{"url":"https://e.x/a.jpg"},"aspect_ratio":"1:1","model":"photon-1","format":"gif"})",
+          422, "format"},
+         {"first frame", R"({"media":{"url":"https://e.x/a.jpg"},"aspect_ratio":"1:1","model":"photon-1",
+                            "first_frame":{"url":"https://e.x/a.jpg"}})",
+          422, "pictures go into media here"}});
+  check(dialects::dream_machine, actions::video_modify,
+        {{"smallest", "{" + media + R"(,"mode":"adhere_1"})", 0, ""},
+         {"no mode", "{" + media + "}", 422, "mode: Field required"},
+         {"mode", "{" + media + R"(,"mode":"adhere_4"})", 422, "'reimagine_3'"}});
+}
+
+TEST(dream_machine, booleans_as_pydantic_reads_them) {
+  const struct {
+    const char *sent, *read;
+  } table[] = {{R"("true")", "true"}, {R"("True")", "true"}, {R"("1")", "true"},      {"1", "true"},
+               {R"("on")", "true"},   {R"("no")", "false"},  {R"("FALSE")", "false"}, {"0", "false"}};
+  for (const auto& row : table) {
+    const auto r =
+        parse_create(dialects::dream_machine,
+                     parse(R"({"prompt":"abc","loop":)" + std::string(row.sent) + "}"), actions::video);
+    ASSERT_TRUE(r) << row.sent;
+    EXPECT_EQ(json::serialize(r->request.at("loop")), row.read) << row.sent;
+  }
 }
 
 TEST(dream_machine, a_violation_is_in_pydantics_form_with_text_only) {
@@ -212,9 +324,30 @@ TEST(luma, refuses_in_the_clients_own_field_names) {
           {"image", R"({"user_prompt":"abc","image_url":"nope"})", 400, "image_url: Input should be an http"},
           {"base64", R"({"user_prompt":"abc","image_url":"data:image/jpeg;base64,AAAA"})", 400, "base64"},
           {"image type", R"({"user_prompt":"abc","image_end_url":7})", 422, "image_end_url"},
+          {"pictures in another field", R"({"user_prompt":"abc","image_urls":["https://e.x/a.jpg"]})", 422,
+           "image_urls: Extra inputs are not permitted"},
+          {"a list of pictures", R"({"user_prompt":"abc","image":["https://e.x/a.jpg"]})", 422, "image"},
+          {"parts", R"({"user_prompt":"abc","content":[{"type":"text"}]})", 422, "content"},
+          {"loop as text", R"({"user_prompt":"abc","loop":"false","expand_prompt":"true"})", 0, ""},
           {"hook type", R"({"user_prompt":"abc","notify_hook":{}})", 422, "notify_hook"},
           {"no object", R"("x")", 422, "JSON object"},
       });
+}
+
+TEST(luma, an_extension_begins_with_what_it_extends) {
+  const auto extend = [](const std::string& rest) {
+    return dialects::web_app.parse_create(parse(R"({"user_prompt":"go on")" + rest + "}"), actions::generations,
+                                          id);
+  };
+  ASSERT_TRUE(extend(R"(,"image_url":"")"));
+  EXPECT_TRUE(extend(R"(,"image_end_url":"https://e.x/b.jpg")"));
+  for (const std::string field : {"image_url", "image", "keyframes"}) {
+    const auto r = extend(",\"" + field + "x\":1,\"" + field + "\":" +
+                          (field == "keyframes" ? R"({"frame0":)" + image + "}" : R"("https://e.x/a.jpg")"));
+    ASSERT_FALSE(r) << field;
+    EXPECT_EQ(r.error().http_status(), 422);
+    EXPECT_EQ(r.error().violations.at(0).loc.at(1), field);
+  }
 }
 
 TEST(tasks, ids) {
@@ -374,6 +507,14 @@ TEST(protocols, what_goes_upstream) {
        "/generations/up-9d4b/upscale", R"({"resolution":"4k"})"},
       {"audio", asked(R"({"id":")" + id + R"(","prompt":"rain"})", actions::audio), luma_api,
        "/generations/up-9d4b/audio", R"({"prompt":"rain"})"},
+      {"what some clients leave out is sent",
+       asked(R"({"media":{"url":"u"},"mode":"flex_1"})", actions::video_modify), luma_api,
+       "/generations/video/modify",
+       R"({"media":{"url":"u"},"mode":"flex_1","model":"ray-2","generation_type":"modify_video"})"},
+      {"reframe",
+       asked(R"({"media":{"url":"u"},"aspect_ratio":"1:1","model":"photon-1"})", actions::image_reframe),
+       luma_api, "/generations/image/reframe",
+       R"({"media":{"url":"u"},"aspect_ratio":"1:1","model":"photon-1","generation_type":"reframe_image"})"},
   };
   for (const auto& row : table) {
     const auto out = sent(row.t, row.speaks, {"ray-2", ""}, theirs);
@@ -395,7 +536,8 @@ TEST(protocols, what_goes_upstream) {
   EXPECT_EQ(parse(sent(marked, station, {"", "https://r"}, none)->body).as_object().at("notify_hook"),
             "https://r/callbacks/t-1/s3cret");
   EXPECT_EQ(parse(sent(marked, luma_api, {}, none)->body), parse(R"({"prompt":"abc"})"));
-  for (const relay::action* a : {&actions::image, &actions::upscale, &actions::audio})
+  for (const relay::action* a : {&actions::image, &actions::upscale, &actions::audio, &actions::image_reframe,
+                                 &actions::video_reframe, &actions::video_modify})
     EXPECT_FALSE(station.can_serve(asked("{}", *a))) << a->name;
   EXPECT_TRUE(station.can_serve(asked(extend)));
 }
@@ -428,23 +570,6 @@ TEST(dream_machine, upscale_and_audio_build_on_the_generation_in_the_path) {
   EXPECT_EQ(official.at("video").as_object().at("height"), 2160);
   EXPECT_EQ(shown(forms::item, t).at("action"), "LUMA_UPSCALE");
   EXPECT_EQ(shown(forms::web_app, t).at("request").as_object().at("prompt"), "");
-}
-
-// A row of the table may have fields that must be there.
-TEST(validation, a_required_field_must_be_there) {
-  static constexpr luma::field_rule fields[] = {{"media", luma::shape::object, true}};
-  luma::action a = luma::actions::upscale;
-  a.fields = fields;
-  problems missing;
-  luma::validate(a, {}, {}, missing);
-  ASSERT_FALSE(missing.none());
-  const error e = std::move(missing).to_error();
-  EXPECT_EQ(e.code, errc::invalid_fields);
-  EXPECT_EQ(e.violations.at(0).type, "missing");
-  EXPECT_EQ(e.violations.at(0).loc, (std::vector<std::string>{"body", "media"}));
-  problems none;
-  luma::validate(a, {{"media", json::object{}}}, {}, none);
-  EXPECT_TRUE(none.none());
 }
 
 // Rule R1: what is kept, sent on and shown again with every read has a limit.

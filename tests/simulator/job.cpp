@@ -31,15 +31,20 @@ json::object echo(const job& j) {
 }
 
 json::object derived_echo(const job& j) {
-  if (j.builds_on == "upscale_video") {
-    return {{"generation_type", "upscale_video"},
-            {"resolution", member_or(j.request, "resolution", nullptr)},
-            {"callback_url", callback_of(j)}};
-  }
-  return {{"generation_type", "add_audio"},
-          {"prompt", member_or(j.request, "prompt", nullptr)},
-          {"negative_prompt", member_or(j.request, "negative_prompt", nullptr)},
-          {"callback_url", callback_of(j)}};
+  json::object out{{"generation_type", json::string(j.builds_on)}, {"callback_url", callback_of(j)}};
+  const auto show = [&](std::initializer_list<const char*> fields) {
+    for (const char* field : fields) out[field] = member_or(j.request, field, nullptr);
+  };
+  if (j.builds_on == "upscale_video")
+    show({"resolution"});
+  else if (j.builds_on == "add_audio")
+    show({"prompt", "negative_prompt"});
+  else if (j.builds_on == "modify_video")
+    show({"model", "prompt", "media", "mode", "first_frame"});
+  else
+    show({"model", "prompt", "media", "aspect_ratio", "first_frame", "format", "grid_position_x",
+          "grid_position_y", "x_start", "x_end", "y_start", "y_end", "resized_width", "resized_height"});
+  return out;
 }
 
 }  // namespace

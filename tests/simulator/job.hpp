@@ -13,9 +13,8 @@ enum class phase : std::uint8_t { queued, dreaming, completed, failed };
 
 struct job {
   std::string id;
-  std::string kind;  // "video" or "image"
-  std::string
-      builds_on;  // "upscale_video" or "add_audio": made from another job, which the echo does not name
+  std::string kind;       // "video" or "image"
+  std::string builds_on;  // generation_type of what is made of another job or of a file; empty: of neither
   json::object request;
   std::string callback_url;
   timestamp created_at;

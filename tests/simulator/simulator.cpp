@@ -96,6 +96,8 @@ awaitable<http::reply> simulator::handle(http::request& r) {
   if (!r.path.starts_with(base)) {
     if (!station && r.path == "/dream-machine/v1/ping")
       co_return http::json_reply(200, {{"message", "pong"}});
+    if (!station && r.path == "/dream-machine/v1/credits")
+      co_return http::json_reply(200, {{"credit_balance", 1234.5}});
     co_return detail(404, "Not Found");
   }
   const std::string_view rest = r.path.substr(base.size());
@@ -111,6 +113,12 @@ awaitable<http::reply> simulator::handle(http::request& r) {
   }
   if (r.method != http::verb::get) co_return detail(405, "Method Not Allowed");
   if (rest.empty() && !station) co_return list(r);
+  if (!station && (rest == "/concepts/list" || rest == "/camera_motion/list")) {
+    ++word_lists_;
+    http::reply words;
+    words.body = rest == "/concepts/list" ? R"(["orbit_left","a_new_one"])" : R"(["camera orbit left"])";
+    co_return words;
+  }
   if (rest.starts_with('/')) co_return co_await fetch(std::string(rest.substr(1)));
   co_return detail(404, "Not Found");
 }
@@ -119,6 +127,9 @@ simulator::order simulator::order_of(std::string_view rest) const {
   const bool station = options_.protocol == "station";
   if (rest.empty() || (!station && rest == "/video")) return {"video", {}, {}};
   if (!station && rest == "/image") return {"image", {}, {}};
+  if (!station && rest == "/image/reframe") return {"image", {}, "reframe_image"};
+  if (!station && rest == "/video/reframe") return {"video", {}, "reframe_video"};
+  if (!station && rest == "/video/modify") return {"video", {}, "modify_video"};
   const auto slash = rest.rfind('/');
   const std::string base(rest.substr(1, slash > 0 ? slash - 1 : 0));
   const std::string_view verb = rest.substr(slash + 1);
@@ -181,8 +192,12 @@ http::reply simulator::create(const http::request& r, bool& hang, const order& w
     return record(detail(status, "the key " + options_.key + " may not do this"));
   if (const int status = number_after(prompt, "#refuse-"))
     return record(detail(status, "refused as the prompt asked"));
+  // As its schema has it: these name their type, and a file.
+  if (what.base.empty() && !what.builds_on.empty() &&
+      (text_of(o, "generation_type") != what.builds_on || member(o, "media") == nullptr))
+    return record(detail(422, "generation_type and media are required"));
   if (prompt.size() < 3 && o.if_contains("keyframes") == nullptr && o.if_contains("image_url") == nullptr &&
-      what.base.empty()) {
+      what.builds_on.empty()) {
     return record(detail(
         400, prompt.empty() ? "Prompt is required" : "Prompt is too short, minimum length is 3 characters"));
   }
@@ -345,6 +360,7 @@ http::reply simulator::log(const http::request& r) const {
                                 {"refused", refused_},
                                 {"callbacks", callbacks_},
                                 {"lists", lists_},
+                                {"word_lists", word_lists_},
                                 {"most_polls_of_one_job_at_once", most_at_once_},
                                 {"most_polls_in_a_second", most_in_a_second_},
                                 {"creates", std::move(creates)},

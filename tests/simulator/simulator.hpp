@@ -111,6 +111,7 @@ class simulator {
   std::deque<steady_clock::time_point> last_second_;
   std::size_t most_in_a_second_ = 0;
   std::int64_t lists_ = 0;
+  std::int64_t word_lists_ = 0;
   bool list_down_ = false;
   bool shrunk_ = false;
   amnesia forgotten_ = amnesia::none;

@@ -1,0 +1,133 @@
+// The rest of the official API: what is made of a file, lists of words, credits; and jobs that no upstream
+// can do.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/running.hpp"
+
+namespace relay::test {
+namespace {
+
+const std::string generations = "/dream-machine/v1/generations";
+
+std::string id_in(const response& r) {
+  return std::string(text_of(r.json().as_object(), "id"));
+}
+
+TEST(surface, what_is_made_of_a_file) {
+  const struct {
+    const char *path, *body, *type, *shown, *envelope, *file;
+  } table[] = {
+      {"/video/reframe", R"({"media":{"url":"https://e.x/a.mp4"},"aspect_ratio":"9:16","prompt":"wider"})",
+       "reframe_video", "video", "LUMA_VIDEO_REFRAME", "video"},
+      {"/image/reframe", R"({"media":{"url":"https://e.x/a.jpg"},"aspect_ratio":"1:1","model":"photon-1"})",
+       "reframe_image", "image", "LUMA_IMAGE_REFRAME", "image"},
+      {"/video/modify", R"({"media":{"url":"https://e.x/a.mp4"},"mode":"flex_2","model":"ray-flash-2"})",
+       "modify_video", "video", "LUMA_VIDEO_MODIFY", "video"},
+  };
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  std::size_t made = 0;
+  for (const auto& row : table) {
+    const response created = c.post(generations + row.path, row.body);
+    ASSERT_EQ(created.status, 201) << created.body;
+    const json::object sent = parse_lenient(row.body)->as_object();
+    const json::object echo = created.json().at("request").as_object();
+    EXPECT_EQ(created.json().at("generation_type"), row.shown);
+    EXPECT_EQ(echo.at("generation_type"), row.type);
+    for (const auto& field : sent) EXPECT_EQ(echo.at(field.key()), field.value()) << row.path;
+    const response done = wait_for_state(c, generations + "/" + id_in(created), "completed");
+    EXPECT_TRUE(done.json().at("assets").at(row.file).is_string()) << done.body;
+    const response batch = c.post("/luma/tasks", R"({"ids":[")" + id_in(created) + R"("]})");
+    EXPECT_EQ(batch.json().at("data").at(0).at("action"), row.envelope);
+    const json::object upstream = sim.log().at("creates").as_array().at(made++).as_object();
+    EXPECT_EQ(text_of(upstream, "path"), generations + row.path);
+    EXPECT_EQ(upstream.at("body").at("generation_type"), row.type);
+  }
+}
+
+// Rule: what an upstream tells is kept for an hour, and asked for by nobody twice at once.
+TEST(surface, lists_of_words) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  for (int i = 0; i < 3; ++i) {
+    const response concepts = c.get(generations + "/concepts/list");
+    EXPECT_EQ(concepts.status, 200);
+    EXPECT_EQ(concepts.body, R"(["orbit_left","a_new_one"])");
+    EXPECT_EQ(c.get(generations + "/camera_motion/list").body, R"(["camera orbit left"])");
+  }
+  EXPECT_EQ(sim.log().at("word_lists"), 2);
+  EXPECT_EQ(relay.as_nobody().get(generations + "/concepts/list").status, 401);
+}
+
+TEST(surface, lists_of_words_when_no_upstream_tells) {
+  sim::options o;
+  o.protocol = "station";
+  running_simulator station(o);
+  for (const bool is_down : {false, true}) {
+    temp_dir dir;
+    config settings = test_config(dir, is_down ? "http://127.0.0.1:1" : station.url());
+    settings.upstreams[0].protocol = is_down ? "luma" : "station";
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    const response r = c.get(generations + "/concepts/list");
+    EXPECT_EQ(r.status, 200);
+    EXPECT_EQ(r.json().as_array().size(), 34u) << r.body;
+    EXPECT_FALSE(c.get(generations + "/camera_motion/list").json().as_array().empty());
+  }
+}
+
+TEST(surface, credits_are_the_configured_figure_or_the_operators_own) {
+  for (const bool from_upstreams : {false, true}) {
+    temp_dir dir;
+    running_simulator sim;
+    config settings = test_config(dir, sim.url());
+    settings.credits.balance_cents = 250;
+    settings.credits.from_upstreams = from_upstreams;
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    EXPECT_EQ(c.get("/dream-machine/v1/credits").json().at("credit_balance").to_number<double>(),
+              from_upstreams ? 1234.5 : 250.0);
+    EXPECT_EQ(c.get("/luma/subscription/usage").json().at("available"), from_upstreams ? 1234 : 250);
+    EXPECT_EQ(c.get("/luma/users/me").json().at("username"), "me");
+  }
+  temp_dir dir;
+  config settings = test_config(dir, "http://127.0.0.1:1");
+  settings.credits.from_upstreams = true;
+  running_relay relay(settings);
+  const response r = relay.as("me").get("/dream-machine/v1/credits");
+  EXPECT_EQ(r.status, 503) << "no figure is made up: " << r.body;
+  EXPECT_FALSE(r.header("retry-after").empty());
+}
+
+TEST(surface, a_job_that_no_upstream_can_do_is_refused_at_once) {
+  temp_dir dir;
+  sim::options o;
+  o.protocol = "station";
+  running_simulator station(o);
+  config settings = test_config(dir, station.url());
+  settings.upstreams[0].protocol = "station";
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const struct {
+    const char *path, *body;
+  } table[] = {
+      {"/image", R"({"prompt":"abc"})"},
+      {"/video/modify", R"({"media":{"url":"https://e.x/a.mp4"},"mode":"flex_2"})"},
+  };
+  for (const auto& row : table) {
+    const response r = c.post(generations + row.path, row.body);
+    EXPECT_EQ(r.status, 400) << r.body;
+    EXPECT_TRUE(r.body.contains(R"(protocol \"luma\")")) << r.body;
+  }
+  EXPECT_EQ(c.get(generations).json().at("generations").as_array().size(), 0u);
+  EXPECT_EQ(c.post(generations, R"({"prompt":"what it can do"})").status, 201);
+  EXPECT_EQ(station.created(), 1);
+}
+
+}  // namespace
+}  // namespace relay::test
