@@ -70,6 +70,14 @@ TEST(asked_again, is_what_was_asked_a_short_while_ago) {
   EXPECT_TRUE(again("a"));
   EXPECT_FALSE(again("a", 1)) << "of another kind";
   EXPECT_TRUE(again("a", 1));
+  // Hundreds at once do not keep each other out.
+  asked_again many(8'192);
+  int known = 0;
+  for (int round = 0; round < 3; ++round) {
+    known = 0;
+    for (int i = 0; i < 500; ++i) known += many("job-" + std::to_string(i)) ? 1 : 0;
+  }
+  EXPECT_EQ(known, 500);
   // Others make a key be forgotten, never be taken for one that was asked.
   int repeated = 0;
   for (int i = 0; i < 10'000; ++i) repeated += again("walk-" + std::to_string(i)) ? 1 : 0;
