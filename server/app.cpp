@@ -185,6 +185,7 @@ void app::make_listeners() {
                                 *store_,
                                 tokens_,
                                 *dispatcher_,
+                                *changes_,
                                 watch_,
                                 rendered_,
                                 metrics_,

@@ -26,7 +26,7 @@ awaitable<result<completed_t<P...>>> from_store(store& s, void (store::*function
 /// The owner's own task, from memory when it is there. Errors: those of store::find.
 inline awaitable<result<task_ptr>> find_task(store& s, std::int64_t owner, std::string id) {
   if (task_ptr t = s.in_memory(id)) {
-    if (t->owner != owner) t = nullptr;
+    if (!is_shown_to(*t, owner)) t = nullptr;
     co_return t;
   }
   co_return co_await from_store(s, &store::find, owner, std::move(id));
@@ -57,7 +57,7 @@ inline awaitable<result<std::vector<task_ptr>>> find_tasks(store& s, std::int64_
     if (!read) co_return std::unexpected(std::move(read.error()));
     co_return std::move(read->tasks);
   }
-  std::erase_if(found, [owner](const task_ptr& t) { return t->owner != owner; });
+  std::erase_if(found, [owner](const task_ptr& t) { return !is_shown_to(*t, owner); });
   co_return found;
 }
 

@@ -15,6 +15,7 @@
 #include "server/metrics.hpp"
 #include "server/rendered.hpp"
 #include "server/stream_limit.hpp"
+#include "server/task_changes.hpp"
 #include "server/upstream_facts.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
@@ -27,6 +28,7 @@ struct handler_context {
   store& tasks;
   token_registry& tokens;
   dispatcher& submit;
+  task_changes& jobs;
   watch& changes;
   rendered_tasks& rendered;
   metrics& figures;

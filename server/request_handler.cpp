@@ -101,7 +101,7 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
   }
   if (r.path == "*") {  // OPTIONS of the whole server
     outcome out;
-    out.headers.emplace_back("Allow", "GET, HEAD, POST, OPTIONS");
+    out.headers.emplace_back("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
     http::reply allowed;
     allowed.status = 204;
     out.ended = std::move(allowed);
@@ -184,7 +184,7 @@ void request_handler::add_cors(const http::request& r, http::reply& out) const {
   // The rest responds to a preflight.
   if (r.method != http::verb::options) return;
   const std::string_view requested = r.header("Access-Control-Request-Headers");
-  out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
+  out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS");
   out.add_header("Access-Control-Allow-Headers",
                  requested.empty() ? "Authorization, Content-Type" : requested);
   out.add_header("Access-Control-Max-Age", "86400");

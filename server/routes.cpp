@@ -28,6 +28,7 @@ constexpr route public_rows[] = {
     {verb::post, "/dream-machine/v1/generations/{id}/audio",   "create",        key, official, create_generation, &a::audio},
     {verb::get,  "/dream-machine/v1/generations",              "list",          key, official, list_generations},
     {verb::get,  "/dream-machine/v1/generations/{id}",         "get",           key, official, get_generation},
+    {verb::delete_, "/dream-machine/v1/generations/{id}",      "delete",        key, official, delete_generation},
     {verb::get,  "/dream-machine/v1/generations/{id}/events",  "events",        key, official, generation_events},
     {verb::get,  "/dream-machine/v1/generations/concepts/list",      "words",   key, official, list_words, nullptr, nullptr, &luma::word_lists::concepts},
     {verb::get,  "/dream-machine/v1/generations/camera_motion/list", "words",   key, official, list_words, nullptr, nullptr, &luma::word_lists::camera_motions},

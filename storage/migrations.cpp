@@ -171,6 +171,12 @@ DROP INDEX task_status;
 DROP INDEX task_poll;
 CREATE INDEX task_open ON task(id) WHERE finish_time = 0;
 CREATE INDEX task_failed ON task(next_poll_at) WHERE status = 'failed';
+)sql"},
+    // What its client has deleted is on none of its pages.
+    {10, R"sql(
+ALTER TABLE task ADD COLUMN deleted_at INTEGER NOT NULL DEFAULT 0;
+DROP INDEX task_owner;
+CREATE INDEX task_owner ON task(owner, id) WHERE deleted_at = 0;
 )sql"}};
 
 }  // namespace

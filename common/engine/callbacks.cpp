@@ -82,7 +82,7 @@ bool settle_callback(task& t, const event::delivery_failed& e, timestamp now, co
 }
 
 bool request_callback(task& t, timestamp now) {
-  if (!is_web_url(t.callback_url)) return false;
+  if (!is_web_url(t.callback_url) || is_set(t.deleted_at)) return false;
   const char last = letter_of(t.state);
   if (t.pending_callbacks.empty() && last == 0) return false;
   if (t.pending_callbacks.empty()) t.pending_callbacks = last;

@@ -78,6 +78,8 @@ struct lookup_failed {
 struct submit_expired {};
 /// An operator ended it before it was submitted.
 struct cancelled {};
+/// Its client does not want to see it any more.
+struct deleted {};
 
 struct polled {
   job reported;
@@ -108,10 +110,10 @@ struct callback_requested {};
 
 }  // namespace event
 
-using task_event =
-    std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
-                 event::outcome_unknown, event::interrupted, event::found, event::found_held, event::released,
-                 event::absent, event::lookup_failed, event::submit_expired, event::cancelled, event::polled,
-                 event::poll_failed, event::delivered, event::delivery_failed, event::callback_requested>;
+using task_event = std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
+                                event::outcome_unknown, event::interrupted, event::found, event::found_held,
+                                event::released, event::absent, event::lookup_failed, event::submit_expired,
+                                event::cancelled, event::deleted, event::polled, event::poll_failed,
+                                event::delivered, event::delivery_failed, event::callback_requested>;
 
 }  // namespace relay

@@ -163,11 +163,22 @@ struct step {
     return t.state == task_state::pending && cancel();
   }
   bool cancel() const {
-    fail_task(t,
-              t.attempts == 0 ? "Cancelled by the operator before it was submitted"
-                              : "Cancelled by the operator before it was submitted again",
-              now);
+    std::string reason = is_set(t.deleted_at) ? "Deleted" : "Cancelled by the operator";
+    reason += t.attempts == 0 ? " before it was submitted" : " before it was submitted again";
+    fail_task(t, std::move(reason), now);
     return true;
+  }
+
+  // What waits is not submitted; what an upstream has, or may have, is followed to its end. No more
+  // callbacks.
+  bool operator()(const event::deleted&) const {
+    if (is_set(t.deleted_at)) return false;
+    t.deleted_at = now;
+    t.callback_stopped = true;
+    t.pending_callbacks.clear();
+    t.next_callback_at = never;
+    if (t.state == task_state::submitting && !is_set(t.cancelled_at)) t.cancelled_at = now;
+    return t.state == task_state::pending ? cancel() : true;
   }
 
   // ---- a submission whose response was lost

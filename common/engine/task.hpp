@@ -83,6 +83,7 @@ struct task {
   timestamp absent_at;     // a list that would have shown it was asked for then, and did not (rule M10)
   timestamp not_found_at;  // the first of the 404s in a row
   timestamp cancelled_at;  // cancelled while it was being submitted: it is not submitted again
+  timestamp deleted_at;    // by its client, who sees it no more; it is followed to its end all the same
   timestamp held_at;       // pending since a backup was restored: it goes nowhere until an operator says so
   timestamp started_at;    // the upstream accepted it
   timestamp finished_at;   // it completed or failed: set in these states, and in no other
@@ -98,6 +99,11 @@ using task_ptr = std::shared_ptr<const task>;
 /// Submitted, and it is not known yet whether the upstream created it: it is looked up there.
 inline bool is_ambiguous(const task& t) {
   return t.state == task_state::submitting && is_set(t.ambiguous_at);
+}
+
+/// What a client may know of: its own, as long as it has not deleted it (rule S3).
+inline bool is_shown_to(const task& t, std::int64_t owner) {
+  return t.owner == owner && !is_set(t.deleted_at);
 }
 
 /// It was told "failed", because its submission was lost and never found; it is still looked up, for a

@@ -11,6 +11,8 @@ awaitable<handled> create_generation(call& c);
 /// GET …/{id}, in the route's form.
 awaitable<handled> get_generation(call& c);
 awaitable<handled> list_generations(call& c);
+/// 204: it is hidden from its client; what waits is not submitted, the rest is followed to its end.
+awaitable<handled> delete_generation(call& c);
 awaitable<handled> batch_tasks(call& c);
 
 awaitable<handled> generation_events(call& c);
@@ -27,6 +29,8 @@ awaitable<handled> healthz(call& c);
 awaitable<handled> readyz(call& c);
 awaitable<handled> show_metrics(call& c);
 
+/// What is said of an id that is not the caller's, or deleted.
+std::unexpected<error> not_found();
 /// The caller's task. Errors: task_not_found, with the same bytes for a foreign id and an absent one; those
 /// of the store.
 awaitable<result<task_ptr>> find_own(call& c, std::string_view id);

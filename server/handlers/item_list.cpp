@@ -30,7 +30,7 @@ class task_source {
       ready_.pop_front();
     } else if (next_ < ids_.size()) {
       t = in_.tasks.in_memory(ids_[next_]);
-      if (t && t->owner != owner_) t = nullptr;
+      if (t && !is_shown_to(*t, owner_)) t = nullptr;
       if (t) ++next_;
     }
     return t;

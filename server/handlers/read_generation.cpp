@@ -47,11 +47,14 @@ awaitable<task_ptr> wait_for_change(call& c, watch::waiter& change, task_ptr kno
 
 }  // namespace
 
+std::unexpected<error> not_found() {
+  return fail(errc::task_not_found, "Generation not found: no such id for this API key");
+}
+
 awaitable<result<task_ptr>> find_own(call& c, std::string_view id) {
   std::string normal = normalise_id(id);
   auto found = co_await find_task(c.in.tasks, c.who.id, std::move(normal));
-  if (found && !*found)
-    co_return fail(errc::task_not_found, "Generation not found: no such id for this API key");
+  if (found && !*found) co_return not_found();
   co_return found;
 }
 
@@ -61,7 +64,7 @@ awaitable<handled> get_generation(call& c) {
   if (wait) change.emplace(c.in.changes, normalise_id(c.id));
   // Most reads are of a task in memory: no coroutine for those.
   task_ptr t = c.in.tasks.in_memory(c.id);
-  if (!t || t->owner != c.who.id) {
+  if (!t || !is_shown_to(*t, c.who.id)) {
     auto found = co_await find_own(c, c.id);
     if (!found) co_return std::unexpected(std::move(found.error()));
     t = std::move(*found);
@@ -69,6 +72,7 @@ awaitable<handled> get_generation(call& c) {
   if (wait) {
     if (!is_terminal(t->state)) t = co_await wait_for_change(c, *change, std::move(t), *wait);
     if (!c.in.tokens.in_force(c.who, now())) co_return std::unexpected(invalid_key());
+    if (!is_shown_to(*t, c.who.id)) co_return not_found();  // deleted meanwhile
     c.headers.emplace_back("Preference-Applied", preference_applied(*wait));
   }
   http::reply out;

@@ -69,7 +69,8 @@ std::string event_for(const stream_state& s, std::size_t i) {
 }
 
 bool all_ended(const stream_state& s) {
-  return std::ranges::all_of(s.tasks, [](const task_ptr& t) { return is_terminal(t->state); });
+  return std::ranges::all_of(
+      s.tasks, [](const task_ptr& t) { return is_terminal(t->state) || is_set(t->deleted_at); });
 }
 
 awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& to) {
@@ -98,7 +99,7 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
         // Newer than what was sent; an event only if it shows.
         s.tasks[i] = t;
         const seen_state now_seen = state_seen(*t, s.how);
-        if (std::exchange(s.sent[i], now_seen) == now_seen) continue;
+        if (std::exchange(s.sent[i], now_seen) == now_seen || is_set(t->deleted_at)) continue;
         out += event_for(s, i);
       }
     }
@@ -138,8 +139,7 @@ awaitable<handled> stream_of(call& c, std::vector<std::string> ids) {
   s->change = std::make_unique<watch::waiter>(c.in.changes, ids);
   auto found = co_await find_tasks(c.in.tasks, c.who.id, std::move(ids));
   if (!found) co_return std::unexpected(std::move(found.error()));
-  if (found->empty())
-    co_return fail(errc::task_not_found, "Generation not found: no such id for this API key");
+  if (found->empty()) co_return not_found();
   for (const task_ptr& t : *found) s->ids.push_back(t->id);
   s->tasks = std::move(*found);
   s->sent.resize(s->tasks.size());

@@ -173,6 +173,7 @@ constexpr column columns[] = {
     changing<&task::ambiguous_at>("ambiguous_at"),
     changing<&task::absent_at>("absent_at"),
     changing<&task::not_found_at>("not_found_at"),
+    changing<&task::deleted_at>("deleted_at"),
     changing<&task::held_at>("held_at"),
     changing<&task::cancelled_at>("cancelled_at"),
     changing<&task::started_at>("start_time"),

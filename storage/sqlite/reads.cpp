@@ -48,16 +48,17 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
     : connection_(std::move(connection)), names_(names), warn_(std::move(warn)) {
   const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
   // One row, by its id.
-  find_ = prepare(select_tasks("WHERE task_id=?1 AND owner=?2"));
+  find_ = prepare(select_tasks("WHERE task_id=?1 AND owner=?2 AND deleted_at=0"));
   load_ = prepare(select_tasks("WHERE task_id=?1"));
   // A client's list, newest first: an index on (owner, id), and the table for what is on the page alone.
   begin_ = prepare("BEGIN");
   end_ = prepare("COMMIT");
-  newest_ = prepare("SELECT max(id) FROM task WHERE owner=?1");
-  newer_ = prepare("SELECT count(*) FROM task WHERE owner=?1 AND id>?2");
+  newest_ = prepare("SELECT max(id) FROM task WHERE owner=?1 AND deleted_at=0");
+  newer_ = prepare("SELECT count(*) FROM task WHERE owner=?1 AND deleted_at=0 AND id>?2");
   deletions_ = prepare("SELECT deletions FROM process");
-  list_ =
-      prepare("SELECT id,task_id FROM task WHERE owner=?1 AND id<=?2 ORDER BY id DESC LIMIT ?3 OFFSET ?4");
+  list_ = prepare(
+      "SELECT id,task_id FROM task WHERE owner=?1 AND deleted_at=0 AND id<=?2 "
+      "ORDER BY id DESC LIMIT ?3 OFFSET ?4");
   // Creates that came before; the writer has statements of its own for the same.
   find_key_ = prepare(
       "SELECT task_id,request FROM idempotency "

@@ -70,7 +70,7 @@ class sqlite_store final : public store {
   void find(std::int64_t owner, const std::string& id, completion<task_ptr> done) override {
     result<task_ptr> found = in_memory(id);
     if (*found != nullptr) {
-      if ((*found)->owner != owner) found = nullptr;
+      if (!is_shown_to(**found, owner)) found = nullptr;
     } else {
       found = in_this_turn([&] { return point_.find(owner, id); });
       if (found && *found && asked_again_(id)) found = keep(std::move(*found));
@@ -103,7 +103,7 @@ class sqlite_store final : public store {
           task_ptr& t = found[out.looked_up];
           if (!t && next == read->looked_up) break;
           if (!t) t = newest_of(std::move(read->tasks[next++]), since);
-          if (t && t->owner == owner) out.tasks.push_back(std::move(t));
+          if (t && is_shown_to(*t, owner)) out.tasks.push_back(std::move(t));
         }
         *read = std::move(out);
       }
@@ -274,7 +274,7 @@ class sqlite_store final : public store {
     for (const std::string& id : page.ids) {
       if (bytes > room) break;
       task_ptr t = in_memory(id);
-      if (!t || t->owner != owner) {
+      if (!t || !is_shown_to(*t, owner)) {
         page.tasks.clear();
         return false;
       }
@@ -358,6 +358,7 @@ class sqlite_store final : public store {
       counts_.remove(*before);
     else
       newest_.inserted(after->owner, after->id);
+    if (before && before->deleted_at != after->deleted_at) newest_.clear();
     counts_.add(*after);
     hooks_.saved(keep(after));
   }

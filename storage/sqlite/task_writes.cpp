@@ -23,7 +23,7 @@ class task_write final : public write_of<written_change> {
   }
 
   std::size_t bytes() const override { return sizeof(*this) + memory_of(*after_); }
-  bool is_one_statement() const override { return !record_; }
+  bool is_one_statement() const override { return !record_ && !leaves_its_list(); }
 
   result<void> apply() override {
     value_.what = outcome::written;
@@ -39,10 +39,15 @@ class task_write final : public write_of<written_change> {
     // The statement asks for the revision that the change was made from.
     bind_update(s, changed, *after_);
     if (auto ok = run(s); !ok) return ok;
-    if (s_.connection.changes() == 1) return {};
+    if (s_.connection.changes() == 1)
+      return leaves_its_list() ? s_.connection.run("UPDATE process SET deletions=deletions+1")
+                               : result<void>{};
     return fail(errc::conflict,
                 "task " + after_->id + " is no longer at revision " + std::to_string(after_->revision));
   }
+
+  // Pages below it begin elsewhere from now on.
+  bool leaves_its_list() const { return before_ && before_->deleted_at != after_->deleted_at; }
 
   result<void> insert() {
     // The same transaction that would write it tells whether it was written before.

@@ -73,6 +73,7 @@ const named_event events[] = {
     {"lookup_failed", event::lookup_failed{}},
     {"submit_expired", event::submit_expired{}},
     {"cancelled", event::cancelled{}},
+    {"deleted", event::deleted{}},
     {"polled_queued", event::polled{said(job_state::queued), "{}"}},
     {"polled_running", event::polled{said(job_state::running), "{}"}},
     {"polled_completed", event::polled{said(job_state::completed), "{}"}},
@@ -100,6 +101,7 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"lookup_failed", {"-", "-", "-", "-", "-", "-", "submitting"}},
     {"submit_expired", {"failed", "-", "-", "-", "-", "-", "-"}},
     {"cancelled", {"failed", "submitting", "-", "-", "-", "-", "submitting"}},
+    {"deleted", {"failed", "submitting", "queued", "running", "completed", "failed", "submitting"}},
     {"polled_queued", {"-", "-", "queued", "running", "-", "-", "-"}},
     {"polled_running", {"-", "-", "running", "running", "-", "-", "-"}},
     {"polled_completed", {"-", "-", "completed", "completed", "-", "-", "-"}},
@@ -148,13 +150,15 @@ TEST(lifecycle, every_state_and_every_event) {
       EXPECT_EQ(is_set(after.finished_at), is_terminal(after.state)) << where;
       // Rule M5: what is not terminal is on a schedule and has a deadline; what is terminal is on none.
       if (is_terminal(after.state)) {
-        EXPECT_EQ(after.finished_at, now) << where;
+        EXPECT_EQ(after.finished_at, is_terminal(before.state) ? before.finished_at : now) << where;
         EXPECT_FALSE(is_set(after.next_submit_at) || is_set(after.next_poll_at) ||
                      is_set(after.next_reconcile_at))
             << where;
       } else if (after.state == task_state::submitting) {
         EXPECT_EQ(is_ambiguous(after), is_set(after.next_reconcile_at)) << where;
-        EXPECT_TRUE(is_ambiguous(after) || e.name == "submit_started" || e.name == "cancelled") << where;
+        EXPECT_TRUE(is_ambiguous(after) || e.name == "submit_started" || e.name == "cancelled" ||
+                    e.name == "deleted")
+            << where;
       } else {
         EXPECT_TRUE(is_set(after.next_submit_at) != is_set(after.next_poll_at)) << where;
         EXPECT_TRUE(is_set(after.deadline)) << where;
@@ -205,6 +209,34 @@ TEST(lifecycle, one_that_is_cancelled_while_it_is_submitted_is_not_submitted_aga
   EXPECT_EQ(advance(proven, event::absent{later, true}, later, p, 0).state, task_state::failed);
   proven.cancelled_at = never;
   EXPECT_EQ(advance(proven, event::absent{later, true}, later, p, 0).state, task_state::pending);
+}
+
+// Its client sees it no more; whoever has it is asked on, and a job that nobody has is bought by nobody.
+TEST(lifecycle, what_is_deleted_is_followed_and_told_to_nobody) {
+  const policy p;
+  task t = in(task_state::queued);
+  t.callback_url = "https://client.example/hook";
+  t.pending_callbacks = "r";
+  t.next_callback_at = t0;
+  t = advance(t, event::deleted{}, t0, p, 0);
+  EXPECT_EQ(t.deleted_at, t0);
+  EXPECT_FALSE(is_shown_to(t, t.owner));
+  EXPECT_EQ(t.pending_callbacks, "");
+  EXPECT_FALSE(is_set(t.next_callback_at));
+  EXPECT_EQ(advance(t, event::deleted{}, t0 + std::chrono::seconds(1), p, 0), t) << "once";
+  const task done = advance(t, event::polled{said(job_state::completed), "{}"}, t0, p, 0);
+  EXPECT_EQ(done.state, task_state::completed);
+  EXPECT_EQ(done.pending_callbacks, "");
+  EXPECT_EQ(advance(done, event::callback_requested{}, t0, p, 0), done) << "not by an operator either";
+
+  const task sending = advance(in(task_state::submitting), event::deleted{}, t0, p, 0);
+  EXPECT_EQ(advance(sending, event::accepted{said(job_state::queued), "{}"}, t0, p, 0).state,
+            task_state::queued);
+  const task refused = advance(sending, event::unavailable{}, t0, p, 0);
+  EXPECT_EQ(refused.state, task_state::failed);
+  EXPECT_EQ(refused.fail_reason, "Deleted before it was submitted again");
+  EXPECT_EQ(advance(in(task_state::pending), event::deleted{}, t0, p, 0).fail_reason,
+            "Deleted before it was submitted");
 }
 
 TEST(lifecycle, a_start_names_the_upstream_and_counts) {
@@ -707,7 +739,7 @@ TEST(lifecycle, a_held_task_waits_for_its_job_to_be_found_or_for_an_operator) {
       EXPECT_EQ(after.state, task_state::pending);
       EXPECT_EQ(after.next_submit_at, t0);
       EXPECT_FALSE(is_held(after));
-    } else if (e.name == "cancelled") {
+    } else if (e.name == "cancelled" || e.name == "deleted") {
       EXPECT_EQ(after.state, task_state::failed);
       EXPECT_FALSE(is_set(after.held_at));
     } else {

@@ -74,7 +74,7 @@ const scenario table[] = {
     {"batch, empty", "POST", "/luma/tasks", R"({"ids":[]})", 200, R"("data":[])"},
     {"batch, wrong method", "GET", "/luma/tasks", "", 405, R"("data":null)"},
     {"wrong method", "PUT", generations, "{}", 405, "allowed: POST, GET, HEAD, OPTIONS"},
-    {"wrong method on one", "POST", generations + "/" + absent, "{}", 405, "allowed: GET, HEAD, OPTIONS"},
+    {"wrong method on one", "POST", generations + "/" + absent, "{}", 405, "allowed: GET, HEAD, DELETE, OPTIONS"},
     {"wrong path", "GET", "/v1/chat/completions", "", 404, "There is no /v1/chat/completions here"},
     {"root", "GET", "/", "", 404, "There is no / here"},
     {"dots", "GET", "/dream-machine/v1/../../etc/passwd", "", 404, "There is no"},

@@ -129,5 +129,109 @@ TEST(surface, a_job_that_no_upstream_can_do_is_refused_at_once) {
   EXPECT_EQ(station.created(), 1);
 }
 
+std::vector<std::string> ids_in_list(const client& c, const std::string& query = "") {
+  std::vector<std::string> out;
+  for (const json::value& g : c.get(generations + query).json().at("generations").as_array())
+    out.emplace_back(text_of(g.as_object(), "id"));
+  return out;
+}
+
+json::object shown_to_operator(running_relay& relay, const std::string& id) {
+  return relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").as_object();
+}
+
+TEST(deletion, hides_a_job_from_its_client_at_once_and_for_good) {
+  temp_dir dir;
+  running_simulator sim;
+  std::vector<std::string> ids;
+  std::string token;
+  {
+    running_relay relay(test_config(dir, sim.url()));
+    token = relay.token("me");
+    const client c(relay.port(), "Bearer " + token);
+    for (int i = 0; i < 3; ++i) ids.push_back(id_in(c.post(generations, R"({"prompt":"a job"})")));
+    for (const std::string& id : ids) wait_for_state(c, generations + "/" + id, "completed");
+    EXPECT_EQ(ids_in_list(c), (std::vector{ids[2], ids[1], ids[0]}));
+    EXPECT_EQ(relay.as("another").request("DELETE", generations + "/" + ids[1], {}).status, 404);
+    EXPECT_EQ(c.get(generations + "/" + ids[1]).status, 200) << "a foreign DELETE does nothing";
+
+    const response gone = c.request("DELETE", generations + "/" + ids[1], {});
+    EXPECT_EQ(gone.status, 204);
+    EXPECT_EQ(gone.body, "");
+    EXPECT_EQ(c.request("DELETE", generations + "/" + ids[1], {}).status, 404);
+    EXPECT_EQ(c.get(generations + "/" + ids[1]).status, 404);
+    EXPECT_EQ(c.get("/luma/generations/" + ids[1]).status, 404);
+    EXPECT_EQ(c.get(generations + "/" + ids[1] + "/events").status, 404);
+    EXPECT_EQ(c.post("/luma/tasks", R"({"ids":[")" + ids[0] + R"(",")" + ids[1] + R"("]})")
+                  .json()
+                  .at("data")
+                  .as_array()
+                  .size(),
+              1u);
+    EXPECT_EQ(c.post("/luma/generations/" + ids[1] + "/extend", R"({"user_prompt":"go on"})").status, 404);
+    EXPECT_EQ(ids_in_list(c), (std::vector{ids[2], ids[0]}));
+    EXPECT_EQ(ids_in_list(c, "?limit=1&offset=1"), (std::vector{ids[0]}));
+    EXPECT_EQ(shown_to_operator(relay, ids[1]).at("state"), "completed") << "the operator sees it still";
+  }
+  running_relay relay(test_config(dir, sim.url()));
+  const client c(relay.port(), "Bearer " + token);
+  EXPECT_EQ(c.get(generations + "/" + ids[1]).status, 404);
+  EXPECT_EQ(ids_in_list(c), (std::vector{ids[2], ids[0]}));
+}
+
+TEST(deletion, cancels_what_waits) {
+  temp_dir dir;
+  config settings = test_config(dir, "http://127.0.0.1:1");
+  settings.submit.retry = settings.submit.retry_max = milliseconds(20);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string id = id_in(c.post(generations, R"({"prompt":"nobody has it"})"));
+  EXPECT_EQ(shown_to_operator(relay, id).at("state"), "pending");
+  EXPECT_EQ(c.request("DELETE", generations + "/" + id, {}).status, 204);
+  const json::object shown = shown_to_operator(relay, id);
+  EXPECT_EQ(shown.at("state"), "failed");
+  EXPECT_EQ(shown.at("fail_reason"), "Deleted before it was submitted again");
+  EXPECT_TRUE(shown.at("next_submit_at").is_null());
+}
+
+TEST(deletion, follows_what_an_upstream_has_and_calls_nobody_back) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(0);
+  o.dreams_for = milliseconds(600);
+  running_simulator sim(o);
+  config settings = test_config(dir, sim.url());
+  settings.poll.interval = milliseconds(10);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string id =
+      id_in(c.post(generations, R"({"prompt":"a job","callback_url":"http://127.0.0.1:1/hook"})"));
+  EXPECT_EQ(c.request("DELETE", generations + "/" + id, {}).status, 204);
+  EXPECT_TRUE(relay.wait_until([&] { return shown_to_operator(relay, id).at("state") == "completed"; }));
+  const json::object shown = shown_to_operator(relay, id);
+  EXPECT_EQ(shown.at("callback").at("pending"), "");
+  EXPECT_EQ(shown.at("callback").at("stopped"), true);
+  EXPECT_EQ(c.get(generations + "/" + id).status, 404);
+  EXPECT_EQ(sim.created(), 1);
+}
+
+TEST(deletion, ends_the_streams_of_the_job) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = std::chrono::minutes(10);
+  running_simulator sim(o);
+  running_relay relay(test_config(dir, sim.url()));
+  const std::string token = relay.token("me");
+  const client c(relay.port(), "Bearer " + token);
+  const std::string id = id_in(c.post(generations, R"({"prompt":"a job"})"));
+  connection stream(relay.port());
+  stream.send("GET " + generations + "/" + id + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
+              token + "\r\n\r\n");
+  EXPECT_EQ(stream.receive(true).status, 200);
+  stream.receive_until("\"queued\"");
+  EXPECT_EQ(c.request("DELETE", generations + "/" + id, {}).status, 204);
+  EXPECT_FALSE(stream.receive_all().contains("failed"));
+}
+
 }  // namespace
 }  // namespace relay::test

@@ -688,6 +688,31 @@ TEST_P(sqlite_store_test, a_full_queue_refuses_at_once) {
             static_cast<std::size_t>(200 - refused));
 }
 
+// Near and far pages, those that are remembered too.
+TEST_P(store_test, what_its_client_deleted_is_on_no_page) {
+  const token owner = add_token("a");
+  std::vector<task> all;
+  for (int i = 0; i < 300; ++i) all.push_back(insert(fresh(owner.id)).value());
+  const auto ids = [&](std::int64_t offset) {
+    return get(&store::list, owner.id, page_request{3, offset}, room)->ids;
+  };
+  const auto id = [&](std::size_t from_newest) { return all[299 - from_newest].id; };
+  EXPECT_EQ(ids(0), (std::vector{id(0), id(1), id(2)}));
+  EXPECT_EQ(ids(200), (std::vector{id(200), id(201), id(202)}));
+  task gone = all[298];
+  gone.deleted_at = at(1'000);
+  ASSERT_TRUE(save(gone));
+  EXPECT_EQ(ids(0), (std::vector{id(0), id(2), id(3)}));
+  EXPECT_EQ(ids(200), (std::vector{id(201), id(202), id(203)}));
+  EXPECT_FALSE(*get(&store::find, owner.id, gone.id));
+  EXPECT_EQ(get(&store::find_many, owner.id, std::vector{all[0].id, gone.id}, room)->tasks.size(), 1u);
+  EXPECT_EQ(get(&store::load, gone.id).value()->deleted_at, at(1'000)) << "the relay itself goes on with it";
+  store_.reset();
+  open();
+  EXPECT_EQ(ids(0), (std::vector{id(0), id(2), id(3)}));
+  EXPECT_FALSE(*get(&store::find, owner.id, gone.id));
+}
+
 // Rule H7: what waits for a reader is bounded in bytes.
 TEST_P(sqlite_store_test, too_many_reads_are_refused) {
   const std::vector<std::string> ids(500'000, "01936e4f-a1b2-7000-8000-000000000001");

@@ -54,7 +54,7 @@ class memory_store final : public store {
 
   void find(std::int64_t owner, const std::string& id, completion<task_ptr> done) override {
     task_ptr t = at(id);
-    if (t && t->owner != owner) t = nullptr;
+    if (t && !is_shown_to(*t, owner)) t = nullptr;
     answer(std::move(done), std::move(t));
   }
   void load(const std::string& id, completion<task_ptr> done) override { answer(std::move(done), at(id)); }
@@ -63,14 +63,14 @@ class memory_store final : public store {
     some_tasks out;
     for (std::size_t bytes = 0; out.looked_up < ids.size() && bytes <= room; ++out.looked_up) {
       task_ptr t = at(ids[out.looked_up]);
-      if (!t || t->owner != owner) continue;
+      if (!t || !is_shown_to(*t, owner)) continue;
       bytes += memory_of(*t);
       out.tasks.push_back(std::move(t));
     }
     answer(std::move(done), std::move(out));
   }
   void list(std::int64_t owner, page_request page, std::size_t room, completion<task_page> done) override {
-    std::vector<task_ptr> own = where([owner](const task& t) { return t.owner == owner; });
+    std::vector<task_ptr> own = where([owner](const task& t) { return is_shown_to(t, owner); });
     std::ranges::sort(own, std::greater{}, [](const task_ptr& t) { return t->row; });
     task_page out;
     std::size_t bytes = 0;
