@@ -226,7 +226,7 @@ http::application app::serve(request_handler& requests, bool is_public) {
   http::application out;
   out.handle = [&requests](http::request& r) { return requests.handle(r); };
   out.refuse_head = [&requests](http::request& r) { return requests.refuse_head(r); };
-  out.refuse = [&requests](const error& e, std::string_view target) { return requests.refuse(e, target); };
+  out.refuse = [&requests](const error& e, const http::unrouted& r) { return requests.refuse(e, r); };
   out.problem = [this](const log_text& text) { log_->error("{}", text.text); };
   if (is_public) out.log = [this](const http::access_record& a) { log_request(a); };
   return out;

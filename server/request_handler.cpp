@@ -36,8 +36,15 @@ request_handler::request_handler(handler_context in, const route_table& table, a
   for (const route& r : table_.rows) patterns_.push_back({r.method, r.pattern});
 }
 
-http::reply request_handler::refuse(const error& e, std::string_view target) const {
-  return error_reply(e, table_.spoken_at(target));
+http::reply request_handler::refuse(const error& e, const http::unrouted& r) const {
+  http::reply out = error_reply(e, table_.spoken_at(r.target));
+  if (audience_ != audience::clients) return out;
+  const http::header_field* origin = r.headers != nullptr ? r.headers->find("Origin") : nullptr;
+  if (origin != nullptr)
+    allow_origin(origin->value, out);
+  else if (r.headers == nullptr && any_origin())  // whose page it is was not read
+    allow_origin("*", out);
+  return out;
 }
 
 awaitable<http::reply> request_handler::handle(http::request& r) {
@@ -130,9 +137,23 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
 request_handler::outcome request_handler::not_routed(const http::route_match& found, http::request& r) const {
   outcome out;
   error e;
+  const bool is_preflight =
+      r.method == http::verb::options && !r.header("Access-Control-Request-Method").empty();
+  if (found.what == http::route_match::kind::no_path && is_preflight) {
+    // The request that follows is answered with 404, which the page can read then.
+    http::reply allowed;
+    allowed.status = 204;
+    out.ended = std::move(allowed);
+    r.route = "options";
+    return out;
+  }
   if (found.what == http::route_match::kind::no_path) {
     e.code = errc::not_found;
-    e.message.text = "There is no " + std::string(cut(r.path, 200)) + " here; " + std::string(table_.hint);
+    const std::string path(cut(r.path, 200));
+    const bool within = std::ranges::any_of(
+        table_.prefixes, [&r](std::string_view prefix) { return r.path.starts_with(prefix); });
+    e.message.text = within ? path + " is not served by this relay; see docs/api.md for what is"
+                            : "There is no " + path + " here; " + std::string(table_.hint);
     out.ended = std::unexpected(std::move(e));
     return out;
   }
@@ -166,21 +187,31 @@ bool request_handler::is_own_name(std::string_view host) const {
                              [&name](const std::string& own) { return lower(own) == name; });
 }
 
-void request_handler::add_cors(const http::request& r, http::reply& out) const {
-  // Fetch standard §3.2: only what a browser sent has an origin.
-  const std::string_view origin = r.header("Origin");
-  if (origin.empty()) return;
+bool request_handler::any_origin() const {
   const auto& allowed = in_.settings.server.cors_origins;
-  if (std::ranges::find(allowed, "*") != allowed.end()) {
+  return std::ranges::find(allowed, "*") != allowed.end();
+}
+
+// False: pages of this origin may not read it.
+bool request_handler::allow_origin(std::string_view origin, http::reply& out) const {
+  const auto& allowed = in_.settings.server.cors_origins;
+  if (any_origin()) {
     out.add_header("Access-Control-Allow-Origin", "*");
   } else if (std::ranges::find(allowed, origin) != allowed.end()) {
     out.add_header("Access-Control-Allow-Origin", origin);
     out.add_header("Vary", "Origin");
   } else {
-    return;
+    return false;
   }
   out.add_header("Access-Control-Expose-Headers",
                  "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied");
+  return true;
+}
+
+void request_handler::add_cors(const http::request& r, http::reply& out) const {
+  // Fetch standard §3.2: only what a browser sent has an origin.
+  const std::string_view origin = r.header("Origin");
+  if (origin.empty() || !allow_origin(origin, out)) return;
   // The rest responds to a preflight.
   if (r.method != http::verb::options) return;
   const std::string_view requested = r.header("Access-Control-Request-Headers");

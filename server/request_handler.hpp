@@ -26,7 +26,7 @@ class request_handler {
   /// body decides.
   std::optional<http::reply> refuse_head(http::request& r);
   /// The reply to what is refused before it has a route.
-  http::reply refuse(const error& e, std::string_view target) const;
+  http::reply refuse(const error& e, const http::unrouted& r) const;
 
  private:
   struct outcome {
@@ -45,6 +45,8 @@ class request_handler {
   http::reply reply_of(const http::request& r, outcome done) const;
   outcome not_routed(const http::route_match& found, http::request& r) const;
   bool is_own_name(std::string_view host) const;
+  bool any_origin() const;
+  bool allow_origin(std::string_view origin, http::reply& out) const;
   void add_cors(const http::request& r, http::reply& out) const;
 
   handler_context in_;

@@ -55,6 +55,8 @@ struct route_table {
   /// The dialect of errors on a path without a route.
   const dialect& (*spoken_at)(std::string_view path);
   std::string_view hint;  // where the API is, for a 404
+  /// What stands below these is of the API; what of it has no route is not served here.
+  std::span<const std::string_view> prefixes{};
 };
 
 }  // namespace relay

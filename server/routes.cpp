@@ -94,7 +94,8 @@ constexpr std::string_view admin_hint = "this port has /metrics, /healthz and /r
 }  // namespace
 
 const route_table& public_routes() {
-  static constexpr route_table table{public_rows, canonical, spoken_at, public_hint};
+  static constexpr std::string_view prefixes[] = {"/dream-machine/v1/", "/luma/"};
+  static constexpr route_table table{public_rows, canonical, spoken_at, public_hint, prefixes};
   return table;
 }
 const route_table& admin_routes() {

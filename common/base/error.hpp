@@ -23,6 +23,7 @@ enum class errc : std::uint8_t {
   conflict,               // 409
   body_too_large,         // 413
   target_too_long,        // 414
+  unsupported_type,       // 415
   expectation_failed,     // 417
   rate_limited,           // 429
   header_too_large,       // 431

@@ -1,6 +1,7 @@
 // Many tasks in one request, in the envelope of the route's dialect.
 
 #include "common/base/json_arena.hpp"
+#include "server/handlers/body.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/item_list.hpp"
 
@@ -8,8 +9,7 @@ namespace relay::handlers {
 
 awaitable<handled> batch_tasks(call& c) {
   json_arena memory;
-  const auto body =
-      parse_strict(c.http.body, memory.storage());  // any Content-Type: stations document text/plain
+  const auto body = parse_body(c, memory.storage());
   if (!body) co_return std::unexpected(body.error());
   auto ids = c.on.speaks->parse_ids(*body, static_cast<std::size_t>(c.in.settings.server.max_batch_ids));
   if (!ids) co_return std::unexpected(std::move(ids.error()));

@@ -12,6 +12,7 @@
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
+#include "server/handlers/body.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/waiting.hpp"
 
@@ -39,7 +40,7 @@ struct asked_for {
 
 result<asked_for> parse(const call& c, std::string_view subject) {
   json_arena memory;
-  const auto body = parse_strict(c.http.body, memory.storage());
+  const auto body = parse_body(c, memory.storage());
   if (!body) return std::unexpected(body.error());
   auto parsed = c.on.speaks->parse_create(*body, *c.on.creates, subject);
   if (!parsed) return std::unexpected(std::move(parsed.error()));

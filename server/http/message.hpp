@@ -35,6 +35,12 @@ struct request {
   std::string_view header(std::string_view name) const;
 };
 
+/// What is known of a request that is refused before it has a route.
+struct unrouted {
+  std::string_view target;                 // may be empty
+  const header_fields* headers = nullptr;  // null: they were not read
+};
+
 /// Where a response of no fixed length goes, a part at a time.
 class body_stream {
  public:

@@ -241,7 +241,7 @@ awaitable<session::verdict> session::one_request() {
     const error wrong =
         bad(errc::invalid_request,
             "request: the path is not valid percent-encoding, or encodes a control character");
-    co_return co_await refuse(wrong, r.target);
+    co_return co_await refuse(wrong, {r.target, r.headers});
   }
   // The client's own id of the request, when it is fit for a log line.
   r.id = request_id(r.header("X-Request-Id"));
@@ -254,7 +254,7 @@ awaitable<session::verdict> session::one_request() {
     error many =
         bad(errc::rate_limited, "This address has too many requests under way; try again when one has ended");
     many.retry_after_seconds = 2;
-    co_return co_await refuse(many, r.target);
+    co_return co_await refuse(many, {r.target, r.headers});
   }
   const verdict v = co_await respond(message, r, waits, started);
   proxied_->requests.leave(*client);
@@ -287,7 +287,7 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
   if (!came_whole(message)) {
     if (auto refused = app_.refuse_head(r)) co_return co_await send_last(*refused, r);
     keep_head(message, r);
-    const verdict v = co_await receive_body(message, waits, r.target);
+    const verdict v = co_await receive_body(message, waits, r);
     if (v == verdict::end) co_return verdict::end;
   }
   deadline_.disarm();
@@ -357,12 +357,11 @@ result<bool> session::take_body(incoming& message) {
 }
 
 // Reads until the request is whole. `end`: the connection ends, with a response or without.
-awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue,
-                                                  std::string_view target) {
+awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue, const request& r) {
   deadline_.arm(limits_.body);
   for (;;) {
     const auto whole = take_body(message);
-    if (!whole) co_return co_await refuse(whole.error(), target);
+    if (!whole) co_return co_await refuse(whole.error(), {r.target, r.headers});
     if (*whole) co_return verdict::next;
     // There is room for it. The client waits for this before it sends the body. RFC 9110 §10.1.1.
     if (std::exchange(send_continue, false)) {
@@ -373,7 +372,7 @@ awaitable<session::verdict> session::receive_body(incoming& message, bool send_c
     if (co_await read_more()) continue;
     if (!std::exchange(timed_out_, false)) co_return verdict::end;
     const error late = bad(errc::request_timeout, "body: it did not arrive in time");
-    co_return co_await refuse(late, target);
+    co_return co_await refuse(late, {r.target, r.headers});
   }
 }
 
@@ -383,14 +382,14 @@ std::string_view session::request_id(std::string_view wanted) {
 }
 
 // Responds and closes: after a refusal it is not known where the next request begins.
-awaitable<session::verdict> session::refuse(const error& e, std::string_view target) {
-  const reply response = app_.refuse(e, target);
+awaitable<session::verdict> session::refuse(const error& e, const unrouted& what) {
+  const reply response = app_.refuse(e, what);
   // There is no request to speak of: the log line gets what is known.
   const header_fields none;
   request r;
   r.method = verb::unknown;
   r.method_name = "-";
-  r.target = target.empty() ? "-" : target;
+  r.target = what.target.empty() ? "-" : what.target;
   r.headers = &none;
   r.peer = peer_;
   r.id = request_id({});

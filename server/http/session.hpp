@@ -31,8 +31,8 @@ struct application {
   /// Asked when the head is here and the body is not: the reply to a request that is refused whatever its
   /// body is; nullopt: the body is read. `body` is empty.
   std::function<std::optional<reply>(request&)> refuse_head = [](request&) { return std::nullopt; };
-  /// The response to what is refused before it has a route; `target` may be empty.
-  std::function<reply(const error&, std::string_view target)> refuse;
+  /// The response to what is refused before it has a route.
+  std::function<reply(const error&, const unrouted&)> refuse;
   std::function<void(const access_record&)> log = [](const access_record&) {};
   /// Something an operator should know.
   std::function<void(const log_text&)> problem = [](const log_text&) {};
@@ -97,12 +97,12 @@ class session {
   std::optional<std::string> client_of(const header_fields& headers) const;
   result<bool> take_body(incoming& message);
   bool came_whole(incoming& message) const;
-  awaitable<verdict> receive_body(incoming& message, bool send_continue, std::string_view target);
+  awaitable<verdict> receive_body(incoming& message, bool send_continue, const request& r);
   void keep_head(incoming& message, request& r);
   awaitable<verdict> read_head();
   awaitable<bool> read_more();
   void release_buffers();
-  awaitable<verdict> refuse(const error& e, std::string_view target);
+  awaitable<verdict> refuse(const error& e, const unrouted& what);
   awaitable<verdict> send_last(const reply& response, const request& r);
   awaitable<bool> send(std::string_view after = {});
   awaitable<> linger();

@@ -139,7 +139,7 @@ class poets {
   poets() {
     http::application app;
     app.handle = [this](http::request& r) { return handle(r); };
-    app.refuse = [](const error& e, std::string_view) { return http::json_reply(e.http_status(), {}); };
+    app.refuse = [](const error& e, const http::unrouted&) { return http::json_reply(e.http_status(), {}); };
     const listen_address anywhere{"127.0.0.1", 0};
     listener_ = std::make_unique<http::listener>(loop_, http::bind(loop_, anywhere), std::move(app),
                                                  http::session_limits{}, http::listener_limits{}, shared_);

@@ -74,10 +74,11 @@ const scenario table[] = {
     {"batch, empty", "POST", "/luma/tasks", R"({"ids":[]})", 200, R"("data":[])"},
     {"batch, wrong method", "GET", "/luma/tasks", "", 405, R"("data":null)"},
     {"wrong method", "PUT", generations, "{}", 405, "allowed: POST, GET, HEAD, OPTIONS"},
-    {"wrong method on one", "POST", generations + "/" + absent, "{}", 405, "allowed: GET, HEAD, DELETE, OPTIONS"},
+    {"wrong method on one", "POST", generations + "/" + absent, "{}", 405,
+     "allowed: GET, HEAD, DELETE, OPTIONS"},
     {"wrong path", "GET", "/v1/chat/completions", "", 404, "There is no /v1/chat/completions here"},
     {"root", "GET", "/", "", 404, "There is no / here"},
-    {"dots", "GET", "/dream-machine/v1/../../etc/passwd", "", 404, "There is no"},
+    {"dots", "GET", "/dream-machine/v1/../../etc/passwd", "", 404, "is not served by this relay"},
     {"bad encoding", "GET", "/dream-machine/%zz", "", 400, "percent-encoding"},
     {"encoded NUL", "GET", "/dream-machine/%00", "", 400, "percent-encoding"},
     {"method of our own", "BREW", generations, "", 405, "not allowed"},
@@ -284,6 +285,107 @@ TEST(scenario, cors_can_be_narrowed) {
   EXPECT_EQ(c.request("GET", "/dream-machine/v1/ping", "", {"Origin: https://other.example"})
                 .header("access-control-allow-origin"),
             "");
+}
+
+// A page must be able to read every error, however early the request was refused.
+TEST(scenario, early_errors_are_readable_by_pages) {
+  const std::string origin = "Origin: https://app.example\r\n";
+  const struct {
+    const char* what;
+    std::string bytes;
+    int status;
+    bool origin_is_read;
+  } rows[] = {
+      {"long head", "GET / HTTP/1.1\r\nHost: x\r\n" + origin + "X: " + std::string(20'000, 'a') + "\r\n\r\n",
+       431, false},
+      {"long target", "GET /" + std::string(20'000, 'a') + " HTTP/1.1\r\n" + origin + "\r\n", 414, false},
+      {"bad head", "GET / HTTP/1.1\r\n" + origin + "no colon\r\n\r\n", 400, false},
+      {"slow head", "GET / HTTP/1.1\r\n" + origin, 408, false},
+      {"long body",
+       "POST " + generations + " HTTP/1.1\r\nHost: x\r\n" + origin + "Content-Length: 9999999\r\n\r\n", 413,
+       false},
+      {"bad path", "GET /%zz HTTP/1.1\r\nHost: x\r\n" + origin + "\r\n", 400, true},
+      {"no route", "GET /nothing HTTP/1.1\r\nHost: x\r\n" + origin + "\r\n", 404, true},
+      {"no key", "GET " + generations + " HTTP/1.1\r\nHost: x\r\n" + origin + "\r\n", 401, true},
+      {"slow body",
+       "POST " + generations + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer KEY\r\n" + origin +
+           "Content-Length: 9\r\n\r\n{",
+       408, true},
+      {"long chunks",
+       "POST " + generations + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer KEY\r\n" + origin +
+           "Transfer-Encoding: chunked\r\n\r\nffffff\r\n",
+       413, true},
+  };
+  temp_dir dir;
+  running_simulator sim;
+  for (const std::string allowed : {"*", "https://app.example", "https://other.example"}) {
+    temp_dir own;
+    config settings = test_config(own, sim.url());
+    settings.server.cors_origins = {allowed};
+    settings.server.header_timeout = settings.server.body_timeout = milliseconds(200);
+    running_relay relay(settings);
+    const std::string key = relay.token("me");
+    for (const auto& row : rows) {
+      std::string bytes = row.bytes;
+      if (const auto at = bytes.find("KEY"); at != std::string::npos) bytes.replace(at, 3, key);
+      connection c(relay.port());
+      c.send(bytes);
+      const response r = c.receive();
+      EXPECT_EQ(r.status, row.status) << row.what << r.body;
+      std::string want = allowed;
+      if (allowed == "https://other.example" || (!row.origin_is_read && allowed != "*")) want.clear();
+      EXPECT_EQ(r.header("access-control-allow-origin"), want) << row.what;
+      EXPECT_EQ(r.header("access-control-expose-headers").contains("Retry-After"), !want.empty()) << row.what;
+    }
+  }
+}
+
+TEST(scenario, the_preflight_of_a_path_that_is_not_there) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as_nobody();
+  const response preflight = c.request("OPTIONS", "/nothing", "",
+                                       {"Origin: https://app.example", "Access-Control-Request-Method: GET"});
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_EQ(preflight.header("access-control-allow-origin"), "*");
+  EXPECT_EQ(c.request("OPTIONS", "/nothing", "").status, 404) << "no preflight";
+}
+
+TEST(scenario, bodies_that_are_no_json) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  const std::string good = R"({"prompt":"a tiger"})";
+  const struct {
+    const char *what, *header;
+    std::string body;
+    int status;
+    const char* says;
+  } rows[] = {
+      {"text/plain", "Content-Type: text/plain", good, 201, ""},
+      {"no type", "X: y", good, 201, ""},
+      {"byte order mark", "Content-Type: application/json", "\xef\xbb\xbf" + good, 201, ""},
+      {"as it is", "Content-Encoding: identity", good, 201, ""},
+      {"compressed", "Content-Encoding: gzip", "\x1f\x8b\x08", 415, "Content-Encoding: gzip"},
+      {"a form", "Content-Type: multipart/form-data; boundary=x", "--x--", 415,
+       "Content-Type: multipart/form-data; boundary=x is not understood"},
+      {"bad json", "Content-Type: application/json; charset=utf-8", "{", 400, "not valid JSON"},
+      {"bad json of a kind", "Content-Type: application/problem+json", "{", 400, "not valid JSON"},
+  };
+  std::int64_t taken = 0;
+  for (const auto& row : rows) {
+    const response r = c.request("POST", generations, row.body, {row.header});
+    EXPECT_EQ(r.status, row.status) << row.what << ": " << r.body;
+    EXPECT_TRUE(r.body.contains(row.says)) << row.what << ": " << r.body;
+    taken += r.status == 201 ? 1 : 0;
+  }
+  EXPECT_EQ(sim.created(), taken);
+  EXPECT_EQ(c.request("POST", "/luma/tasks", "\xef\xbb\xbf{\"ids\":[]}", {}).status, 200);
+  EXPECT_EQ(
+      c.request("POST", "/luma/tasks", "ids=1", {"Content-Type: application/x-www-form-urlencoded"}).status,
+      415);
 }
 
 TEST(scenario, prefixes_that_clients_have_built_in) {

@@ -33,7 +33,7 @@ std::string random_uuid() {
 simulator::simulator(options o) : options_(std::move(o)) {
   http::application service;
   service.handle = [this](http::request& r) { return handle(r); };
-  service.refuse = [this](const error& e, std::string_view) {
+  service.refuse = [this](const error& e, const http::unrouted&) {
     return detail(e.http_status(), e.message.text);
   };
   listener_ = std::make_unique<http::listener>(loop_, http::bind(loop_, *parse_listen(options_.listen)),

@@ -126,9 +126,14 @@ response client::request(const std::string& method, const std::string& target, c
   connection c(port_);
   std::string text = method + " " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
   if (!authorization_.empty()) text += "Authorization: " + authorization_ + "\r\n";
-  for (const std::string& h : extra_headers) text += h + "\r\n";
+  bool typed = false;
+  for (const std::string& h : extra_headers) {
+    text += h + "\r\n";
+    typed = typed || h.starts_with("Content-Type:");
+  }
   if (!body.empty() || method == "POST") {
-    text += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+    if (!typed) text += "Content-Type: application/json\r\n";
+    text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
   }
   c.send(text + "\r\n" + body);
   return c.receive(method == "HEAD");

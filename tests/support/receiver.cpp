@@ -10,7 +10,9 @@ namespace relay::test {
 receiver::receiver(answer a) : answer_(std::move(a)) {
   http::application service;
   service.handle = [this](http::request& r) { return take(r); };
-  service.refuse = [](const error& e, std::string_view) { return http::json_reply(e.http_status(), {}); };
+  service.refuse = [](const error& e, const http::unrouted&) {
+    return http::json_reply(e.http_status(), {});
+  };
   listener_ = std::make_unique<http::listener>(loop_, http::bind(loop_, *parse_listen("127.0.0.1:0")),
                                                std::move(service), http::session_limits{},
                                                http::listener_limits{}, shared_);
