@@ -49,6 +49,7 @@ struct server_config {
   std::int64_t max_body_bytes = 1024 * 1024;
   std::int64_t body_memory_bytes = 256 * 1024 * 1024;
   std::int64_t max_batch_ids = 1'000;
+  std::string tasks_shape = "envelope";  // or "array"
 };
 
 struct storage_config {

@@ -125,7 +125,9 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
 
   // 2. The token.
   if (out.on->needs == access::token) {
-    auto who = in_.tokens.authenticate(r.header("Authorization"), now());
+    std::string_view key = r.header("Authorization");
+    if (key.empty()) key = r.header("X-API-KEY");  // ComfyUI's nodes
+    auto who = in_.tokens.authenticate(key, now());
     if (!who) return std::unexpected(outcome{std::unexpected(std::move(who.error())), out.on->speaks});
     out.who = std::move(*who);
     r.token_name = out.who->name;

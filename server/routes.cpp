@@ -59,11 +59,14 @@ constexpr route admin_rows[] = {
 // clang-format on
 
 // Prefixes that some clients have built in: /v1/luma/…, /luma/v1/…, the same with pro and vip,
-// /luma/dream-machine/….
+// /luma/dream-machine/…, and ComfyUI's /proxy/luma/…, which speaks the official dialect.
 std::string_view canonical(std::string_view path, std::string& changed) {
   const auto has_segment = [](std::string_view p, std::string_view segment) {
     return p.starts_with(segment) && p.size() > segment.size() && p[segment.size()] == '/';
   };
+  constexpr std::string_view comfy = "/proxy/luma";
+  if (has_segment(path, comfy))
+    return changed = std::string("/dream-machine/v1").append(path.substr(comfy.size()));
   constexpr std::string_view luma = "/luma";
   constexpr std::string_view tiers[] = {"/v1", "/pro", "/vip"};
   for (const std::string_view tier : tiers) {

@@ -178,11 +178,22 @@ result<std::string> render_task(const task& t, timestamp) {
   v.append_echo(w.key("request"), R"("")");
   write_artifact(w, v, created_at);
   w.member("assets", v.media().assets);
-  // Where some of the stations' clients look for the link.
-  if (const json::value* link = link_of(v))
-    w.member("video_url", *link);
-  else
-    w.member("video_url", nullptr);
+  // Where some of the stations' clients look: for the link, for the state, for the id.
+  const auto write_link = [link = link_of(v)](json_object_writer& to) {
+    if (link != nullptr)
+      to.member("video_url", *link);
+    else
+      to.member("video_url", nullptr);
+  };
+  write_link(w);
+  w.member("status", web_app_state(t.state));
+  w.member("task_id", t.id);
+  json_object_writer data(w.key("data"));
+  data.member("task_id", t.id);
+  data.end();
+  json_object_writer result(w.key("result"));
+  write_link(result);
+  result.end();
   w.end();
   return out;
 }

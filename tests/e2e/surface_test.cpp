@@ -129,6 +129,59 @@ TEST(surface, a_job_that_no_upstream_can_do_is_refused_at_once) {
   EXPECT_EQ(station.created(), 1);
 }
 
+// What stations' clients read, and where.
+TEST(surface, stations_clients_find_state_id_and_link) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  const json::value made =
+      c.post("/luma/generations", R"({"user_prompt":"cat dance","aspect_ratio":""})").json();
+  const std::string id(text_of(made.as_object(), "id"));
+  EXPECT_EQ(made.at("status"), made.at("state"));
+  EXPECT_EQ(made.at("task_id"), made.at("id"));
+  EXPECT_EQ(made.at("data").at("task_id"), made.at("id"));
+  EXPECT_TRUE(made.at("result").at("video_url").is_null());
+  const json::value done = wait_for_state(c, "/luma/generations/" + id, "completed").json();
+  EXPECT_EQ(done.at("status"), "completed");
+  EXPECT_EQ(done.at("result").at("video_url"), done.at("video").at("download_url"));
+}
+
+TEST(surface, a_batch_may_be_a_bare_array) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.server.tasks_shape = "array";
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string id = id_in(c.post(generations, R"({"prompt":"a job"})"));
+  const json::value batch = c.post("/luma/tasks", R"({"ids":[")" + id + R"("]})").json();
+  EXPECT_EQ(batch.as_array().at(0).at("task_id").as_string(), id);
+  EXPECT_EQ(c.post("/luma/tasks", R"({"ids":[]})").body, "[]");
+}
+
+// ComfyUI's nodes: the paths of its own proxy, in the official dialect, and its header for the key.
+TEST(surface, comfyui_finds_its_paths) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as_nobody();
+  const std::string key = "X-API-KEY: " + relay.token("me");
+  const response video = c.request(
+      "POST", "/proxy/luma/generations",
+      R"({"prompt":"abc","model":"ray-1-6","aspect_ratio":"16:9","loop":false,"keyframes":{"frame0":{"type":"image","url":"https://e.x/a.png"}}})",
+      {key});
+  ASSERT_EQ(video.status, 201) << video.body;
+  EXPECT_EQ(video.json().at("request").at("model"), "ray-1-6") << "as it was spelled";
+  const response image =
+      c.request("POST", "/proxy/luma/generations/image", R"({"prompt":"abc","model":"photon-1"})", {key});
+  ASSERT_EQ(image.status, 201) << image.body;
+  EXPECT_EQ(c.request("GET", "/proxy/luma/generations/" + id_in(video), "", {key}).json().at("id").as_string(),
+            id_in(video));
+  EXPECT_EQ(c.request("GET", "/proxy/luma/generations/" + id_in(video), "").status, 401);
+  EXPECT_EQ(c.request("GET", "/proxy/luma_2/generations/" + id_in(video), "", {key}).status, 404);
+}
+
 std::vector<std::string> ids_in_list(const client& c, const std::string& query = "") {
   std::vector<std::string> out;
   for (const json::value& g : c.get(generations + query).json().at("generations").as_array())
