@@ -38,6 +38,7 @@ struct unavailable {
   /// The upstream as a whole has a cool-down: the task keeps its place, for the others or for later.
   bool whole_upstream = false;
   std::string attempt_id{};
+  bool account_refused = false;  // the relay's key, its credits or its rights are the cause
 };
 /// Bytes left and no usable response came: looked up in the upstream's list.
 struct outcome_unknown {
@@ -75,7 +76,9 @@ struct lookup_failed {
 };
 
 /// No upstream accepted it in time.
-struct submit_expired {};
+struct submit_expired {
+  bool accounts_refused = false;  // because each that could have refuses the relay's key
+};
 /// An operator ended it before it was submitted.
 struct cancelled {};
 /// Its client does not want to see it any more.

@@ -131,7 +131,7 @@ struct step {
     if (is_ambiguous(t)) return false;
     // Not taken, and it is not to go out again, or the time for it is over.
     if (is_set(t.cancelled_at)) return cancel();
-    if (now >= t.deadline) return expire();
+    if (now >= t.deadline) return expire({e.account_refused});
     t.state = task_state::pending;
     if (e.whole_upstream) {
       // It keeps its place; but if it is this task that the upstream refuses, others get a turn.
@@ -146,11 +146,16 @@ struct step {
     return true;
   }
 
-  bool operator()(const event::submit_expired&) const {
-    return t.state == task_state::pending && !is_held(t) && expire();
+  bool operator()(const event::submit_expired& e) const {
+    return t.state == task_state::pending && !is_held(t) && expire(e);
   }
-  bool expire() const {
-    fail_task(t, "No upstream could take the job within the time allowed", now);
+  bool expire(const event::submit_expired& e) const {
+    fail_task(t,
+              e.accounts_refused
+                  ? "The relay's own account upstream was refused, which its operator has to mend; the job "
+                    "was not submitted"
+                  : "No upstream could take the job within the time allowed",
+              now);
     return true;
   }
 

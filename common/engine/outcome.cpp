@@ -47,13 +47,21 @@ submit_outcome classify_submit(const exchange& x, const protocol& p) {
   }
   const std::string text = p.error_text(x.status, x.body);
   const std::string refusal = status + ": " + text;
+  const auto of_the_account = [](submit_outcome o) {
+    o.account_refused = true;
+    std::get<event::unavailable>(o.event).account_refused = true;
+    return o;
+  };
   switch (x.status) {
     // The key or the account: nothing was created, and no other request would fare better.
     case 401:
     case 402:
-      return unavailable(refusal + "; check this upstream's key and credits", true, account_cool_down);
+      return of_the_account(
+          unavailable(refusal + "; check this upstream's key and credits", true, account_cool_down));
     // Nothing was created; it may be this request's model or rights, or the address: others may still pass.
     case 403:
+      return of_the_account(
+          unavailable(refusal + "; check this upstream's url and what its key may do", false));
     case 404:
     case 405:
     case 307:

@@ -29,6 +29,7 @@ struct submit_lane {
   int failures = 0;           // in a row
   timestamp cool_down_until;  // nothing goes there until then
   std::deque<timestamp> recent;  // submissions of the last minute, when there is a limit on them
+  bool account_refused = false;  // its last response was about the relay's key, not about a job
   bool has_waiters = false;      // a task that is due waits for it: new ones queue behind
 
   bool can_take(timestamp now) const {

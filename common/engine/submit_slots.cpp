@@ -83,4 +83,10 @@ bool submit_slots::any_serves(const task& t) const {
   return std::ranges::any_of(lanes_, [&t](const submit_lane& l) { return serves(l, t); });
 }
 
+bool submit_slots::accounts_refused(const task& t) const {
+  return any_serves(t) && std::ranges::all_of(lanes_, [&t](const submit_lane& l) {
+           return l.account_refused || !serves(l, t);
+         });
+}
+
 }  // namespace relay

@@ -72,6 +72,8 @@ class submit_slots : public std::enable_shared_from_this<submit_slots> {
   lane_set serving(const task& t) const;
   /// True when an upstream of the configuration could take the task at some time.
   bool any_serves(const task& t) const;
+  /// True when each of those has refused the relay's key the last time.
+  bool accounts_refused(const task& t) const;
 
  private:
   void count_open(const std::string& task_id, std::size_t lane);

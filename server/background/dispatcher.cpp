@@ -285,7 +285,7 @@ awaitable<timestamp> dispatcher::expire_due(timestamp time) {
 }
 
 awaitable<> dispatcher::expire_one(task_ptr t) {
-  task_event e = event::submit_expired{};
+  task_event e = event::submit_expired{slots_->accounts_refused(*t)};
   const auto ended = co_await changes_.apply(t->id, std::move(e));
   if (!ended) {
     log_.error("task {}: it waited too long, and this cannot be recorded, trying again: {}", t->id,
@@ -327,7 +327,7 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
     log_.warn("task {}: not sent: {}", t.id, what.error().log.text);
     task_event e = event::rejected{what.error().http_status(), what.error().message.text, t.attempt_id};
     if (what.error().http_status() >= 500)
-      e = event::unavailable{{}, false, t.attempt_id};  // ours, and nothing was sent
+      e = event::unavailable{{}, false, t.attempt_id, false};  // ours, and nothing was sent
     co_await save_outcome(t, std::move(e), "nothing was sent");
     co_return;
   }
@@ -342,6 +342,7 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   // What it says of the upstream, then what it says of the task.
   const policy& p = changes_.limits();
   milliseconds pause{0};
+  (*slots_)[lane].account_refused = outcome.account_refused;
   if (outcome.whole_upstream) {
     pause = (*slots_)[lane].failure(now(), outcome.cool_down, p.submit_retry, p.submit_retry_max);
   } else {

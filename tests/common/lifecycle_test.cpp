@@ -211,6 +211,21 @@ TEST(lifecycle, one_that_is_cancelled_while_it_is_submitted_is_not_submitted_aga
   EXPECT_EQ(advance(proven, event::absent{later, true}, later, p, 0).state, task_state::pending);
 }
 
+// Neither the job nor the client's key is the cause.
+TEST(lifecycle, an_account_that_is_refused_is_said_to_be_the_relays) {
+  const policy p;
+  const std::string own = "The relay's own account upstream was refused";
+  const auto reason = [&](const task& t, const task_event& e) {
+    return advance(t, e, t.deadline, p, 0).fail_reason;
+  };
+  EXPECT_TRUE(reason(in(task_state::pending), event::submit_expired{true}).starts_with(own));
+  EXPECT_FALSE(reason(in(task_state::pending), event::submit_expired{false}).starts_with(own));
+  event::unavailable refused;
+  refused.account_refused = true;
+  EXPECT_TRUE(reason(in(task_state::submitting), refused).starts_with(own));
+  EXPECT_FALSE(reason(in(task_state::submitting), event::unavailable{}).starts_with(own));
+}
+
 // Its client sees it no more; whoever has it is asked on, and a job that nobody has is bought by nobody.
 TEST(lifecycle, what_is_deleted_is_followed_and_told_to_nobody) {
   const policy p;

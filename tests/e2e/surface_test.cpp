@@ -129,6 +129,25 @@ TEST(surface, a_job_that_no_upstream_can_do_is_refused_at_once) {
   EXPECT_EQ(station.created(), 1);
 }
 
+// The client's job is not the cause, and the client's key is not either.
+TEST(surface, a_key_that_every_upstream_refuses_is_said_to_be_the_relays) {
+  for (const int status : {401, 402, 403, 429}) {
+    temp_dir dir;
+    running_simulator sim;
+    config settings = test_config(dir, sim.url());
+    settings.submit.deadline = milliseconds(300);
+    settings.submit.retry = settings.submit.retry_max = milliseconds(20);
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    const std::string prompt = R"({"prompt":"#refuse-)" + std::to_string(status) + R"( a job"})";
+    const std::string id = id_in(c.post(generations, prompt));
+    const response failed = wait_for_state(c, generations + "/" + id, "failed");
+    EXPECT_EQ(failed.body.contains("relay's own account upstream was refused"), status != 429)
+        << status << ": " << failed.body;
+    EXPECT_FALSE(failed.body.contains(settings.upstreams[0].name)) << "no name of an upstream";
+  }
+}
+
 // What stations' clients read, and where.
 TEST(surface, stations_clients_find_state_id_and_link) {
   temp_dir dir;
@@ -176,8 +195,9 @@ TEST(surface, comfyui_finds_its_paths) {
   const response image =
       c.request("POST", "/proxy/luma/generations/image", R"({"prompt":"abc","model":"photon-1"})", {key});
   ASSERT_EQ(image.status, 201) << image.body;
-  EXPECT_EQ(c.request("GET", "/proxy/luma/generations/" + id_in(video), "", {key}).json().at("id").as_string(),
-            id_in(video));
+  EXPECT_EQ(
+      c.request("GET", "/proxy/luma/generations/" + id_in(video), "", {key}).json().at("id").as_string(),
+      id_in(video));
   EXPECT_EQ(c.request("GET", "/proxy/luma/generations/" + id_in(video), "").status, 401);
   EXPECT_EQ(c.request("GET", "/proxy/luma_2/generations/" + id_in(video), "", {key}).status, 404);
 }
