@@ -7,9 +7,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string_view>
 #include <vector>
+
+#include "common/base/text_hash.hpp"
 
 namespace relay {
 
@@ -20,7 +21,7 @@ class asked_again {
 
   /// True: the same was asked a short while ago. Of many keys some are forgotten early.
   bool operator()(std::string_view key, std::size_t kind = 0) {
-    const std::size_t hash = std::hash<std::string_view>{}(key) ^ (kind * 0x9e3779b97f4a7c15U);
+    const std::size_t hash = text_hash{}(key) ^ (kind * 0x9e3779b97f4a7c15U);
     group& g = groups_[hash % groups_.size()];
     if (std::ranges::find(g, hash) != g.end()) return true;
     auto place = std::ranges::find(g, std::size_t{0});

@@ -4,11 +4,12 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstddef>
-#include <functional>
 #include <list>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "common/base/text_hash.hpp"
 
 namespace relay {
 
@@ -80,9 +81,7 @@ class lru {
   std::size_t bytes_ = 0;
   std::list<entry> newest_first_;
   // Keys point into the list. A flat map: a lookup reads one place in memory less.
-  boost::unordered_flat_map<std::string_view, typename std::list<entry>::iterator,
-                            std::hash<std::string_view>>
-      by_key_;
+  boost::unordered_flat_map<std::string_view, typename std::list<entry>::iterator, text_hash> by_key_;
 };
 
 }  // namespace relay

@@ -4,6 +4,7 @@
 
 #include "common/base/id.hpp"
 #include "common/base/problems.hpp"
+#include "common/base/text_hash.hpp"
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
 #include "common/luma/web_app_fields.hpp"
@@ -82,7 +83,7 @@ result<std::vector<std::string>> parse_ids(const json::value& body, std::size_t 
   }
   std::vector<std::string> out;
   out.reserve(list.size());  // `seen` points into it
-  boost::unordered_flat_set<std::string_view, std::hash<std::string_view>> seen;
+  boost::unordered_flat_set<std::string_view, text_hash> seen;
   seen.reserve(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
     if (!list[i].is_string()) {

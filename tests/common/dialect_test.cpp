@@ -336,8 +336,8 @@ TEST(luma, refuses_in_the_clients_own_field_names) {
 
 TEST(luma, an_extension_begins_with_what_it_extends) {
   const auto extend = [](const std::string& rest) {
-    return dialects::web_app.parse_create(parse(R"({"user_prompt":"go on")" + rest + "}"), actions::generations,
-                                          id);
+    return dialects::web_app.parse_create(parse(R"({"user_prompt":"go on")" + rest + "}"),
+                                          actions::generations, id);
   };
   ASSERT_TRUE(extend(R"(,"image_url":"")"));
   EXPECT_TRUE(extend(R"(,"image_end_url":"https://e.x/b.jpg")"));

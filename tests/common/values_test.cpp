@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <set>
 #include <sstream>
 
@@ -9,6 +10,7 @@
 #include "common/base/id.hpp"
 #include "common/base/secret.hpp"
 #include "common/base/text.hpp"
+#include "common/base/text_hash.hpp"
 #include "common/base/time.hpp"
 #include "common/base/url.hpp"
 #include "common/engine/token.hpp"
@@ -62,6 +64,32 @@ TEST(text, becomes_valid_utf_8) {
       {"\x80x", "\uFFFDx"},
   };
   for (const auto& row : table) EXPECT_EQ(as_utf8(row.text), row.want);
+}
+
+// Texts of all lengths that differ in one bit have hashes that differ in many; none is read past its end.
+TEST(text_hash, each_bit_counts) {
+  const text_hash hash;
+  std::set<std::size_t> seen;
+  std::size_t texts = 0;
+  std::size_t bits_changed = 0;
+  for (std::size_t length = 0; length <= 40; ++length) {
+    const std::string plain(length, 'a');
+    const std::size_t base = hash(plain);
+    seen.insert(base);
+    ++texts;
+    for (std::size_t bit = 0; bit < 8 * length; ++bit) {
+      std::string other = plain;
+      other[bit / 8] = static_cast<char>(other[bit / 8] ^ (1 << (bit % 8)));
+      const std::size_t h = hash(other);
+      EXPECT_GT(std::popcount(h ^ base), 8) << length << " " << bit;
+      bits_changed += static_cast<std::size_t>(std::popcount(h ^ base));
+      seen.insert(h);
+      ++texts;
+    }
+  }
+  EXPECT_EQ(seen.size(), texts);
+  EXPECT_NEAR(static_cast<double>(bits_changed) / static_cast<double>(texts - 41), 32, 1);
+  EXPECT_EQ(hash(std::string_view("abcdefgh-tail").substr(0, 8)), hash("abcdefgh"));
 }
 
 TEST(asked_again, is_what_was_asked_a_short_while_ago) {
