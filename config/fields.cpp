@@ -143,8 +143,9 @@ const field table[] = {
     {"server",
      "tasks_shape",
      AT(server.tasks_shape),
-     "POST /luma/tasks answers with \"envelope\" {code, message, data}, or with the bare \"array\" that some "
-     "stations' clients expect.",
+     "POST /luma/tasks answers with \"envelope\" {code, message, data}, or with a bare \"array\" of "
+     "generations "
+     "in the web-app shape, as some stations do.",
      0,
      0,
      {"envelope", "array"}},

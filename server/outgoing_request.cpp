@@ -24,12 +24,12 @@ awaitable<result<outgoing>> outgoing_request(store& s, const task& t, const prot
     };
     auto built = p.build_create(t, with, translate);
     if (missing.empty()) co_return built;
-    // Some were not in memory: read them, and build it once more.
-    auto read = co_await from_store(s, &store::find_many, t.owner, std::move(missing), all_of_them);
-    if (!read) co_return std::unexpected(std::move(read.error()));
-    for (task_ptr& other : read->tasks) {
-      const std::string id = other->id;
-      known[id] = std::move(other);
+    // Some were not in memory: read them, and build it once more. What its client has deleted since the
+    // create is there all the same.
+    for (const std::string& id : missing) {
+      auto read = co_await load_task(s, id);
+      if (!read) co_return std::unexpected(std::move(read.error()));
+      known[id] = std::move(*read);
     }
   }
 }

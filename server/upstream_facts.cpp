@@ -56,7 +56,8 @@ awaitable<std::optional<std::string>> upstream_facts::first_body(std::string pat
 
 awaitable<std::optional<double>> upstream_facts::credits() {
   question ask = [this] { return sum_of_credits(); };
-  const auto text = co_await keep("credits", credits_age, on_failure::forget, std::move(ask));
+  const std::string name = "credits";
+  const auto text = co_await keep(name, credits_age, on_failure::forget, std::move(ask));
   if (!text) co_return std::nullopt;
   double sum = 0;
   std::from_chars(text->data(), text->data() + text->size(), sum);

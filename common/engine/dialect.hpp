@@ -70,6 +70,8 @@ struct dialect {
   result<std::vector<std::string>> (*parse_ids)(const json::value& body, std::size_t max);
   /// What stands around a batch of tasks, which are rendered in `shown`.
   list_frame (*frame_batch)();
+  /// An item of a batch that is a bare array, for clients that expect one; null: as `shown`.
+  const task_form* in_array;
 
   json::object (*render_error)(const error& e);
 };

@@ -183,7 +183,8 @@ struct step {
     t.pending_callbacks.clear();
     t.next_callback_at = never;
     if (t.state == task_state::submitting && !is_set(t.cancelled_at)) t.cancelled_at = now;
-    return t.state == task_state::pending ? cancel() : true;
+    // One that is held may have been submitted since its backup was made: it is looked for on.
+    return t.state == task_state::pending && !is_held(t) ? cancel() : true;
   }
 
   // ---- a submission whose response was lost
@@ -226,6 +227,7 @@ struct step {
   }
   bool operator()(const event::released&) const {
     if (!is_held(t)) return false;
+    if (is_set(t.deleted_at)) return cancel();
     t.held_at = t.cancelled_at = never;
     t.next_submit_at = now;
     t.deadline = now + p.submit_deadline;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/text.hpp"
+#include "common/engine/submit_lane.hpp"
 
 namespace relay {
 namespace {
@@ -47,9 +48,8 @@ submit_outcome classify_submit(const exchange& x, const protocol& p) {
   }
   const std::string text = p.error_text(x.status, x.body);
   const std::string refusal = status + ": " + text;
-  const auto of_the_account = [](submit_outcome o) {
-    o.account_refused = true;
-    std::get<event::unavailable>(o.event).account_refused = true;
+  const auto of_the_account = [](submit_outcome o, int refusals) {
+    o.account_refusals = refusals;
     return o;
   };
   switch (x.status) {
@@ -57,11 +57,12 @@ submit_outcome classify_submit(const exchange& x, const protocol& p) {
     case 401:
     case 402:
       return of_the_account(
-          unavailable(refusal + "; check this upstream's key and credits", true, account_cool_down));
+          unavailable(refusal + "; check this upstream's key and credits", true, account_cool_down),
+          submit_lane::account_refused_from);
     // Nothing was created; it may be this request's model or rights, or the address: others may still pass.
     case 403:
       return of_the_account(
-          unavailable(refusal + "; check this upstream's url and what its key may do", false));
+          unavailable(refusal + "; check this upstream's url and what its key may do", false), 1);
     case 404:
     case 405:
     case 307:

@@ -19,11 +19,11 @@ struct submit_outcome {
     unavailable,  // certainly no job: another upstream, or later
     unknown,      // bytes left and no usable response: never again
   } what;
-  task_event event;              // without its attempt_id
-  std::string note;              // for the operator
-  bool whole_upstream = false;   // the failure is not this task's alone: the upstream gets a cool-down
-  milliseconds cool_down{0};     // at least so long, if the upstream says
-  bool account_refused = false;  // the key, its credits or its rights are the cause
+  task_event event;             // without its attempt_id
+  std::string note;             // for the operator
+  bool whole_upstream = false;  // the failure is not this task's alone: the upstream gets a cool-down
+  milliseconds cool_down{0};    // at least so long, if the upstream says
+  int account_refusals = 0;     // the key or its credits are the cause, or, a hint only, its rights
 };
 
 std::string_view name_of(submit_outcome::kind k);

@@ -29,7 +29,7 @@ struct submit_lane {
   int failures = 0;           // in a row
   timestamp cool_down_until;  // nothing goes there until then
   std::deque<timestamp> recent;  // submissions of the last minute, when there is a limit on them
-  bool account_refused = false;  // its last response was about the relay's key, not about a job
+  int account_refusals = 0;      // in a row: responses that were about the relay's key, not about a job
   bool has_waiters = false;      // a task that is due waits for it: new ones queue behind
 
   bool can_take(timestamp now) const {
@@ -40,6 +40,9 @@ struct submit_lane {
   void begin(timestamp now);
   /// It does not, after all.
   void take_back();
+  /// True: nothing of the relay's goes there. A 403 may be about one job's model: it takes some in a row.
+  bool refuses_account() const { return account_refusals >= account_refused_from; }
+  static constexpr int account_refused_from = 3;
   /// It responded as an upstream that is in order.
   void success();
   /// It refused for a while, cannot be reached, or its response was lost: nothing goes there for `at_least`,

@@ -85,7 +85,7 @@ bool submit_slots::any_serves(const task& t) const {
 
 bool submit_slots::accounts_refused(const task& t) const {
   return any_serves(t) && std::ranges::all_of(lanes_, [&t](const submit_lane& l) {
-           return l.account_refused || !serves(l, t);
+           return l.refuses_account() || !serves(l, t);
          });
 }
 

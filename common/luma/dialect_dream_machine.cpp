@@ -104,6 +104,7 @@ const dialect dialects::dream_machine = {.name = "dream-machine",
                                          .frame_page = frame_page,
                                          .parse_ids = nullptr,
                                          .frame_batch = nullptr,
+                                         .in_array = nullptr,
                                          .render_error = render_official_error};
 
 }  // namespace relay::luma

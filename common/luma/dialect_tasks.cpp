@@ -109,6 +109,7 @@ const dialect dialects::tasks = {.name = "luma-tasks",
                                  .frame_page = nullptr,
                                  .parse_ids = parse_ids,
                                  .frame_batch = frame_batch,
+                                 .in_array = &forms::web_app,
                                  .render_error = render_envelope_error};
 
 }  // namespace relay::luma

@@ -168,7 +168,8 @@ void write_artifact(json_object_writer& w, const task_view& v, std::string_view 
   made.end();
 }
 
-result<std::string> render_task(const task& t, timestamp) {
+// `created`: the response to a create.
+result<std::string> render(const task& t, bool created) {
   const task_view v(t);
   const std::string created_at = to_iso(t.created_at, precision::milliseconds);
   std::string out;
@@ -188,14 +189,23 @@ result<std::string> render_task(const task& t, timestamp) {
   write_link(w);
   w.member("status", web_app_state(t.state));
   w.member("task_id", t.id);
-  json_object_writer data(w.key("data"));
-  data.member("task_id", t.id);
-  data.end();
+  if (created) {
+    json_object_writer data(w.key("data"));
+    data.member("task_id", t.id);
+    data.end();
+  }
   json_object_writer result(w.key("result"));
   write_link(result);
   result.end();
   w.end();
   return out;
+}
+
+result<std::string> render_task(const task& t, timestamp) {
+  return render(t, false);
+}
+result<std::string> render_created(const task& t, timestamp) {
+  return render(t, true);
 }
 
 result<std::string> render_download_link(const task& t, timestamp) {
@@ -215,15 +225,17 @@ result<std::string> render_download_link(const task& t, timestamp) {
 }  // namespace
 
 const task_form forms::web_app = {"web-app", web_app_state, render_task, never_by_time};
+const task_form forms::web_app_created = {"web-app-created", web_app_state, render_created, never_by_time};
 const task_form forms::download_link = {"download-link", web_app_state, render_download_link, never_by_time};
 
 const dialect dialects::web_app = {.name = "luma",
                                    .parse_create = parse_create,
-                                   .created = &forms::web_app,
+                                   .created = &forms::web_app_created,
                                    .shown = &forms::web_app,
                                    .frame_page = nullptr,
                                    .parse_ids = nullptr,
                                    .frame_batch = nullptr,
+                                   .in_array = nullptr,
                                    .render_error = render_official_error};
 
 }  // namespace relay::luma

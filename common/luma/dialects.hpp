@@ -8,11 +8,12 @@
 namespace relay::luma {
 
 namespace forms {
-extern const task_form official;       // official and web-app fields together
-extern const task_form created;        // official fields only: the response to a create
-extern const task_form web_app;        // the stations' /luma shape
-extern const task_form item;           // an item of the envelope's `data`
-extern const task_form download_link;  // {"url": …}; an error until the video is there
+extern const task_form official;         // official and web-app fields together
+extern const task_form created;          // official fields only: the response to a create
+extern const task_form web_app;          // the stations' /luma shape
+extern const task_form web_app_created;  // the same, as the response to a create
+extern const task_form item;             // an item of the envelope's `data`
+extern const task_form download_link;    // {"url": …}; an error until the video is there
 }  // namespace forms
 
 namespace dialects {

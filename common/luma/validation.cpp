@@ -1,6 +1,8 @@
 #include "common/luma/validation.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "common/base/ascii.hpp"
 #include "common/base/id.hpp"
@@ -38,13 +40,28 @@ place in(place at, std::string_view next) {
   return at;
 }
 
-constexpr std::string_view bad_url = "Input should be an http or https URL of at most 2048 characters";
+// What Luma fetches is Luma's to judge: a long address, or one that is not escaped, is passed on.
+bool is_fetchable(std::string_view url) {
+  const std::string start = lower(url.substr(0, 8));
+  return (start.starts_with("http://") && url.size() > 7) || (start == "https://" && url.size() > 8);
+}
+
+// A number, or text that is one, as pydantic reads numbers.
+std::optional<double> number_in(const json::value& v) {
+  if (v.is_number()) return v.to_number<double>();
+  if (!v.is_string()) return std::nullopt;
+  const std::string_view text = trim(view(v.get_string()));
+  double out = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return out;
+}
 
 void check_url(const json::value& v, place at, problems& out) {
   if (!v.is_string())
     out.wrong_type(std::move(at), "string_type", "Input should be a valid string", &v);
-  else if (!is_web_url(view(v.get_string())))
-    out.broken_rule(std::move(at), "url_parsing", std::string(bad_url), &v);
+  else if (!is_fetchable(view(v.get_string())))
+    out.broken_rule(std::move(at), "url_parsing", "Input should be an http or https URL", &v);
 }
 
 // {"url"}, and with `weighted` a weight from 0 to 1.
@@ -62,9 +79,10 @@ void check_file(const json::value& v, const place& at, bool weighted, problems& 
     out.wrong_type(in(at, "url"), "missing", "Field required", nullptr);
   const json::value* weight = weighted ? member(v, "weight") : nullptr;
   if (weight == nullptr) return;
-  if (!weight->is_number())
+  const auto w = number_in(*weight);
+  if (!w)
     out.wrong_type(in(at, "weight"), "float_type", "Input should be a valid number", weight);
-  else if (const double w = weight->to_number<double>(); !(w >= 0 && w <= 1))
+  else if (!(*w >= 0 && *w <= 1))
     out.broken_rule(in(at, "weight"), "value_error", "Input should be from 0 to 1", weight);
 }
 
@@ -82,6 +100,7 @@ void check_identities(const json::value& v, const place& at, problems& out) {
       R"(Input should be an object such as {"identity0":{"images":["https://…"]}})";
   if (!v.is_object()) return out.wrong_type(at, "model_attributes_type", std::string(example), &v);
   for (const auto& m : v.get_object()) {
+    if (m.value().is_null()) continue;
     const place here = in(at, view(m.key()));
     const json::value* images = member(m.value(), "images");
     if (images == nullptr || !images->is_array()) {
@@ -117,10 +136,11 @@ void check_field(const json::object& request, const field_rule& rule, problems& 
       if (!v->is_bool()) out.wrong_type(body(rule.name), "bool_type", "Input should be a valid boolean", v);
       break;
     case shape::whole:
-      if (!v->is_int64()) out.wrong_type(body(rule.name), "int_type", "Input should be a valid integer", v);
+      if (const auto n = number_in(*v); !n || *n != std::floor(*n))
+        out.wrong_type(body(rule.name), "int_type", "Input should be a valid integer", v);
       break;
     case shape::number:
-      if (!v->is_number()) out.wrong_type(body(rule.name), "float_type", "Input should be a valid number", v);
+      if (!number_in(*v)) out.wrong_type(body(rule.name), "float_type", "Input should be a valid number", v);
       break;
     case shape::word:
       check_word(request, rule, out);
@@ -146,7 +166,13 @@ constexpr std::string_view pictures[] = {
     "image",       "images",      "image_url", "image_urls", "image_end_url", "image_end",        "content",
     "first_frame", "keyframes",   "image_ref", "style_ref",  "character_ref", "modify_image_ref", "style",
     "character",   "modify_image"};
-constexpr std::string_view files[] = {"media", "mode"};
+
+// `mode` is a word of many APIs; one of the modify endpoint's own is meant for that.
+bool asks_to_modify(const json::value& mode) {
+  const auto& fields = actions::video_modify.fields;
+  const auto rule = std::ranges::find(fields, "mode", &field_rule::name);
+  return mode.is_string() && std::ranges::find(rule->words, view(mode.get_string())) != rule->words.end();
+}
 
 // Some of these words are used for other things too; such a thing is text.
 bool may_be_text(std::string_view name) {
@@ -171,7 +197,10 @@ void check_misplaced(const action& a, const json::object& request, problems& out
                                 ? std::string("this job takes no pictures")
                                 : "pictures go into " + std::string(a.pictures_go) + " here";
   for (const std::string_view name : pictures) refuse(name, where);
-  for (const std::string_view name : files) refuse(name, "it belongs to the reframe and modify endpoints");
+  constexpr const char* elsewhere = "it belongs to the reframe and modify endpoints";
+  refuse("media", elsewhere);
+  if (const json::value* mode = request.if_contains("mode"); mode != nullptr && asks_to_modify(*mode))
+    refuse("mode", elsewhere);
 }
 
 enum class frame : std::uint8_t { none, image, generation };

@@ -13,9 +13,11 @@ awaitable<handled> batch_tasks(call& c) {
   if (!body) co_return std::unexpected(body.error());
   auto ids = c.on.speaks->parse_ids(*body, static_cast<std::size_t>(c.in.settings.server.max_batch_ids));
   if (!ids) co_return std::unexpected(std::move(ids.error()));
-  list_frame frame =
-      c.in.settings.server.tasks_shape == "array" ? list_frame{"[", "]"} : c.on.speaks->frame_batch();
-  co_return co_await reply_with_tasks(c, std::move(frame), std::move(*ids), {}, absent::left_out);
+  const dialect& d = *c.on.speaks;
+  const bool bare = c.in.settings.server.tasks_shape == "array" && d.in_array != nullptr;
+  list_frame frame = bare ? list_frame{"[", "]"} : d.frame_batch();
+  const task_form& how = bare ? *d.in_array : c.on.form();
+  co_return co_await reply_with_tasks(c, how, std::move(frame), std::move(*ids), {}, absent::left_out);
 }
 
 }  // namespace relay::handlers

@@ -20,13 +20,14 @@ std::unexpected<error> not_understood(std::string_view header, std::string_view 
 }  // namespace
 
 result<json::value> parse_body(const call& c, json::storage_ptr memory) {
-  const std::string_view coding = c.http.header("Content-Encoding");
-  if (!coding.empty() && !iequals(trim(coding), "identity"))
-    return not_understood("Content-Encoding", coding);
   std::string_view text = c.http.body;
   constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   auto parsed = parse_strict(text, std::move(memory));
+  // Some clients say "Content-Encoding: utf-8": only what is no JSON is looked at.
+  const std::string_view coding = c.http.header("Content-Encoding");
+  if (!parsed && !coding.empty() && !iequals(trim(coding), "identity"))
+    return not_understood("Content-Encoding", coding);
   const std::string_view type = c.http.header("Content-Type");
   if (!parsed && !is_json(type)) return not_understood("Content-Type", type);
   return parsed;

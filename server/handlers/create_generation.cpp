@@ -25,7 +25,7 @@ bool settled(const task& t) {
   return t.state != task_state::submitting || is_ambiguous(t);
 }
 bool ended(const task& t) {
-  return is_terminal(t.state);
+  return is_terminal(t.state) || is_set(t.deleted_at);
 }
 
 // ---- 1. what the request asks for
@@ -178,7 +178,7 @@ awaitable<awaited> wait_for_response(call& c, watch::waiter& change, task_ptr kn
   if (preferred && !ended(*out.newest)) {
     const auto word = c.on.form().word;
     const auto changed = [word, before = word(out.newest->state)](const task& t) {
-      return word(t.state) != before;
+      return word(t.state) != before || is_set(t.deleted_at);
     };
     auto t = co_await change.until(changed, started + *preferred, watch::on_drain::leave, may_wait);
     newer(std::move(t));
@@ -205,6 +205,7 @@ awaitable<handled> respond(call& c, watch::waiter& change, task_ptr known,
   c.http.task_id = known->id;
   const awaited a = co_await wait_for_response(c, change, std::move(known), wait_in_body, replayed);
   const task& t = *a.newest;
+  if (is_set(t.deleted_at)) co_return not_found();  // while the client waited for it
   if (t.state == task_state::failed && t.fail_status != 0) co_return std::unexpected(refused_by_upstream(t));
   task shown = t;
   if (!a.as_it_is) {  // a repeated create gets the response of the first

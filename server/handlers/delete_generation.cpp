@@ -12,7 +12,8 @@ awaitable<handled> delete_generation(call& c) {
   if (!found) co_return std::unexpected(std::move(found.error()));
   const std::string id = (*found)->id;
   c.http.task_id = id;
-  const auto done = co_await c.in.jobs.apply(id, event::deleted{});
+  task_event gone = event::deleted{};
+  const auto done = co_await c.in.jobs.apply(id, std::move(gone));
   if (!done) {
     if (done.error().code == errc::task_not_found) co_return not_found();
     c.in.log.error("request {}: task {} was not deleted: {}", c.http.id, id, done.error().log.text);

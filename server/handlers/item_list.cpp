@@ -179,11 +179,10 @@ awaitable<> send_long(std::unique_ptr<long_reply> r, http::body_stream& to) {
 
 }  // namespace
 
-awaitable<handled> reply_with_tasks(call& c, list_frame frame, std::vector<std::string> ids,
-                                    std::vector<task_ptr> first, absent a) {
+awaitable<handled> reply_with_tasks(call& c, const task_form& how, list_frame frame,
+                                    std::vector<std::string> ids, std::vector<task_ptr> first, absent a) {
   const std::size_t count = ids.size();
   task_source source(c, std::move(ids), std::move(first), a);
-  const task_form& how = c.on.form();
   const timestamp time = now();
   std::string body = std::move(frame.before);
   http::reply out;

@@ -17,10 +17,10 @@ inline constexpr std::size_t tasks_at_once = 256 * 1024;
 /// What becomes of an id that is not there: in a batch it is left out, in a list it was there a moment ago.
 enum class absent : std::uint8_t { left_out, an_error };
 
-/// The caller's tasks with these ids, in the form of the route, in `frame`. `first`: the first of them, as
+/// The caller's tasks with these ids, in the form `how`, in `frame`. `first`: the first of them, as
 /// far as they were read. Errors before the first byte: those of the store and the form; after it the
 /// connection ends within the response.
-awaitable<handled> reply_with_tasks(call& c, list_frame frame, std::vector<std::string> ids,
-                                    std::vector<task_ptr> first, absent a);
+awaitable<handled> reply_with_tasks(call& c, const task_form& how, list_frame frame,
+                                    std::vector<std::string> ids, std::vector<task_ptr> first, absent a);
 
 }  // namespace relay::handlers

@@ -38,7 +38,8 @@ awaitable<task_ptr> wait_for_change(call& c, watch::waiter& change, task_ptr kno
                                     std::chrono::seconds wait) {
   const auto word = c.on.form().word;
   const auto differs = [&known, word](const task& newer) {
-    return word(newer.state) != word(known->state) || newer.progress != known->progress;
+    return word(newer.state) != word(known->state) || newer.progress != known->progress ||
+           is_set(newer.deleted_at);
   };
   const auto may_wait = [&c] { return c.in.tokens.in_force(c.who, now()); };
   auto newer = co_await change.until(differs, steady_clock::now() + wait, watch::on_drain::leave, may_wait);
@@ -91,8 +92,8 @@ awaitable<handled> list_generations(call& c) {
   auto found = co_await from_store(c.in.tasks, &store::list, c.who.id, page, tasks_at_once);
   if (!found) co_return std::unexpected(std::move(found.error()));
   list_frame frame = c.on.speaks->frame_page(found->ids.size(), found->has_more, page);
-  co_return co_await reply_with_tasks(c, std::move(frame), std::move(found->ids), std::move(found->tasks),
-                                      absent::an_error);
+  co_return co_await reply_with_tasks(c, c.on.form(), std::move(frame), std::move(found->ids),
+                                      std::move(found->tasks), absent::an_error);
 }
 
 }  // namespace relay::handlers

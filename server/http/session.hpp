@@ -102,7 +102,7 @@ class session {
   awaitable<verdict> read_head();
   awaitable<bool> read_more();
   void release_buffers();
-  awaitable<verdict> refuse(const error& e, const unrouted& what);
+  awaitable<verdict> refuse(const error& e, unrouted what);
   awaitable<verdict> send_last(const reply& response, const request& r);
   awaitable<bool> send(std::string_view after = {});
   awaitable<> linger();

@@ -65,7 +65,8 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       "WHERE owner=?1 AND digest=?2 AND kind='key' AND created_at>=?3");
   find_retry_ = prepare(
       "SELECT task_id,request FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
-      "AND retries<?4 AND created_at>=?3 ORDER BY retries DESC,id DESC LIMIT 1");
+      "AND retries<?4 AND created_at>=?3 AND NOT EXISTS(SELECT 1 FROM task WHERE "
+      "task.task_id=idempotency.task_id AND task.deleted_at>0) ORDER BY retries DESC,id DESC LIMIT 1");
   // An operator's searches: the only ones that may read the whole table.
   browse_ =
       prepare(select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "

@@ -158,8 +158,10 @@ write_statements::write_statements(db& d)
       drop_record(d.prepare("DELETE FROM idempotency WHERE id=?1")),
       // The newest of those whose last send came before this one: two equal jobs of one client that are both
       // sent again find one each.
-      find_retry(d.prepare("SELECT id,task_id FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
-                           "AND retries<?3 AND created_at>=?4 ORDER BY retries DESC,id DESC LIMIT 1")),
+      find_retry(d.prepare(
+          "SELECT id,task_id FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
+          "AND retries<?3 AND created_at>=?4 AND NOT EXISTS(SELECT 1 FROM task WHERE "
+          "task.task_id=idempotency.task_id AND task.deleted_at>0) ORDER BY retries DESC,id DESC LIMIT 1")),
       count_retry(d.prepare("UPDATE idempotency SET retries=?2 WHERE id=?1")),
       insert_record(d.prepare("INSERT INTO idempotency(owner,kind,digest,request,task_id,retries,created_at) "
                               "VALUES(?1,?2,?3,?4,?5,?6,?7)")),

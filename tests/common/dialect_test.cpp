@@ -134,34 +134,40 @@ TEST(dream_machine, loop_and_frames) {
 }
 
 TEST(dream_machine, images) {
-  check(dialects::dream_machine, actions::image,
-        {
-            {"smallest", R"({"prompt":"abc","model":"photon-1"})", 0, ""},
-            {"reference without prompt", R"({"modify_image_ref":{"url":"https://e.x/a.jpg"}})", 0, ""},
-            {"one character", R"({"prompt":"猫"})", 0, ""},
-            {"nothing", "{}", 400, "Prompt is required"},
-            {"image_ref type", R"({"prompt":"abc","image_ref":{"a":1}})", 422, "image_ref"},
-            {"reference without url", R"({"prompt":"abc","style_ref":[{"weight":1}]})", 422,
-             "style_ref.0.url: Field required"},
-            {"weight", R"({"prompt":"abc","image_ref":[{"url":"https://e.x/a","weight":2}]})", 400,
-             "image_ref.0.weight"},
-            {"weight type", R"({"prompt":"abc","image_ref":[{"url":"https://e.x/a","weight":"1"}]})", 422,
-             "image_ref.0.weight"},
-            {"url of another kind", R"({"prompt":"abc","modify_image_ref":{"url":"ftp://e.x/a"}})", 400,
-             "modify_image_ref.url: Input should be an http or https URL"},
-            {"identities", R"({"prompt":"abc","character_ref":{"identity0":{"images":["https://e.x/a"]}}})",
-             0, ""},
-            {"identity without images", R"({"prompt":"abc","character_ref":{"identity0":{}}})", 422,
-             "character_ref.identity0.images"},
-            {"picture of an identity", R"({"prompt":"abc","character_ref":{"identity0":{"images":["x"]}}})",
-             400, "character_ref.identity0.images.0"},
-            {"format", R"({"prompt":"abc","format":"webp"})", 422, "Input should be 'jpg' or 'png'"},
-            {"sync type", R"({"prompt":"abc","sync":"maybe"})", 422, "sync"},
-            {"sync as text", R"({"prompt":"abc","sync":"true"})", 0, ""},
-            {"time type", R"({"prompt":"abc","sync_timeout":"long"})", 422, "sync_timeout"},
-            {"frames", R"({"prompt":"abc","keyframes":{"frame0":)" + image + "}}", 422,
-             "pictures go into image_ref, style_ref, character_ref and modify_image_ref here"},
-        });
+  check(
+      dialects::dream_machine, actions::image,
+      {
+          {"smallest", R"({"prompt":"abc","model":"photon-1"})", 0, ""},
+          {"reference without prompt", R"({"modify_image_ref":{"url":"https://e.x/a.jpg"}})", 0, ""},
+          {"one character", R"({"prompt":"猫"})", 0, ""},
+          {"nothing", "{}", 400, "Prompt is required"},
+          {"image_ref type", R"({"prompt":"abc","image_ref":{"a":1}})", 422, "image_ref"},
+          {"reference without url", R"({"prompt":"abc","style_ref":[{"weight":1}]})", 422,
+           "style_ref.0.url: Field required"},
+          {"weight", R"({"prompt":"abc","image_ref":[{"url":"https://e.x/a","weight":2}]})", 400,
+           "image_ref.0.weight"},
+          {"weight type", R"({"prompt":"abc","image_ref":[{"url":"https://e.x/a","weight":"heavy"}]})", 422,
+           "image_ref.0.weight"},
+          {"url of another kind", R"({"prompt":"abc","modify_image_ref":{"url":"ftp://e.x/a"}})", 400,
+           "modify_image_ref.url: Input should be an http or https URL"},
+          {"weight as text", R"({"prompt":"abc","image_ref":[{"url":"https://e.x/图.jpg","weight":"0.5"}]})",
+           0, ""},
+          {"no second identity",
+           R"({"prompt":"abc","character_ref":{"identity0":{"images":["https://e.x/a"]},"identity1":null}})",
+           0, ""},
+          {"identities", R"({"prompt":"abc","character_ref":{"identity0":{"images":["https://e.x/a"]}}})", 0,
+           ""},
+          {"identity without images", R"({"prompt":"abc","character_ref":{"identity0":{}}})", 422,
+           "character_ref.identity0.images"},
+          {"picture of an identity", R"({"prompt":"abc","character_ref":{"identity0":{"images":["x"]}}})",
+           400, "character_ref.identity0.images.0"},
+          {"format", R"({"prompt":"abc","format":"webp"})", 422, "Input should be 'jpg' or 'png'"},
+          {"sync type", R"({"prompt":"abc","sync":"maybe"})", 422, "sync"},
+          {"sync as text", R"({"prompt":"abc","sync":"true"})", 0, ""},
+          {"time type", R"({"prompt":"abc","sync_timeout":"long"})", 422, "sync_timeout"},
+          {"frames", R"({"prompt":"abc","keyframes":{"frame0":)" + image + "}}", 422,
+           "pictures go into image_ref, style_ref, character_ref and modify_image_ref here"},
+      });
   // @ai-sdk/luma's names.
   const auto r = parse_create(
       dialects::dream_machine,
@@ -202,8 +208,8 @@ TEST(dream_machine, what_a_job_is_made_of_is_never_dropped) {
       EXPECT_FALSE(dialects::dream_machine.parse_create(parse("{" + row.rest + "," + field + "}"), row.a, id))
           << row.a.name << field;
     // Nothing is lost of what says nothing, nor of a word that means something else.
-    for (const std::string field :
-         {R"("image_url":"")", R"("images":[])", R"("media":null)", R"("content":"anime")", R"("seed":7)"})
+    for (const std::string field : {R"("image_url":"")", R"("images":[])", R"("media":null)",
+                                    R"("content":"anime")", R"("mode":"pro")", R"("seed":7)"})
       EXPECT_TRUE(dialects::dream_machine.parse_create(parse("{" + row.rest + "," + field + "}"), row.a, id))
           << row.a.name << field;
   }

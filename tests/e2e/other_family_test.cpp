@@ -64,6 +64,7 @@ const dialect spoken = {.name = "poems",
                         .frame_page = nullptr,
                         .parse_ids = nullptr,
                         .frame_batch = nullptr,
+                        .in_array = nullptr,
                         .render_error = render_error};
 
 result<job> parse_job(std::string_view body) {

@@ -368,6 +368,7 @@ TEST(scenario, bodies_that_are_no_json) {
       {"no type", "X: y", good, 201, ""},
       {"byte order mark", "Content-Type: application/json", "\xef\xbb\xbf" + good, 201, ""},
       {"as it is", "Content-Encoding: identity", good, 201, ""},
+      {"a wrong word of some clients", "Content-Encoding: utf-8", good, 201, ""},
       {"compressed", "Content-Encoding: gzip", "\x1f\x8b\x08", 415, "Content-Encoding: gzip"},
       {"a form", "Content-Type: multipart/form-data; boundary=x", "--x--", 415,
        "Content-Type: multipart/form-data; boundary=x is not understood"},

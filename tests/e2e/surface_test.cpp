@@ -164,6 +164,7 @@ TEST(surface, stations_clients_find_state_id_and_link) {
   const json::value done = wait_for_state(c, "/luma/generations/" + id, "completed").json();
   EXPECT_EQ(done.at("status"), "completed");
   EXPECT_EQ(done.at("result").at("video_url"), done.at("video").at("download_url"));
+  EXPECT_FALSE(done.as_object().contains("data")) << "clients that unwrap `data` want the job in it";
 }
 
 TEST(surface, a_batch_may_be_a_bare_array) {
@@ -175,7 +176,9 @@ TEST(surface, a_batch_may_be_a_bare_array) {
   const client c = relay.as("me");
   const std::string id = id_in(c.post(generations, R"({"prompt":"a job"})"));
   const json::value batch = c.post("/luma/tasks", R"({"ids":[")" + id + R"("]})").json();
-  EXPECT_EQ(batch.as_array().at(0).at("task_id").as_string(), id);
+  EXPECT_EQ(batch.as_array().at(0).at("id").as_string(), id)
+      << "generations, as the stations' array has them";
+  EXPECT_TRUE(batch.as_array().at(0).as_object().contains("state"));
   EXPECT_EQ(c.post("/luma/tasks", R"({"ids":[]})").body, "[]");
 }
 
@@ -286,6 +289,45 @@ TEST(deletion, follows_what_an_upstream_has_and_calls_nobody_back) {
   EXPECT_EQ(shown.at("callback").at("stopped"), true);
   EXPECT_EQ(c.get(generations + "/" + id).status, 404);
   EXPECT_EQ(sim.created(), 1);
+}
+
+// What builds on it was accepted, and is bought; from disk as from memory.
+TEST(deletion, of_a_job_that_another_builds_on) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = milliseconds(0);
+  o.dreams_for = milliseconds(500);
+  running_simulator sim(o);
+  config settings = test_config(dir, sim.url());
+  settings.storage.cache_bytes = 0;
+  settings.upstreams[0].max_concurrent = 1;
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string base = id_in(c.post(generations, R"({"prompt":"the base"})"));
+  wait_for_state(c, generations + "/" + base, "completed");
+  c.post(generations, R"({"prompt":"it takes the place"})");
+  const std::string next =
+      id_in(c.post("/luma/generations/" + base + "/extend", R"({"user_prompt":"go on"})"));
+  EXPECT_EQ(shown_to_operator(relay, next).at("state"), "pending");
+  EXPECT_EQ(c.request("DELETE", generations + "/" + base, {}).status, 204);
+  wait_for_state(c, generations + "/" + next, "completed");
+  EXPECT_EQ(sim.created(), 3);
+}
+
+TEST(deletion, ends_the_waiting_for_the_job) {
+  temp_dir dir;
+  sim::options o;
+  o.queued_for = std::chrono::minutes(10);
+  running_simulator sim(o);
+  running_relay relay(test_config(dir, sim.url()));
+  const std::string token = relay.token("me");
+  const client c(relay.port(), "Bearer " + token);
+  const std::string id = id_in(c.post(generations, R"({"prompt":"a job"})"));
+  connection waiting(relay.port());
+  waiting.send("GET " + generations + "/" + id +
+               " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\nAuthorization: Bearer " + token + "\r\n\r\n");
+  EXPECT_EQ(c.request("DELETE", generations + "/" + id, {}).status, 204);
+  EXPECT_EQ(waiting.receive().status, 404) << "at once: a client of these tests waits 20 s at most";
 }
 
 TEST(deletion, ends_the_streams_of_the_job) {

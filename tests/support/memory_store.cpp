@@ -368,6 +368,8 @@ class memory_store final : public store {
       if (k.owner != owner || k.what.what != r.what || k.what.digest != r.digest || k.created_at < r.since)
         continue;
       if (r.what == idempotency_record::kind::key) return &k;
+      const auto job = kept_->tasks.find(k.task_id);
+      if (job != kept_->tasks.end() && is_set(job->second->deleted_at)) continue;
       if (k.retries < r.retries && (best == nullptr || k.retries >= best->retries)) best = &k;
     }
     return best;
