@@ -38,7 +38,7 @@ struct unavailable {
   /// The upstream as a whole has a cool-down: the task keeps its place, for the others or for later.
   bool whole_upstream = false;
   std::string attempt_id{};
-  bool account_refused = false;  // each upstream that could take it refuses the relay's key
+  bool accounts_refused = false;  // each upstream that could take it refuses the relay's key
 };
 /// Bytes left and no usable response came: looked up in the upstream's list.
 struct outcome_unknown {

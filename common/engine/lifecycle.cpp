@@ -131,7 +131,7 @@ struct step {
     if (is_ambiguous(t)) return false;
     // Not taken, and it is not to go out again, or the time for it is over.
     if (is_set(t.cancelled_at)) return cancel();
-    if (now >= t.deadline) return expire({e.account_refused});
+    if (now >= t.deadline) return expire({e.accounts_refused});
     t.state = task_state::pending;
     if (e.whole_upstream) {
       // It keeps its place; but if it is this task that the upstream refuses, others get a turn.
@@ -152,8 +152,8 @@ struct step {
   bool expire(const event::submit_expired& e) const {
     fail_task(t,
               e.accounts_refused
-                  ? "The relay's own account upstream was refused, which its operator has to mend; the job "
-                    "was not submitted"
+                  ? "The relay's own account upstream was refused, which its operator has to mend; no "
+                    "upstream has the job"
                   : "No upstream could take the job within the time allowed",
               now);
     return true;
@@ -183,7 +183,7 @@ struct step {
     t.pending_callbacks.clear();
     t.next_callback_at = never;
     if (t.state == task_state::submitting && !is_set(t.cancelled_at)) t.cancelled_at = now;
-    // One that is held may have been submitted since its backup was made: it is looked for on.
+    // One that is held may have been submitted since its backup was made: it is still looked up.
     return t.state == task_state::pending && !is_held(t) ? cancel() : true;
   }
 

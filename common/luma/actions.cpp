@@ -1,5 +1,7 @@
 #include "common/luma/actions.hpp"
 
+#include <algorithm>
+
 #include "common/base/id.hpp"
 #include "common/luma/protocol_station.hpp"
 #include "common/luma/validation.hpp"
@@ -20,6 +22,14 @@ constexpr std::string_view reframe_video_type[] = {"reframe_video"};
 constexpr std::string_view modify_video_type[] = {"modify_video"};
 constexpr std::string_view upscale_type[] = {"upscale_video"};
 constexpr std::string_view audio_type[] = {"add_audio"};
+
+template <class T, std::size_t First, std::size_t Second>
+constexpr std::array<T, First + Second> joined(const std::array<T, First>& a,
+                                               const std::array<T, Second>& b) {
+  std::array<T, First + Second> out{};
+  std::ranges::copy(b, std::ranges::copy(a, out.begin()).out);
+  return out;
+}
 
 constexpr field_rule one_of(std::string_view name, std::span<const std::string_view> words,
                             bool required = false) {
@@ -49,32 +59,22 @@ constexpr field_rule image_fields[] = {{"model"},
 constexpr field_rule upscale_fields[] = {one_of("generation_type", upscale_type), {"resolution"}};
 constexpr field_rule audio_fields[] = {
     one_of("generation_type", audio_type), {"prompt"}, {"negative_prompt"}};
-constexpr field_rule image_reframe_fields[] = {{"model", shape::text, true},
-                                               one_of("generation_type", reframe_image_type),
-                                               one_of("aspect_ratio", aspect_ratios, true),
-                                               {"media", shape::file, true},
-                                               one_of("format", formats),
-                                               {"grid_position_x", shape::whole},
-                                               {"grid_position_y", shape::whole},
-                                               {"x_start", shape::whole},
-                                               {"x_end", shape::whole},
-                                               {"y_start", shape::whole},
-                                               {"y_end", shape::whole},
-                                               {"resized_width", shape::whole},
-                                               {"resized_height", shape::whole}};
-constexpr field_rule video_reframe_fields[] = {{"model"},
-                                               one_of("generation_type", reframe_video_type),
-                                               one_of("aspect_ratio", aspect_ratios, true),
-                                               {"media", shape::file, true},
-                                               {"first_frame", shape::file},
-                                               {"grid_position_x", shape::whole},
-                                               {"grid_position_y", shape::whole},
-                                               {"x_start", shape::whole},
-                                               {"x_end", shape::whole},
-                                               {"y_start", shape::whole},
-                                               {"y_end", shape::whole},
-                                               {"resized_width", shape::whole},
-                                               {"resized_height", shape::whole}};
+// Where the frame lies in the larger one.
+constexpr std::array frame_fields = {
+    field_rule{"grid_position_x", shape::whole}, field_rule{"grid_position_y", shape::whole},
+    field_rule{"x_start", shape::whole},         field_rule{"x_end", shape::whole},
+    field_rule{"y_start", shape::whole},         field_rule{"y_end", shape::whole},
+    field_rule{"resized_width", shape::whole},   field_rule{"resized_height", shape::whole}};
+constexpr auto image_reframe_fields =
+    joined(std::array{field_rule{"model", shape::text, true}, one_of("generation_type", reframe_image_type),
+                      one_of("aspect_ratio", aspect_ratios, true), field_rule{"media", shape::file, true},
+                      one_of("format", formats)},
+           frame_fields);
+constexpr auto video_reframe_fields =
+    joined(std::array{field_rule{"model"}, one_of("generation_type", reframe_video_type),
+                      one_of("aspect_ratio", aspect_ratios, true), field_rule{"media", shape::file, true},
+                      field_rule{"first_frame", shape::file}},
+           frame_fields);
 constexpr field_rule video_modify_fields[] = {{"model"},
                                               one_of("generation_type", modify_video_type),
                                               {"media", shape::file, true},
@@ -89,12 +89,14 @@ constexpr echo_field image_echo[] = {
 constexpr echo_field upscale_echo[] = {{"resolution"}};
 constexpr echo_field audio_echo[] = {{"prompt"}, {"negative_prompt"}};
 
-constexpr echo_field image_reframe_echo[] = {
-    {"prompt"}, {"format"},  {"grid_position_x"}, {"grid_position_y"}, {"x_start"},
-    {"x_end"},  {"y_start"}, {"y_end"},           {"resized_width"},   {"resized_height"}};
-constexpr echo_field video_reframe_echo[] = {
-    {"prompt"},  {"first_frame"}, {"grid_position_x"}, {"grid_position_y"}, {"x_start"}, {"x_end"},
-    {"y_start"}, {"y_end"},       {"resized_width"},   {"resized_height"},  {"model"}};
+constexpr std::array frame_echo = {echo_field{"grid_position_x"}, echo_field{"grid_position_y"},
+                                   echo_field{"x_start"},         echo_field{"x_end"},
+                                   echo_field{"y_start"},         echo_field{"y_end"},
+                                   echo_field{"resized_width"},   echo_field{"resized_height"}};
+constexpr auto image_reframe_echo =
+    joined(std::array{echo_field{"prompt"}, echo_field{"format"}}, frame_echo);
+constexpr auto video_reframe_echo =
+    joined(std::array{echo_field{"prompt"}, echo_field{"first_frame"}, echo_field{"model"}}, frame_echo);
 constexpr echo_field video_modify_echo[] = {{"prompt"}, {"first_frame"}, {"model"}};
 
 constexpr reference_place keyframes[] = {{"keyframes", "frame0"}, {"keyframes", "frame1"}};

@@ -40,7 +40,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   }
   take_callback_url(out.request, "callback_url", out.callback_url, wrong);
   if (!subject.empty()) out.request["id"] = json::string(subject);
-  read_flags(a, out.request);
+  coerce(a, out.request);
   validate(a, out.request, {}, wrong);
   if (!wrong.none()) return std::unexpected(std::move(wrong).to_error());
   out.references = references_in(a, out.request);

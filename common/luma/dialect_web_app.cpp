@@ -142,7 +142,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   into.duration();
   for (const char* field : {"notify_hook", "callback_url"})
     take_callback_url(request, field, out.callback_url, wrong);
-  read_flags(a, request);
+  coerce(a, request);
   validate(a, request, names, wrong);
   if (!wrong.none()) return std::unexpected(std::move(wrong).to_error());
   out.references = references_in(a, request);

@@ -53,8 +53,20 @@ std::optional<double> number_in(const json::value& v) {
   const std::string_view text = trim(view(v.get_string()));
   double out = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  if (ec != std::errc{} || end != text.data() + text.size() || !std::isfinite(out)) return std::nullopt;
   return out;
+}
+
+// What pydantic makes of text and of 0 or 1 for a boolean; nullopt: it refuses it.
+std::optional<bool> flag_in(const json::value& v) {
+  constexpr std::string_view yes[] = {"true", "1", "yes", "on", "t", "y"};
+  constexpr std::string_view no[] = {"false", "0", "no", "off", "f", "n"};
+  const std::string word = v.is_string()  ? lower(view(v.get_string()))
+                           : v.is_int64() ? std::to_string(v.get_int64())
+                                          : std::string();
+  if (std::ranges::find(yes, word) != std::end(yes)) return true;
+  if (std::ranges::find(no, word) != std::end(no)) return false;
+  return std::nullopt;
 }
 
 void check_url(const json::value& v, place at, problems& out) {
@@ -161,7 +173,7 @@ void check_field(const json::object& request, const field_rule& rule, problems& 
 }
 
 // Fields that say what the job is made of, somewhere in Luma's APIs or in those of stations. Where they are
-// not known they would be lost in silence, and another job bought than the one that is meant.
+// not known they would be lost in silence, and another job submitted than the one that is meant.
 constexpr std::string_view pictures[] = {
     "image",       "images",      "image_url", "image_urls", "image_end_url", "image_end",        "content",
     "first_frame", "keyframes",   "image_ref", "style_ref",  "character_ref", "modify_image_ref", "style",
@@ -187,20 +199,22 @@ bool says_something(const json::value& v) {
 }
 
 void check_misplaced(const action& a, const json::object& request, problems& out) {
-  const auto refuse = [&](std::string_view name, const std::string& why) {
-    const json::value* v = request.if_contains(name);
-    if (v == nullptr || !says_something(*v) || (v->is_string() && may_be_text(name))) return;
-    if (std::ranges::find(a.fields, name, &field_rule::name) != a.fields.end()) return;
-    out.wrong_type(body(name), "extra_forbidden", "Extra inputs are not permitted: " + why, v);
-  };
-  const std::string where = a.pictures_go.empty()
-                                ? std::string("this job takes no pictures")
-                                : "pictures go into " + std::string(a.pictures_go) + " here";
-  for (const std::string_view name : pictures) refuse(name, where);
-  constexpr const char* elsewhere = "it belongs to the reframe and modify endpoints";
-  refuse("media", elsewhere);
-  if (const json::value* mode = request.if_contains("mode"); mode != nullptr && asks_to_modify(*mode))
-    refuse("mode", elsewhere);
+  for (const auto& m : request) {
+    const std::string_view name = view(m.key());
+    const json::value& v = m.value();
+    if (std::ranges::find(a.fields, name, &field_rule::name) != a.fields.end() || !says_something(v))
+      continue;
+    std::string why;
+    if (name == "media" || (name == "mode" && asks_to_modify(v)))
+      why = "it belongs to the reframe and modify endpoints";
+    else if (std::ranges::find(pictures, name) == std::end(pictures) || (v.is_string() && may_be_text(name)))
+      continue;
+    else if (a.pictures_go.empty())
+      why = "this job takes no pictures";
+    else
+      why = "pictures go into " + std::string(a.pictures_go) + " here";
+    out.wrong_type(body(name), "extra_forbidden", "Extra inputs are not permitted: " + why, &v);
+  }
 }
 
 enum class frame : std::uint8_t { none, image, generation };
@@ -341,17 +355,20 @@ void check_media(const json::object& request, const field_names& names, problems
   check_prompt(request, true, 1, names, out);
 }
 
-void read_flags(const action& a, json::object& request) {
-  constexpr std::string_view yes[] = {"true", "1", "yes", "on", "t", "y"};
-  constexpr std::string_view no[] = {"false", "0", "no", "off", "f", "n"};
+void coerce(const action& a, json::object& request) {
   for (const field_rule& rule : a.fields) {
-    json::value* v = rule.is == shape::flag ? request.if_contains(rule.name) : nullptr;
+    json::value* v = request.if_contains(rule.name);
     if (v == nullptr) continue;
-    const std::string word = v->is_string()  ? lower(view(v->get_string()))
-                             : v->is_int64() ? std::to_string(v->get_int64())
-                                             : std::string();
-    if (std::ranges::find(yes, word) != std::end(yes)) *v = true;
-    if (std::ranges::find(no, word) != std::end(no)) *v = false;
+    if (rule.is == shape::flag) {
+      if (const auto flag = flag_in(*v)) *v = *flag;
+    } else if (rule.is == shape::whole || rule.is == shape::number) {
+      const auto n = v->is_string() ? number_in(*v) : std::nullopt;
+      if (!n) continue;
+      if (*n == std::floor(*n) && std::abs(*n) < 1e15)
+        *v = static_cast<std::int64_t>(*n);
+      else
+        *v = *n;
+    }
   }
 }
 

@@ -17,9 +17,9 @@ inline constexpr std::size_t max_other_fields = 64 * 1024;  // bytes, unknown on
 /// Adds to `out` all that is wrong with `request`.
 void validate(const action& a, const json::object& request, const field_names& names, problems& out);
 
-/// Makes booleans of what pydantic reads as one: "true", "no", 1. What is none stays, for validate() to
-/// refuse.
-void read_flags(const action& a, json::object& request);
+/// Makes booleans and numbers of text that pydantic reads as such: "true", "no", "60"; and of 0 and 1. What
+/// is none stays, for validate() to refuse.
+void coerce(const action& a, json::object& request);
 
 /// Moves a callback URL out of the request; adds to `wrong` what is wrong with it.
 void take_callback_url(json::object& request, const char* field, std::string& into, problems& wrong);

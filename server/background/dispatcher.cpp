@@ -345,7 +345,7 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   int& refusals = (*slots_)[lane].account_refusals;
   refusals = outcome.account_refusals == 0 ? 0 : refusals + outcome.account_refusals;
   if (auto* e = std::get_if<event::unavailable>(&outcome.event))
-    e->account_refused = slots_->accounts_refused(t);
+    e->accounts_refused = slots_->accounts_refused(t);
   if (outcome.whole_upstream) {
     pause = (*slots_)[lane].failure(now(), outcome.cool_down, p.submit_retry, p.submit_retry_max);
   } else {

@@ -268,6 +268,17 @@ TEST(dream_machine, booleans_as_pydantic_reads_them) {
     ASSERT_TRUE(r) << row.sent;
     EXPECT_EQ(json::serialize(r->request.at("loop")), row.read) << row.sent;
   }
+  // And numbers.
+  const struct {
+    const char *sent, *read;
+  } numbers[] = {{R"("30")", "30"}, {R"("2.5")", "2.5E0"}, {"30", "30"}};
+  for (const auto& row : numbers) {
+    const auto r = parse_create(dialects::dream_machine,
+                                parse(R"({"prompt":"abc","sync_timeout":)" + std::string(row.sent) + "}"),
+                                actions::image);
+    ASSERT_TRUE(r) << row.sent;
+    EXPECT_EQ(json::serialize(r->request.at("sync_timeout")), row.read) << row.sent;
+  }
 }
 
 TEST(dream_machine, a_violation_is_in_pydantics_form_with_text_only) {

@@ -221,12 +221,12 @@ TEST(lifecycle, an_account_that_is_refused_is_said_to_be_the_relays) {
   EXPECT_TRUE(reason(in(task_state::pending), event::submit_expired{true}).starts_with(own));
   EXPECT_FALSE(reason(in(task_state::pending), event::submit_expired{false}).starts_with(own));
   event::unavailable refused;
-  refused.account_refused = true;
+  refused.accounts_refused = true;
   EXPECT_TRUE(reason(in(task_state::submitting), refused).starts_with(own));
   EXPECT_FALSE(reason(in(task_state::submitting), event::unavailable{}).starts_with(own));
 }
 
-// Its client sees it no more; whoever has it is asked on, and a job that nobody has is bought by nobody.
+// Its client sees it no more. An upstream that has it is polled on; a job that none has is not submitted.
 TEST(lifecycle, what_is_deleted_is_followed_and_told_to_nobody) {
   const policy p;
   task t = in(task_state::queued);
@@ -758,7 +758,7 @@ TEST(lifecycle, a_held_task_waits_for_its_job_to_be_found_or_for_an_operator) {
       EXPECT_TRUE(is_held(after)) << "it may have been submitted since the backup was made";
       EXPECT_TRUE(is_set(after.deleted_at));
       const task released = advance(after, event::released{}, t0, policy{}, 0);
-      EXPECT_EQ(released.state, task_state::failed) << "and is bought by nobody";
+      EXPECT_EQ(released.state, task_state::failed) << "and is not submitted";
     } else if (e.name == "cancelled") {
       EXPECT_EQ(after.state, task_state::failed);
       EXPECT_FALSE(is_set(after.held_at));

@@ -291,7 +291,7 @@ TEST(deletion, follows_what_an_upstream_has_and_calls_nobody_back) {
   EXPECT_EQ(sim.created(), 1);
 }
 
-// What builds on it was accepted, and is bought; from disk as from memory.
+// What builds on it was accepted, and is submitted; from disk as from memory.
 TEST(deletion, of_a_job_that_another_builds_on) {
   temp_dir dir;
   sim::options o;
