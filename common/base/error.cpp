@@ -28,6 +28,7 @@ const errc_info& info(errc code) {
       {"overloaded", 503},
       {"storage_unavailable", 503},
       {"storage_full", 503},
+      {"assets_full", 507},
       {"http_version_not_supported", 505},
   };
   // clang-format on

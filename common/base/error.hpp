@@ -33,6 +33,7 @@ enum class errc : std::uint8_t {
   overloaded,             // 503: a queue of ours is full
   storage_unavailable,    // 503: the database cannot take a write now
   disk_full,              // 503: because its disk is full
+  assets_full,            // 507: no room for a file
   version_not_supported,  // 505
 };
 

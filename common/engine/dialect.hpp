@@ -23,11 +23,19 @@ struct reference {
   friend bool operator==(const reference&, const reference&) = default;
 };
 
+/// A file in a create request: its address, or its bytes as text (base/files_in_json.hpp).
+struct file_place {
+  json::string* text;              // in new_task::request
+  std::vector<std::string> where;  // in the client's words, as the `loc` of an error
+  bool is_video = false;           // what it is to be; else a picture
+};
+
 /// A create request, understood: official field names, unknown fields kept.
 struct new_task {
   json::object request;  // lives where the body lives
   std::string callback_url{};
   std::vector<reference> references{};
+  std::vector<file_place> files{};
   std::optional<milliseconds> wait{};  // the client asked in the body for the result itself, at most so late
 };
 

@@ -43,7 +43,7 @@ constexpr field_rule video_fields[] = {{"model"},
                                        {"duration"},
                                        {"loop", shape::flag},
                                        {"expand_prompt", shape::flag},
-                                       {"keyframes", shape::any},
+                                       {"keyframes", shape::frames},
                                        {"concepts", shape::any}};
 // The aliases are @ai-sdk/luma's.
 constexpr field_rule image_fields[] = {{"model"},

@@ -29,6 +29,7 @@ enum class shape : std::uint8_t {
   number,
   word,        // one of `words`
   any,         // known here; the action's own check reads it
+  frames,      // {"frame0", "frame1"}: an image each, or a generation
   file,        // {"url"}
   picture,     // {"url", "weight"}
   pictures,    // a list of them

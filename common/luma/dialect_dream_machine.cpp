@@ -5,6 +5,7 @@
 #include "common/base/id.hpp"
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
+#include "common/luma/files.hpp"
 #include "common/luma/request.hpp"
 #include "common/luma/validation.hpp"
 #include "common/luma/web_app_fields.hpp"
@@ -44,6 +45,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   validate(a, out.request, {}, wrong);
   if (!wrong.none()) return std::unexpected(std::move(wrong).to_error());
   out.references = references_in(a, out.request);
+  out.files = files_in(a, out.request, {});
   out.wait = wait_of(out.request);
   return out;
 }

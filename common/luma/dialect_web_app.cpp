@@ -5,6 +5,7 @@
 
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
+#include "common/luma/files.hpp"
 #include "common/luma/validation.hpp"
 #include "common/luma/web_app_fields.hpp"
 #include "common/luma/words.hpp"
@@ -47,12 +48,6 @@ struct translation {
     if (url.is_null()) return false;
     if (!url.is_string()) {
       wrong.wrong_type({"body", field}, "string_type", "Input should be a valid string", &url);
-      return false;
-    }
-    if (view(url.get_string()).starts_with("data:")) {
-      wrong.broken_rule({"body", field}, "url_scheme",
-                        "Input should be a public http or https URL; the Luma API takes no base64 images",
-                        nullptr);
       return false;
     }
     frame_of(request, frame) = {{"type", "image"}, {"url", std::move(url)}};
@@ -146,6 +141,7 @@ result<new_task> parse_create(const json::value& body, const relay::action& kind
   validate(a, request, names, wrong);
   if (!wrong.none()) return std::unexpected(std::move(wrong).to_error());
   out.references = references_in(a, request);
+  out.files = files_in(a, request, names);
   return out;
 }
 

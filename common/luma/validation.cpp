@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "common/base/ascii.hpp"
+#include "common/base/files_in_json.hpp"
 #include "common/base/id.hpp"
 #include "common/base/url.hpp"
+#include "common/luma/files.hpp"
 
 namespace relay::luma {
 namespace {
@@ -72,8 +74,9 @@ std::optional<bool> flag_in(const json::value& v) {
 void check_url(const json::value& v, place at, problems& out) {
   if (!v.is_string())
     out.wrong_type(std::move(at), "string_type", "Input should be a valid string", &v);
-  else if (!is_fetchable(view(v.get_string())))
-    out.broken_rule(std::move(at), "url_parsing", "Input should be an http or https URL", &v);
+  else if (!is_fetchable(view(v.get_string())) && !may_be_file(view(v.get_string())))
+    out.broken_rule(std::move(at), "url_parsing", "Input should be an http or https URL, or a file as base64",
+                    &v);
 }
 
 // {"url"}, and with `weighted` a weight from 0 to 1.
@@ -168,6 +171,7 @@ void check_field(const json::object& request, const field_rule& rule, problems& 
       check_identities(*v, body(rule.name), out);
       break;
     case shape::any:
+    case shape::frames:
       break;
   }
 }
@@ -239,9 +243,11 @@ frame check_frame(const json::object& keyframes, std::string_view key, std::stri
     const json::value* url = want_string(o, "url", at("url"), out);
     if (member(o, "url") == nullptr) {
       out.wrong_type(at("url"), "missing", "Field required", nullptr);
-    } else if (url != nullptr && !is_web_url(view(url->get_string()))) {
+    } else if (url != nullptr && !is_web_url(view(url->get_string())) &&
+               !may_be_file(view(url->get_string()))) {
       out.broken_rule(at("url"), "url_parsing",
-                      "Input should be an http or https URL of at most 2048 characters", url);
+                      "Input should be an http or https URL of at most 2048 characters, or a file as base64",
+                      url);
     }
     return frame::image;
   }
@@ -377,11 +383,13 @@ void validate(const action& a, const json::object& request, const field_names& n
   for (const field_rule& rule : a.fields) check_field(request, rule, out);
   check_misplaced(a, request, out);
   if (a.check != nullptr) a.check(request, names, out);
-  // What the relay keeps, sends on and shows again with every read: the prompt has a limit of its own.
+  // What the relay keeps, sends on and shows again with every read: the prompt has a limit of its own, and a
+  // file is kept as its address.
   std::size_t bytes = 0;
   for (const auto& m : request) {
     if (m.key() != "prompt") bytes += m.key().size() + text_size(m.value());
   }
+  if (bytes > max_other_fields) bytes -= bytes_of_files(a, request);
   if (bytes > max_other_fields) {
     out.broken_rule({"body"}, "too_long",
                     "The fields beside the prompt should have at most " + std::to_string(max_other_fields) +
