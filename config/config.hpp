@@ -107,6 +107,16 @@ struct credits_config {
   bool from_upstreams = false;
 };
 
+struct assets_config {
+  std::string path;
+  std::int64_t max_request_bytes = 32 * 1024 * 1024;
+  std::int64_t max_file_bytes = 24 * 1024 * 1024;
+  std::int64_t max_bytes_per_token = 1024 * 1024 * 1024;
+  std::int64_t max_bytes = std::int64_t{10} * 1024 * 1024 * 1024;
+  milliseconds keep{7'200'000};
+  milliseconds receive_timeout{300'000};
+};
+
 struct admin_config {
   std::string listen = "127.0.0.1:9090";
   std::vector<std::string> host_names;
@@ -149,6 +159,7 @@ struct config {
   dns_config dns;
   limits_config limits;
   credits_config credits;
+  assets_config assets;
   admin_config admin;
   log_config log;
   std::vector<upstream_config> upstreams;

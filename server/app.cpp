@@ -94,6 +94,7 @@ result<void> app::start() {
   if (!opened && opened.error().code == errc::disk_full && disk_->release()) opened = open_store();
   if (!opened) return opened;
   disk_->begin();
+  if (auto files = open_assets(limits); !files) return files;
   // What can be wrong in the settings shows here, before anything runs.
   try {
     make_loops(policy_of(config_));
@@ -135,6 +136,15 @@ result<void> app::open_store() {
   if (!opened) return std::unexpected(std::move(opened.error()));
   store_ = std::move(*opened);
   return {};
+}
+
+// Without an address of its own the relay has none for a file.
+result<void> app::open_assets(const disk_limits& limits) {
+  assets_config c = config_.assets;
+  if (config_.server.public_url.empty() || c.max_bytes == 0) return {};
+  if (c.path.empty()) c.path = config_.storage.path + ".assets";
+  assets_ = std::make_unique<assets>(loop_, *store_, c, config_.server.public_url, limits.min_free, *log_);
+  return assets_->load();
 }
 
 // The loops that move tasks. Throws boost::system::system_error when a CA file cannot be used.
@@ -195,6 +205,7 @@ void app::make_listeners() {
                                 limits_,
                                 large_,
                                 facts_,
+                                assets_.get(),
                                 [this] { return !stopping_ && !store_stopped_; },
                                 [this] { return disk_->refusal(store_->counts().to_come()); },
                                 upstream_called};
@@ -225,7 +236,7 @@ void app::make_listeners() {
 http::application app::serve(request_handler& requests, bool is_public) {
   http::application out;
   out.handle = [&requests](http::request& r) { return requests.handle(r); };
-  out.refuse_head = [&requests](http::request& r) { return requests.refuse_head(r); };
+  out.plan_body = [&requests](http::request& r) { return requests.plan_body(r); };
   out.refuse = [&requests](const error& e, const http::unrouted& r) { return requests.refuse(e, r); };
   out.problem = [this](const log_text& text) { log_->error("{}", text.text); };
   if (is_public) out.log = [this](const http::access_record& a) { log_request(a); };
@@ -297,6 +308,7 @@ awaitable<> app::begin() {
   spawn(janitor_->run());
   spawn(timekeeper_->run());
   spawn(restored_->run());
+  if (assets_) spawn(assets_->run());
   // 3. The listeners.
   spawn(public_->run());
   if (admin_) spawn(admin_->run());
@@ -354,6 +366,7 @@ awaitable<> app::housekeeping() {
     if (++rounds % 10 == 0) {
       metrics_.set_disk_free(disk_->free_bytes());
       metrics_.set_log_dropped(log_lines_dropped());
+      if (assets_) metrics_.set_assets(assets_->files(), assets_->bytes());
       metrics_.set_overdue(poller_->overdue(now() - overdue_after));
       report_refused_connections();
     }
@@ -406,6 +419,7 @@ awaitable<> app::drain() {
   janitor_->stop();
   timekeeper_->stop();
   restored_->stop();
+  if (assets_) assets_->stop();
   watch_.drain();
   fault_point("in the drain");
   // 2. What is under way may end, within the grace.

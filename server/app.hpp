@@ -12,6 +12,7 @@
 #include "common/families.hpp"
 #include "config/config.hpp"
 #include "server/admin.hpp"
+#include "server/assets/assets.hpp"
 #include "server/auth.hpp"
 #include "server/background/deliverer.hpp"
 #include "server/background/dispatcher.hpp"
@@ -64,6 +65,7 @@ class app {
   // The steps of start().
   store_hooks hooks_for_store();
   result<void> open_store();
+  result<void> open_assets(const disk_limits& limits);
   void make_loops(const policy& p);
   void bind_addresses();
   void make_listeners();
@@ -95,6 +97,7 @@ class app {
   token_registry tokens_;
   std::unique_ptr<disk> disk_;  // the store thread asks it for space
   std::unique_ptr<store> store_;
+  std::unique_ptr<assets> assets_;
   std::unique_ptr<task_changes> changes_;
   std::vector<std::unique_ptr<upstream>> upstreams_;
   upstream_facts facts_;

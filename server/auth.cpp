@@ -55,6 +55,11 @@ bool token_registry::in_force(const token& t, timestamp now) const {
   return found != by_digest_.end() && works(*found->second, now);
 }
 
+bool token_registry::in_force(std::int64_t id, timestamp now) const {
+  return std::ranges::any_of(
+      by_digest_, [&](const auto& entry) { return entry.second->id == id && works(*entry.second, now); });
+}
+
 result<token_ptr> token_registry::authenticate(std::string_view authorization, timestamp now) {
   const std::string_view key = credential(authorization);
   if (key.empty()) {

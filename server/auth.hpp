@@ -38,6 +38,8 @@ class token_registry {
   result<token_ptr> authenticate(std::string_view authorization, timestamp now);
   /// False once it is revoked, or its secret no longer works.
   bool in_force(const token& t, timestamp now) const;
+  /// Some secret of this token works.
+  bool in_force(std::int64_t id, timestamp now) const;
   std::size_t size() const { return by_digest_.size(); }
 
  private:

@@ -9,6 +9,7 @@
 #include "common/engine/sent_creates.hpp"
 #include "common/engine/token_limits.hpp"
 #include "config/config.hpp"
+#include "server/assets/assets.hpp"
 #include "server/auth.hpp"
 #include "server/background/dispatcher.hpp"
 #include "server/large_texts.hpp"
@@ -38,6 +39,7 @@ struct handler_context {
   create_limits& limits;
   large_texts& large;
   upstream_facts& facts;
+  assets* files;  // null: the relay takes none
   std::function<bool()> ready;
   /// Empty: new jobs are accepted; else why not.
   std::function<std::string_view()> refuses_jobs;

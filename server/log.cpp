@@ -201,8 +201,9 @@ constexpr std::string_view shown_values[] = {"limit", "offset", "ids"};
 
 void append_loggable_target(std::string& out, std::string_view target) {
   constexpr std::size_t most = 200;
-  constexpr std::string_view secret_after = "/callbacks/";
-  if (const auto at = target.find(secret_after); at != std::string_view::npos) {
+  for (const std::string_view secret_after : {"/callbacks/", "/uploads/", "/assets/"}) {
+    const auto at = target.find(secret_after);
+    if (at == std::string_view::npos) continue;
     append_for_log(out, target.substr(0, at + secret_after.size()), most);
     out += "…";
     return;

@@ -59,6 +59,16 @@ metrics::metrics()
                        .Help("Open client connections")
                        .Register(registry_)
                        .Add({})),
+      asset_files_(BuildGauge()
+                       .Name("luma_relay_asset_files")
+                       .Help("Files of clients that are kept for upstreams to fetch")
+                       .Register(registry_)
+                       .Add({})),
+      asset_bytes_(BuildGauge()
+                       .Name("luma_relay_asset_bytes")
+                       .Help("What those, and the ones that are being received, take")
+                       .Register(registry_)
+                       .Add({})),
       refused_(
           BuildCounter()
               .Name("luma_relay_connections_refused_total")
@@ -152,6 +162,11 @@ void metrics::connections_refused(std::string_view reason, std::uint64_t connect
 }
 void metrics::set_connections(std::size_t open) {
   connections_.Set(static_cast<double>(open));
+}
+
+void metrics::set_assets(std::size_t files, std::int64_t bytes) {
+  asset_files_.Set(static_cast<double>(files));
+  asset_bytes_.Set(static_cast<double>(bytes));
 }
 
 std::string metrics::text() const {

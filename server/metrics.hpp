@@ -34,6 +34,7 @@ class metrics {
   void set_disk_free(std::int64_t bytes);
   void set_store_queue(std::size_t writes);
   void set_connections(std::size_t open);
+  void set_assets(std::size_t files, std::int64_t bytes);
   /// `reason`: "address" (too many of one) or "all".
   void connections_refused(std::string_view reason, std::uint64_t connections);
 
@@ -58,6 +59,8 @@ class metrics {
   prometheus::Counter& commit_writes_;
   prometheus::Gauge& store_queue_;
   prometheus::Gauge& connections_;
+  prometheus::Gauge& asset_files_;
+  prometheus::Gauge& asset_bytes_;
   prometheus::Family<prometheus::Counter>& refused_;
   prometheus::Gauge& ambiguous_;
   prometheus::Gauge& log_dropped_;

@@ -77,13 +77,22 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
   co_return reply_of(r, std::move(done));
 }
 
-std::optional<http::reply> request_handler::refuse_head(http::request& r) {
+http::body_plan request_handler::plan_body(http::request& r) {
   std::string changed;
   const std::string_view path = r.path;
   auto in = admit(r, changed);
+  http::body_plan out;
+  if (!in) {
+    out.refusal = reply_of(r, std::move(in.error()));
+  } else if (in->on->receive != nullptr) {
+    auto plan = in->on->receive({in_, r, in->id, in->key, in->who.get()});
+    if (plan)
+      out = std::move(*plan);
+    else
+      out.refusal = reply_of(r, outcome{std::unexpected(std::move(plan.error())), in->on->speaks});
+  }
   r.path = path;  // it may have pointed into `changed`
-  if (in) return std::nullopt;
-  return reply_of(r, std::move(in.error()));
+  return out;
 }
 
 // An error becomes a reply here and nowhere else, in the words of the route.
@@ -108,7 +117,7 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
   }
   if (r.path == "*") {  // OPTIONS of the whole server
     outcome out;
-    out.headers.emplace_back("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
+    out.headers.emplace_back("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
     http::reply allowed;
     allowed.status = 204;
     out.ended = std::move(allowed);
@@ -205,8 +214,9 @@ bool request_handler::allow_origin(std::string_view origin, http::reply& out) co
   } else {
     return false;
   }
-  out.add_header("Access-Control-Expose-Headers",
-                 "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied");
+  out.add_header(
+      "Access-Control-Expose-Headers",
+      "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied, Content-Range, Accept-Ranges");
   return true;
 }
 
@@ -217,7 +227,7 @@ void request_handler::add_cors(const http::request& r, http::reply& out) const {
   // The rest responds to a preflight.
   if (r.method != http::verb::options) return;
   const std::string_view requested = r.header("Access-Control-Request-Headers");
-  out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS");
+  out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
   out.add_header("Access-Control-Allow-Headers",
                  requested.empty() ? "Authorization, Content-Type" : requested);
   out.add_header("Access-Control-Max-Age", "86400");

@@ -22,9 +22,8 @@ class request_handler {
   request_handler(handler_context in, const route_table& table, audience a);
 
   awaitable<http::reply> handle(http::request& r);
-  /// The reply to a request that is refused whatever its body is: it has no route, or no token; nullopt: its
-  /// body decides.
-  std::optional<http::reply> refuse_head(http::request& r);
+  /// What becomes of a body that is still to come: without a route or a token nothing of it is read.
+  http::body_plan plan_body(http::request& r);
   /// The reply to what is refused before it has a route.
   http::reply refuse(const error& e, const http::unrouted& r) const;
 

@@ -27,6 +27,14 @@ struct call {
   std::vector<std::pair<std::string_view, std::string>> headers;
 };
 
+/// A request whose body is still to come.
+struct body_to_come {
+  handler_context& in;
+  const http::request& http;
+  std::string_view id, key;  // in the path
+  const token* who;          // null on routes that need no token
+};
+
 enum class access : std::uint8_t { open, token };
 
 /// What a handler ends in; an error is rendered by the request handler, in the route's dialect.
@@ -42,6 +50,8 @@ struct route {
   const action* creates = nullptr;   // what a create asks for
   const task_form* shows = nullptr;  // how a read shows a task; null: as the dialect does
   const word_list* words = nullptr;  // what a list of words is
+  /// How a body is received that did not come with its head; null: into memory.
+  result<http::body_plan> (*receive)(const body_to_come&) = nullptr;
 
   const task_form& form() const { return shows != nullptr ? *shows : *speaks->shown; }
 };

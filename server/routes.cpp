@@ -3,6 +3,7 @@
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
 #include "common/luma/word_lists.hpp"
+#include "server/handlers/files.hpp"
 #include "server/handlers/handlers.hpp"
 
 namespace relay {
@@ -16,16 +17,33 @@ constexpr const dialect* official = &luma::dialects::dream_machine;
 constexpr const dialect* web_app = &luma::dialects::web_app;
 constexpr const dialect* envelope = &luma::dialects::tasks;
 
+// A create may have files in it.
+constexpr route create(std::string_view pattern, std::string_view name, const dialect* speaks,
+                       const action* of) {
+  route out{verb::post, pattern, name, key, speaks, create_generation, of};
+  out.receive = receive_create;
+  return out;
+}
+
+// A file is uploaded.
+constexpr route upload(verb method, std::string_view pattern, std::string_view name, access needs,
+                       awaitable<handled> (*handle)(call&),
+                       result<http::body_plan> (*receive)(const body_to_come&)) {
+  route out{method, pattern, name, needs, web_app, handle};
+  out.receive = receive;
+  return out;
+}
+
 // clang-format off
 constexpr route public_rows[] = {
-    {verb::post, "/dream-machine/v1/generations",              "create",        key, official, create_generation, &a::generations},
-    {verb::post, "/dream-machine/v1/generations/video",        "create",        key, official, create_generation, &a::video},
-    {verb::post, "/dream-machine/v1/generations/image",        "create",        key, official, create_generation, &a::image},
-    {verb::post, "/dream-machine/v1/generations/image/reframe", "create",       key, official, create_generation, &a::image_reframe},
-    {verb::post, "/dream-machine/v1/generations/video/reframe", "create",       key, official, create_generation, &a::video_reframe},
-    {verb::post, "/dream-machine/v1/generations/video/modify", "create",        key, official, create_generation, &a::video_modify},
-    {verb::post, "/dream-machine/v1/generations/{id}/upscale", "create",        key, official, create_generation, &a::upscale},
-    {verb::post, "/dream-machine/v1/generations/{id}/audio",   "create",        key, official, create_generation, &a::audio},
+    create("/dream-machine/v1/generations"                 , "create", official, &a::generations),
+    create("/dream-machine/v1/generations/video"           , "create", official, &a::video),
+    create("/dream-machine/v1/generations/image"           , "create", official, &a::image),
+    create("/dream-machine/v1/generations/image/reframe"   , "create", official, &a::image_reframe),
+    create("/dream-machine/v1/generations/video/reframe"   , "create", official, &a::video_reframe),
+    create("/dream-machine/v1/generations/video/modify"    , "create", official, &a::video_modify),
+    create("/dream-machine/v1/generations/{id}/upscale"    , "create", official, &a::upscale),
+    create("/dream-machine/v1/generations/{id}/audio"      , "create", official, &a::audio),
     {verb::get,  "/dream-machine/v1/generations",              "list",          key, official, list_generations},
     {verb::get,  "/dream-machine/v1/generations/{id}",         "get",           key, official, get_generation},
     {verb::delete_, "/dream-machine/v1/generations/{id}",      "delete",        key, official, delete_generation},
@@ -35,13 +53,18 @@ constexpr route public_rows[] = {
     {verb::get,  "/dream-machine/v1/credits",                  "credits",       key, official, credits},
     {verb::get,  "/dream-machine/v1/ping",                     "ping",          key, official, ping},
 
-    {verb::post, "/luma/generations",                          "luma-create",   key, web_app,  create_generation, &a::generations},
+    create("/luma/generations"                             , "luma-create", web_app, &a::generations),
     {verb::get,  "/luma/generations/{id}",                     "luma-get",      key, web_app,  get_generation},
     {verb::get,  "/luma/generations/{id}/events",              "luma-events",   key, web_app,  generation_events},
-    {verb::post, "/luma/generations/{id}/extend",              "luma-extend",   key, web_app,  create_generation, &a::generations},
+    create("/luma/generations/{id}/extend"                 , "luma-extend", web_app, &a::generations),
     {verb::get,  "/luma/generations/{id}/download_video_url",  "luma-download", key, web_app,  get_generation, nullptr, &luma::forms::download_link},
     {verb::get,  "/luma/subscription/usage",                   "usage",         key, web_app,  subscription_usage},
     {verb::get,  "/luma/users/me",                             "me",            key, web_app,  users_me},
+
+    upload(verb::post, "/luma/generations/file_upload", "upload", key, upload_file, receive_upload),
+    {verb::post, "/customers/storage",                         "announce-upload", key, web_app, announce_upload},
+    upload(verb::put, "/uploads/{id}/{key}", "put", access::open, put_file, receive_put),
+    {verb::get,  "/assets/{id}",                               "asset",         access::open, web_app, get_file},
 
     {verb::post, "/luma/tasks",                                "tasks",         key, envelope, batch_tasks},
     {verb::get,  "/luma/tasks/events",                         "tasks-events",  key, envelope, task_events},

@@ -29,7 +29,7 @@ policy policy_of(const config& c) {
 http::session_limits limits_of(const server_config& c) {
   http::session_limits l;
   l.head.head_bytes = static_cast<std::size_t>(c.max_header_bytes);
-  l.head.body_bytes = static_cast<std::uint64_t>(c.max_body_bytes);
+  l.body_bytes = static_cast<std::uint64_t>(c.max_body_bytes);
   l.header = c.header_timeout;
   l.body = c.body_timeout;
   l.write = c.write_timeout;

@@ -13,6 +13,7 @@
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
 #include "server/handlers/body.hpp"
+#include "server/handlers/files.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/waiting.hpp"
 
@@ -36,16 +37,38 @@ struct asked_for {
   std::string callback_url;
   std::vector<reference> references;
   std::optional<milliseconds> wait;
+  std::shared_ptr<request_files> files;  // null: there are none
 };
 
-result<asked_for> parse(const call& c, std::string_view subject) {
-  json_arena memory;
+result<new_task> understand(const call& c, std::string_view subject, json_arena& memory) {
   const auto body = parse_body(c, memory.storage());
   if (!body) return std::unexpected(body.error());
-  auto parsed = c.on.speaks->parse_create(*body, *c.on.creates, subject);
+  return c.on.speaks->parse_create(*body, *c.on.creates, subject);
+}
+
+asked_for as_stored(new_task parsed) {
+  return {
+      to_text(parsed.request), std::move(parsed.callback_url), std::move(parsed.references), parsed.wait, {}};
+}
+
+// nullopt: there are files in it that must get their addresses first.
+result<std::optional<asked_for>> parse(const call& c, std::string_view subject) {
+  json_arena memory;
+  auto parsed = understand(c, subject, memory);
   if (!parsed) return std::unexpected(std::move(parsed.error()));
-  return asked_for{to_text(parsed->request), std::move(parsed->callback_url), std::move(parsed->references),
-                   parsed->wait};
+  if (any_to_take(c, parsed->files)) return std::nullopt;
+  return as_stored(std::move(*parsed));
+}
+
+awaitable<result<asked_for>> parse_with_files(call& c, std::string_view subject) {
+  const auto memory = std::make_unique<json_arena>();
+  auto parsed = understand(c, subject, *memory);
+  if (!parsed) co_return std::unexpected(std::move(parsed.error()));
+  auto files = co_await take_files(c, parsed->files);
+  if (!files) co_return std::unexpected(std::move(files.error()));
+  asked_for out = as_stored(std::move(*parsed));
+  out.files = std::move(*files);
+  co_return out;
 }
 
 // The task in the path must be the caller's own.
@@ -56,7 +79,10 @@ awaitable<result<asked_for>> parse(call& c) {
     if (!base) co_return std::unexpected(std::move(base.error()));
     subject = (*base)->id;
   }
-  co_return parse(c, subject);
+  auto parsed = parse(c, subject);
+  if (!parsed) co_return std::unexpected(std::move(parsed.error()));
+  if (*parsed) co_return std::move(**parsed);
+  co_return co_await parse_with_files(c, subject);
 }
 
 // A task that the request builds on pins the job to the upstream that holds it.
@@ -237,7 +263,7 @@ awaitable<handled> replay(call& c, const written_change& found, std::optional<mi
 
 awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place counted,
                           std::optional<idempotency_record> idempotency,
-                          std::optional<milliseconds> wait_in_body) {
+                          std::optional<milliseconds> wait_in_body, std::shared_ptr<request_files> files) {
   // The waiter first: a change between the commit and the waiting is not missed.
   watch::waiter change(c.in.changes, a.value->id);
   relay::change c_new{nullptr, std::move(a.value), idempotency};
@@ -255,6 +281,9 @@ awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place 
   }
   // It is on disk: only now may it be sent.
   fault_point("inserted, not sent");
+  if (files) files->done();
+  files.reset();
+  c.http.sink.reset();
   if (a.slot) c.in.submit.launch(recorded->value, std::move(*a.slot));
   a.slot.reset();
   if (idempotency) c.in.sends.recorded(c.who.id, *idempotency, recorded->value->created_at);
@@ -301,7 +330,16 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
         "Warning", "299 - \"The callback address is not an http or https URL and will not be called\"");
   }
 
-  // 3. An upstream, if one is free now; otherwise the job waits for one on disk. A token that was revoked
+  // 3. Its files, on disk before it is.
+  if (asked.files && !came_before) {
+    const auto kept = co_await asked.files->keep(t.id);
+    if (!kept) {
+      c.in.log.error("request {}: a file was not stored, and the job not submitted: {}", c.http.id,
+                     kept.error().log.text);
+      co_return std::unexpected(kept.error());
+    }
+  }
+  // 4. An upstream, if one is free now; otherwise the job waits for one on disk. A token that was revoked
   // meanwhile creates nothing more.
   if (!c.in.tokens.in_force(c.who, time)) co_return std::unexpected(invalid_key());
   dispatcher::assigned a{std::move(made), std::nullopt};
@@ -313,8 +351,9 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
     if (!admitted) co_return std::unexpected(std::move(admitted.error()));
     counted = std::move(*admitted);
   }
-  // 4. On disk, to the upstream, back to the client.
-  co_return co_await record(c, std::move(a), std::move(counted), idempotency, asked.wait);
+  // 5. On disk, to the upstream, back to the client.
+  co_return co_await record(c, std::move(a), std::move(counted), idempotency, asked.wait,
+                            std::move(asked.files));
 }
 
 // Nothing was recorded: a retry of this send is no retry of an equal job.

@@ -24,6 +24,17 @@ awaitable<handled> credits(call& c);
 awaitable<handled> subscription_usage(call& c);
 awaitable<handled> users_me(call& c);
 
+/// A file, uploaded: as a form, as base64 in JSON, or to an address that is the answer. A URL is answered as
+/// it is.
+awaitable<handled> upload_file(call& c);
+result<http::body_plan> receive_upload(const body_to_come& b);
+/// ComfyUI's form of it: the file is put to an address that is the answer.
+awaitable<handled> announce_upload(call& c);
+awaitable<handled> put_file(call& c);
+result<http::body_plan> receive_put(const body_to_come& b);
+/// GET /assets/…, with Range (RFC 9110 §14): no token, the address cannot be guessed.
+awaitable<handled> get_file(call& c);
+
 awaitable<handled> ping(call& c);
 awaitable<handled> healthz(call& c);
 awaitable<handled> readyz(call& c);

@@ -127,10 +127,6 @@ result<void> read_header(std::string_view name, std::string_view value, const he
     if (!digits) return bad("Content-Length must be digits only");
     if (ec != std::errc{} || out.content_length > std::numeric_limits<std::int64_t>::max())
       return bad("Content-Length must be a number of 63 bits");
-    if (out.content_length > limits.body_bytes) {
-      return fail(errc::body_too_large,
-                  "body: longer than the " + std::to_string(limits.body_bytes) + " bytes that are allowed");
-    }
   } else if (iequals(name, "transfer-encoding")) {
     // Any other coding, or a list of them, is a way to smuggle a second request.
     if (++f.transfer_encodings > 1 || !iequals(value, "chunked"))

@@ -14,10 +14,9 @@
 namespace relay::http {
 
 struct head_limits {
-  std::size_t head_bytes = 16 * 1024;      // then 431
-  std::size_t target_bytes = 8'000;        // then 414
-  std::size_t headers = 100;               // then 431
-  std::uint64_t body_bytes = 1024 * 1024;  // declared length above it: 413
+  std::size_t head_bytes = 16 * 1024;  // then 431
+  std::size_t target_bytes = 8'000;    // then 414
+  std::size_t headers = 100;           // then 431
 };
 
 /// What the rest of the session needs to know of a valid head. Views point into the head.
@@ -41,7 +40,7 @@ result<std::optional<std::size_t>> find_head_end(std::string_view bytes, std::si
                                                  const head_limits& limits);
 
 /// Checks a whole head, its empty line included. Errors: invalid_request, method_not_allowed (CONNECT,
-/// TRACE), target_too_long, header_too_large, body_too_large, expectation_failed, version_not_supported.
+/// TRACE), target_too_long, header_too_large, expectation_failed, version_not_supported.
 result<head> check_head(std::string_view bytes, const head_limits& limits);
 
 }  // namespace relay::http

@@ -47,7 +47,13 @@ void serialise_head(const reply& r, const reply_frame& frame, std::string_view d
   out.append("\r\nServer: luma-relay\r\n");
   if (r.stream) {
     out.append("Content-Type: ").append(r.content_type).append("\r\n");
-    if (!frame.http_1_0) out.append("Transfer-Encoding: chunked\r\n");
+    if (r.stream_bytes) {
+      out.append("Content-Length: ");
+      append_number(*r.stream_bytes);
+      out.append("\r\n");
+    } else if (!frame.http_1_0) {
+      out.append("Transfer-Encoding: chunked\r\n");
+    }
   } else if (r.status != 204 && r.status != 304) {
     if (!r.body.empty()) out.append("Content-Type: ").append(r.content_type).append("\r\n");
     out.append("Content-Length: ");

@@ -4,9 +4,12 @@
 
 #include <boost/beast/http/verb.hpp>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "common/base/error.hpp"
 #include "common/base/json.hpp"
 #include "server/asio.hpp"
 #include "server/http/header_fields.hpp"
@@ -15,6 +18,16 @@ namespace relay::http {
 
 using boost::beast::http::verb;
 
+/// Takes a body as it arrives, in place of memory.
+class body_sink {
+ public:
+  virtual ~body_sink() = default;
+  /// The next bytes; `part` lives until it has ended. An error is the response, and ends the connection.
+  virtual awaitable<result<void>> take(std::string_view part) = 0;
+  /// The body is whole: what stands for it in request::body.
+  virtual awaitable<result<std::string>> finish() = 0;
+};
+
 struct request {
   verb method = verb::get;
   std::string_view method_name;
@@ -22,6 +35,7 @@ struct request {
   std::string_view path;    // without the query, decoded, without a trailing slash
   std::string_view query;   // without the "?"
   std::string_view body;
+  std::shared_ptr<body_sink> sink{};  // what took the body; null: all of it is in `body`
   const header_fields* headers = nullptr;
   std::string_view id;    // X-Request-Id, the client's or ours
   std::string_view peer;  // the client's address
@@ -61,6 +75,8 @@ class reply {
   bool close = false;  // the connection ends after this response
   /// Set: the body is what this sends, in chunks; to an HTTP/1.0 client the connection ends with it.
   std::move_only_function<awaitable<>(body_stream&)> stream;
+  /// The length of the stream, when it is known; then it is sent without chunks.
+  std::optional<std::uint64_t> stream_bytes;
 
   /// Called when it was written whole, as far as this side can see.
   std::move_only_function<void()> on_written;
@@ -74,6 +90,15 @@ class reply {
 };
 
 reply json_reply(int status, const json::object& body);
+
+/// What is to become of a body that did not come with its head.
+struct body_plan {
+  std::optional<reply> refusal{};                     // it is not read at all
+  std::optional<std::uint64_t> most{};                // bytes; more are a 413. nullopt: the listener's limit
+  std::string_view why_most{};                        // said with that, if anything is
+  std::optional<std::chrono::milliseconds> within{};  // to arrive in; nullopt: the listener's limit
+  std::shared_ptr<body_sink> sink{};                  // null: memory
+};
 
 /// What every response carries.
 struct reply_frame {

@@ -15,8 +15,10 @@ namespace relay::http {
 namespace {
 
 constexpr std::size_t read_step = 4 * 1024;
-constexpr std::size_t idle_capacity = 1'000;  // with its end a size that allocators have
-constexpr std::size_t linger_bytes = 256 * 1024;
+constexpr std::size_t sink_step = 64 * 1024;                 // of a body that is not kept
+constexpr std::size_t idle_capacity = 1'000;                 // with its end a size that allocators have
+constexpr std::size_t linger_bytes = std::size_t{32} << 20;  // a browser sends all of a body before it reads
+constexpr std::size_t linger_step = 16 * 1024;
 
 // More space at the end, not filled with zeros.
 void grow(std::string& text, std::size_t by) {
@@ -106,9 +108,8 @@ void session::release_buffers() {
   if (out_.capacity() > idle_capacity / 2) std::string().swap(out_);
 }
 
-awaitable<bool> session::read_more() {
+awaitable<bool> session::read_more(std::size_t step) {
   const std::size_t have = in_.size();
-  const std::size_t step = idle_ ? idle_capacity : read_step;
   grow(in_, step);
   auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data() + have, step), as_result);
   in_.resize(have + (ec ? 0 : n));
@@ -138,7 +139,7 @@ awaitable<session::verdict> session::read_head() {
       co_return verdict::next;
     }
     seen = in_.size();
-    if (co_await read_more()) continue;
+    if (co_await read_more(idle_ ? idle_capacity : read_step)) continue;
     // The peer is gone, or was silent: only a head that has begun is worth a response.
     if (!timed_out_ || in_.empty()) co_return verdict::end;
     timed_out_ = false;
@@ -189,15 +190,15 @@ class session::chunks final : public body_stream {
 // A request as it comes in. Its head and a body that came with it are views into the bytes that were read;
 // they move when more is read, so the head of a request whose body is still to come is copied.
 struct session::incoming {
-  incoming(head h, const head_limits& limits, byte_budget& memory)
-      : of(std::move(h)), chunks({limits.body_bytes}), held(memory) {}
+  incoming(head h, byte_budget& memory) : of(std::move(h)), held(memory) {}
 
   head of;
-  std::string own_head;  // when the body did not come with it
-  chunk_decoder chunks;
-  std::string gathered;      // a body that came in parts
-  std::size_t at_front = 0;  // of the head, and of a body that came with it, in in_
-  bool in_place = false;     // the body is there
+  std::string own_head;                 // when the body did not come with it
+  std::optional<chunk_decoder> chunks;  // of a body that did not come with it
+  std::string gathered;                 // a body that came in parts, or its part that the sink gets next
+  std::size_t received = 0;             // of a body of known length
+  std::size_t at_front = 0;             // of the head, and of a body that came with it, in in_
+  bool in_place = false;                // the body is there
   byte_budget::lease held;
   std::string decoded_path;  // when it had to be decoded
 };
@@ -233,7 +234,7 @@ awaitable<session::verdict> session::one_request() {
   auto checked = check_head(std::string_view(in_).substr(0, head_size_), limits_.head);
   if (!checked) co_return co_await refuse(checked.error(), {});
   const bool waits = checked->expects_continue && checked->has_body() && in_.size() == head_size_;
-  incoming message(std::move(*checked), limits_.head, shared_.bodies);
+  incoming message(std::move(*checked), shared_.bodies);
   message.at_front = head_size_;
   request r;
   r.peer = peer_;
@@ -285,9 +286,7 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
                                              steady_clock::time_point started) {
   // 2. The body: most came with the head. Of one that did not, nothing is kept for those who may not send it.
   if (!came_whole(message)) {
-    if (auto refused = app_.refuse_head(r)) co_return co_await send_last(*refused, r);
-    keep_head(message, r);
-    const verdict v = co_await receive_body(message, waits, r);
+    const verdict v = co_await receive_body(message, r, waits);
     if (v == verdict::end) co_return verdict::end;
   }
   deadline_.disarm();
@@ -296,10 +295,10 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
 
   // 3. The reply: one write; then a stream, if it is one.
   reply response = co_await app_.handle(r);
-  const bool framed = message.of.minor_version > 0;
-  const bool keep_alive =
-      message.of.keep_alive && !response.close && (framed || !response.stream) && !draining_;
-  const reply_frame frame{r.id, keep_alive, !framed, r.method == verb::head};
+  const bool framed = message.of.minor_version > 0 && !response.stream_bytes;
+  const bool has_end = framed || !response.stream || response.stream_bytes;
+  const bool keep_alive = message.of.keep_alive && !response.close && has_end && !draining_;
+  const reply_frame frame{r.id, keep_alive, message.of.minor_version == 0, r.method == verb::head};
   out_.clear();
   serialise_head(response, frame, shared_.date(), out_);
   const std::string_view body = body_after_head(response, frame);
@@ -309,6 +308,7 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
     chunks to(*this, framed);
     co_await response.stream(to);
     sent = co_await to.finish();
+    sent = sent && (!response.stream_bytes || to.bytes() == *response.stream_bytes);
     bytes += to.bytes();
   }
 
@@ -326,17 +326,42 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
 // True: there is no body, or all of it came with the head, and stays where it is.
 bool session::came_whole(incoming& message) const {
   const auto length = static_cast<std::size_t>(message.of.content_length);
-  message.in_place = !message.of.chunked && in_.size() - head_size_ >= length;
+  message.in_place = !message.of.chunked && length <= limits_.body_bytes && in_.size() - head_size_ >= length;
   if (message.in_place) message.at_front += length;
   return message.in_place;
 }
 
+// Of a body that did not come with its head, nothing is kept for those who may not send it. `end`: the
+// connection ends, with a response or without.
+awaitable<session::verdict> session::receive_body(incoming& message, request& r, bool waits) {
+  body_plan plan = app_.plan_body(r);
+  if (plan.refusal) co_return co_await send_last(*plan.refusal, r);
+  const std::uint64_t most = plan.most.value_or(limits_.body_bytes);
+  if (message.of.content_length > most) {
+    const error e = bad(errc::body_too_large, "body: longer than the " + std::to_string(most) +
+                                                  " bytes that are allowed" + std::string(plan.why_most));
+    co_return co_await refuse(e, {r.target, r.headers});
+  }
+  message.chunks.emplace(chunk_limits{.body_bytes = most});
+  keep_head(message, r);
+  r.sink = plan.sink;
+  const verdict v = co_await read_body(message, r, waits, plan);
+  if (v == verdict::end || !r.sink) co_return v;
+  auto instead = co_await r.sink->finish();
+  if (!instead) co_return co_await refuse(instead.error(), {r.target, r.headers});
+  message.gathered = std::move(*instead);
+  co_return verdict::next;
+}
+
 // Gathers what has arrived of the body; it counts against what all may have. True: it is whole. Errors:
 // invalid_request, body_too_large, overloaded.
-result<bool> session::take_body(incoming& message) {
+result<bool> session::take_body(incoming& message, bool in_parts) {
   const std::string_view here = std::string_view(in_).substr(message.at_front);
   const auto length = static_cast<std::size_t>(message.of.content_length);
-  if (!message.held.hold(message.of.chunked ? message.gathered.size() + here.size() : length)) {
+  const std::size_t needed = in_parts             ? 2 * sink_step
+                             : message.of.chunked ? message.gathered.size() + here.size()
+                                                  : length;
+  if (!message.held.hold(needed)) {
     error busy =
         bad(errc::overloaded, "The relay is receiving too many large requests; try again in a few seconds");
     busy.retry_after_seconds = 2;
@@ -344,32 +369,45 @@ result<bool> session::take_body(incoming& message) {
   }
   std::size_t used = 0;
   if (message.of.chunked) {
-    const auto taken = message.chunks.feed(here, message.gathered);
+    const auto taken = message.chunks->feed(here, message.gathered);
     if (!taken) return std::unexpected(taken.error());
     used = *taken;
   } else {
-    message.gathered.reserve(length);
-    used = std::min(here.size(), length - message.gathered.size());
+    if (!in_parts) message.gathered.reserve(length);
+    used = std::min(here.size(), length - message.received);
     message.gathered.append(here.substr(0, used));
+    message.received += used;
   }
   in_.erase(message.at_front, used);
-  return message.of.chunked ? message.chunks.done() : message.gathered.size() == length;
+  return message.of.chunked ? message.chunks->done() : message.received == length;
 }
 
-// Reads until the request is whole. `end`: the connection ends, with a response or without.
-awaitable<session::verdict> session::receive_body(incoming& message, bool send_continue, const request& r) {
-  deadline_.arm(limits_.body);
+// The same, with what was gathered passed on. Errors: those of the sink too.
+awaitable<result<bool>> session::pass_body(incoming& message, const request& r) {
+  const auto whole = take_body(message, r.sink != nullptr);
+  if (!whole || !r.sink || message.gathered.empty()) co_return whole;
+  const auto passed = co_await r.sink->take(message.gathered);
+  message.gathered.clear();
+  if (!passed) co_return std::unexpected(passed.error());
+  co_return whole;
+}
+
+// Reads until the body is whole.
+awaitable<session::verdict> session::read_body(incoming& message, const request& r, bool send_continue,
+                                               const body_plan& plan) {
+  const steady_clock::duration within = plan.within ? steady_clock::duration(*plan.within) : limits_.body;
+  deadline_.arm(within);
   for (;;) {
-    const auto whole = take_body(message);
+    const auto whole = co_await pass_body(message, r);
     if (!whole) co_return co_await refuse(whole.error(), {r.target, r.headers});
     if (*whole) co_return verdict::next;
     // There is room for it. The client waits for this before it sends the body. RFC 9110 §10.1.1.
     if (std::exchange(send_continue, false)) {
       out_ = "HTTP/1.1 100 Continue\r\n\r\n";
       if (!co_await send()) co_return verdict::end;
-      deadline_.arm(limits_.body);
+      deadline_.arm(within);
     }
-    if (co_await read_more()) continue;
+    if (co_await read_more(r.sink ? sink_step : read_step)) continue;
     if (!std::exchange(timed_out_, false)) co_return verdict::end;
     const error late = bad(errc::request_timeout, "body: it did not arrive in time");
     co_return co_await refuse(late, {r.target, r.headers});
@@ -430,8 +468,8 @@ awaitable<> session::linger() {
   std::size_t drained = 0;
   in_.clear();
   while (drained < linger_bytes) {
-    in_.resize(read_step);
-    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data(), read_step), as_result);
+    in_.resize(linger_step);
+    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(in_.data(), linger_step), as_result);
     if (ec) break;
     drained += n;
   }

@@ -28,9 +28,8 @@ struct access_record {
 /// What a listener serves.
 struct application {
   std::function<awaitable<reply>(request&)> handle;
-  /// Asked when the head is here and the body is not: the reply to a request that is refused whatever its
-  /// body is; nullopt: the body is read. `body` is empty.
-  std::function<std::optional<reply>(request&)> refuse_head = [](request&) { return std::nullopt; };
+  /// Asked when the head is here and the body is not; `body` is empty.
+  std::function<body_plan(request&)> plan_body = [](request&) { return body_plan{}; };
   /// The response to what is refused before it has a route.
   std::function<reply(const error&, const unrouted&)> refuse;
   std::function<void(const access_record&)> log = [](const access_record&) {};
@@ -40,6 +39,7 @@ struct application {
 
 struct session_limits {
   head_limits head;
+  std::uint64_t body_bytes = 1024 * 1024;
   steady_clock::duration header{std::chrono::seconds(10)};
   steady_clock::duration body{std::chrono::seconds(30)};
   steady_clock::duration write{std::chrono::seconds(30)};
@@ -95,12 +95,15 @@ class session {
   awaitable<verdict> one_request();
   awaitable<verdict> respond(incoming& message, request& r, bool waits, steady_clock::time_point started);
   std::optional<std::string> client_of(const header_fields& headers) const;
-  result<bool> take_body(incoming& message);
+  awaitable<verdict> receive_body(incoming& message, request& r, bool waits);
+  result<bool> take_body(incoming& message, bool in_parts);
+  awaitable<result<bool>> pass_body(incoming& message, const request& r);
   bool came_whole(incoming& message) const;
-  awaitable<verdict> receive_body(incoming& message, bool send_continue, const request& r);
+  awaitable<verdict> read_body(incoming& message, const request& r, bool send_continue,
+                               const body_plan& plan);
   void keep_head(incoming& message, request& r);
   awaitable<verdict> read_head();
-  awaitable<bool> read_more();
+  awaitable<bool> read_more(std::size_t step);
   void release_buffers();
   awaitable<verdict> refuse(const error& e, unrouted what);
   awaitable<verdict> send_last(const reply& response, const request& r);

@@ -55,7 +55,8 @@ TEST(config, each_problem_names_file_line_and_key) {
       {"not TOML", "listen = ", {"relay.toml:1: not valid TOML"}},
       {"unknown section",
        "[sever]\n" + one_upstream,
-       {"relay.toml:1: sever: no such section; there are [admin], [callbacks], [credits], [dns], [limits], "
+       {"relay.toml:1: sever: no such section; there are [admin], [assets], [callbacks], [credits], [dns], "
+        "[limits], "
         "[log]"}},
       {"unknown key",
        one_upstream + "[server]\nlissten = \"x\"",

@@ -8,8 +8,10 @@
 
 #include "common/base/addresses.hpp"
 #include "common/base/ascii.hpp"
+#include "common/base/files_in_json.hpp"
 #include "common/base/id.hpp"
 #include "common/base/masked.hpp"
+#include "common/base/multipart.hpp"
 #include "common/base/text.hpp"
 #include "common/base/url.hpp"
 #include "common/engine/address_policy.hpp"
@@ -22,6 +24,7 @@
 #include "common/engine/token.hpp"
 #include "common/families.hpp"
 #include "config/load.hpp"
+#include "server/http/byte_range.hpp"
 #include "server/http/chunk_decoder.hpp"
 #include "server/http/head_validator.hpp"
 #include "server/http/message.hpp"
@@ -48,7 +51,7 @@ const protocol* const protocols[] = {&luma::official_protocol, &luma::station_pr
 // ---- what clients send
 
 void head(std::string_view in) {
-  const http::head_limits limits{2'000, 800, 30, 10'000};
+  const http::head_limits limits{2'000, 800, 30};
   // The end of the head is where it is, however the bytes arrive.
   const auto whole = http::find_head_end(in, 0, limits);
   for (std::size_t seen = 0, at = 1; at <= in.size(); seen = at, at += 1 + at / 7) {
@@ -136,6 +139,60 @@ void create(std::string_view in) {
                                       [](const std::string&) { return std::optional<std::string>("u-1"); });
     if (sent) must(parse_lenient(sent->body).has_value(), "what is sent is JSON");
   }
+}
+
+// Files in a body, as JSON or as a form: what comes out does not depend on how the bytes arrive.
+class fuzzed_files final : public file_output {
+ public:
+  result<void> begin() override {
+    bytes += '|';
+    return {};
+  }
+  result<void> write(std::string_view part) override {
+    bytes.append(part);
+    if (bytes.size() > 5'000) return fail(errc::body_too_large, "too large");
+    return {};
+  }
+  result<std::string> end() override { return "file"; }
+
+  std::string bytes;
+};
+
+template <class Parser>
+std::string parsed_in_steps(Parser& parser, const fuzzed_files& out, std::string_view body,
+                            std::size_t step) {
+  for (std::size_t at = 0; at < body.size(); at += step) {
+    if (const auto fed = parser.feed(body.substr(at, step)); !fed)
+      return "refused " + std::to_string(fed.error().http_status());
+  }
+  const auto text = parser.finish();
+  if (!text) return "refused " + std::to_string(text.error().http_status());
+  return *text + "\n" + out.bytes;
+}
+
+void files(std::string_view in) {
+  if (in.empty()) return;
+  const std::string_view body = in.substr(1);
+  const bool is_form = (in[0] & 1) != 0;
+  const auto run = [&](std::size_t step) {
+    fuzzed_files out;
+    if (is_form) {
+      multipart_file form("b", out);
+      return parsed_in_steps(form, out, body, step);
+    }
+    files_in_json json(out, {32, 4'000});
+    return parsed_in_steps(json, out, body, step);
+  };
+  const std::string at_once = run(body.size() + 1);
+  must(at_once == run(1) && at_once == run(3), "files do not depend on how their bytes arrive");
+  if (is_form) {
+    (void)multipart_boundary(body);
+  } else if (!at_once.starts_with("refused") && at_once.find("\n|") == std::string::npos) {
+    must(at_once == std::string(body) + "\n", "a text without files stays as it is");
+  }
+  (void)http::parse_range(body, 1'000);
+  (void)may_be_file(body);
+  (void)base64_of(body);
 }
 
 // ---- what upstreams send
@@ -277,9 +334,9 @@ void addresses(std::string_view in) {
   }
 }
 
-constexpr target table[] = {{"head", head},     {"chunks", chunks},      {"create", create},
-                            {"reply", reply},   {"list", list},          {"config", configuration},
-                            {"values", values}, {"addresses", addresses}};
+constexpr target table[] = {{"head", head},     {"chunks", chunks},       {"create", create},
+                            {"reply", reply},   {"list", list},           {"config", configuration},
+                            {"values", values}, {"addresses", addresses}, {"files", files}};
 
 }  // namespace
 
