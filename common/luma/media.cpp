@@ -17,7 +17,7 @@ int short_side_of(std::string_view resolution) {
   return ec == std::errc{} && end == end_of_digits && value >= 100 && value <= 4320 ? value : usual;
 }
 
-void set_default(json::object& o, json::string_view key, int value) {
+void set_default(json::object& o, json::string_view key, json::value_ref value) {
   if (!o.contains(key)) o.emplace(key, value);
 }
 
@@ -46,6 +46,45 @@ void set(json::object& o, json::string_view key, std::string_view text) {
 std::string_view url_of(const json::value& picture) {
   const json::object* o = picture.if_object();
   return o != nullptr ? text_of(*o, "url") : std::string_view{};
+}
+
+// Every member that the web app's object has; what the upstream says of it stays.
+void fill_picture(json::value& v, const expected_media& expected) {
+  json::object& o = v.is_object() ? v.get_object() : v.emplace_object();
+  set_default(o, "url", nullptr);
+  set_default(o, "width", expected.size.width);
+  set_default(o, "height", expected.size.height);
+  set_default(o, "palette", nullptr);
+  set_default(o, "media_type", "image");
+}
+void fill_video(json::value& v, const expected_media& expected) {
+  json::object& o = v.is_object() ? v.get_object() : v.emplace_object();
+  set_default(o, "url", nullptr);
+  set_default(o, "width", expected.size.width);
+  set_default(o, "height", expected.size.height);
+  if (expected.seconds)
+    set_default(o, "duration", *expected.seconds);
+  else
+    set_default(o, "duration", nullptr);
+  set_default(o, "media_type", "video");
+}
+
+// What the upstream's own lacks.
+void fill_artifact(media_objects& m, const expected_media& expected) {
+  json::object* o = m.artifact.if_object();
+  if (o == nullptr) return;
+  const auto copy_if_absent = [o](json::string_view key, const json::value& from) {
+    json::value& v = (*o)[key];
+    if (v.is_null()) v = from;
+  };
+  copy_if_absent("video", m.video);
+  copy_if_absent("thumbnail", m.thumbnail);
+  copy_if_absent("video_raw", m.video_raw);
+  copy_if_absent("last_frame", m.last_frame);
+  fill_picture((*o)["thumbnail"], expected);
+  fill_video((*o)["video_raw"], expected);
+  fill_picture((*o)["last_frame"], expected);
+  set_default(*o, "created_at", nullptr);
 }
 
 // The official object, with every member it always has.
@@ -86,7 +125,16 @@ frame_size nominal_size(std::string_view aspect_ratio, std::string_view resoluti
   return {short_side, other(h, w)};
 }
 
-void complete(media_objects& m, const json::object& reported, frame_size size) {
+std::optional<std::int64_t> nominal_seconds(std::string_view duration) {
+  std::int64_t out = 0;
+  const auto [end, ec] = std::from_chars(duration.data(), duration.data() + duration.size(), out);
+  const std::string_view unit(end, duration.data() + duration.size());
+  if (ec != std::errc{} || unit != "s" || !(out > 0 && out < 3'600)) return std::nullopt;
+  return out;
+}
+
+void complete(media_objects& m, const json::object& reported, const expected_media& expected) {
+  const frame_size size = expected.size;
   copy_object_at(reported, "video", m.video);
   copy_object_at(reported, "video_raw", m.video_raw);
   copy_object_at(reported, "thumbnail", m.thumbnail);
@@ -113,6 +161,11 @@ void complete(media_objects& m, const json::object& reported, frame_size size) {
   if (m.video_raw.is_null()) make_picture(m.video_raw, raw_url, size);
   if (m.thumbnail.is_null()) make_picture(m.thumbnail, image_url, size);
   if (!raw_url.empty() || !image_url.empty()) fill_assets(m.assets, raw_url, image_url);
+  if (!expected.is_video) return;
+  fill_video(m.video_raw, expected);
+  fill_picture(m.thumbnail, expected);
+  fill_picture(m.last_frame, expected);
+  fill_artifact(m, expected);
 }
 
 }  // namespace relay::luma

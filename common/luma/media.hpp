@@ -2,6 +2,8 @@
 
 // The files of a result, in both the official and the web-app form, whichever of the two the upstream sent.
 
+#include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "common/base/json.hpp"
@@ -29,8 +31,18 @@ struct frame_size {
 };
 frame_size nominal_size(std::string_view aspect_ratio, std::string_view resolution);
 
-/// Fills in, for a completed job, what one form of `reported` says and the other form lacks. `assets` is set
-/// already.
-void complete(media_objects& m, const json::object& reported, frame_size size);
+/// What the request says of the result.
+struct expected_media {
+  frame_size size;
+  std::optional<std::int64_t> seconds;  // nullopt: it says nothing of that
+  bool is_video = true;
+};
+/// "5s", "9s": 5, 9; nullopt: it is no such text.
+std::optional<std::int64_t> nominal_seconds(std::string_view duration);
+
+/// Fills in, for a completed job, what one form of `reported` says and the other form lacks, and what only the
+/// request says. A video has all its objects, each with every member: null, where nothing is known. `assets`
+/// is set already.
+void complete(media_objects& m, const json::object& reported, const expected_media& expected);
 
 }  // namespace relay::luma

@@ -45,11 +45,13 @@ task_view::task_view(const task& t)
       media_.assets = *sent;
   }
   if (t.state != task_state::completed) return;
-  const frame_size size = nominal_size(text_of(request_, "aspect_ratio"), text_of(request_, "resolution"));
+  const expected_media expected{
+      nominal_size(text_of(request_, "aspect_ratio"), text_of(request_, "resolution")),
+      nominal_seconds(text_of(request_, "duration")), row_of(t).generation_type == "video"};
   if (const json::object* job = parse_reported()) {
-    complete(media_, *job, size);
+    complete(media_, *job, expected);
   } else {
-    complete(media_, json::object(memory_.storage()), size);
+    complete(media_, json::object(memory_.storage()), expected);
   }
 }
 

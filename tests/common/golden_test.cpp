@@ -133,9 +133,9 @@ TEST(golden, official_upstream_fills_the_web_app_fields) {
     "state":"completed",
     "assets":{"video":"https://cdn/v.mp4","image":"https://cdn/t.jpg","progress_video":null},
     "video":{"url":"https://cdn/v.mp4","download_url":"https://cdn/v.mp4","width":720,"height":1280},
-    "video_raw":{"url":"https://cdn/v.mp4","width":720,"height":1280},
-    "thumbnail":{"url":"https://cdn/t.jpg","width":720,"height":1280},
-    "last_frame":null})")
+    "video_raw":{"url":"https://cdn/v.mp4","width":720,"height":1280,"duration":null,"media_type":"video"},
+    "thumbnail":{"url":"https://cdn/t.jpg","width":720,"height":1280,"palette":null,"media_type":"image"},
+    "last_frame":{"url":null,"width":720,"height":1280,"palette":null,"media_type":"image"}})")
                       .value(),
                   got, "official");
 }
