@@ -12,6 +12,7 @@
 #include "common/base/secret.hpp"
 #include "common/base/time.hpp"
 #include "common/base/url.hpp"
+#include "common/engine/model_names.hpp"
 #include "common/luma/models.hpp"
 
 namespace relay {
@@ -50,6 +51,7 @@ struct server_config {
   std::int64_t body_memory_bytes = 256 * 1024 * 1024;
   std::int64_t max_batch_ids = 1'000;
   std::string tasks_shape = "envelope";  // or "array"
+  std::string tasks_platform;
 };
 
 struct storage_config {
@@ -117,6 +119,11 @@ struct assets_config {
   milliseconds receive_timeout{300'000};
 };
 
+struct models_config {
+  std::vector<std::string> aliases = {"ray-v1=ray-1-6", "ray-1=ray-1-6", "ray-1.6=ray-1-6", "ray-v2=ray-2"};
+  std::vector<std::string> defaults = {"image=photon-1"};
+};
+
 struct admin_config {
   std::string listen = "127.0.0.1:9090";
   std::vector<std::string> host_names;
@@ -148,6 +155,7 @@ struct upstream_config {
 
   // Worked out when the configuration is checked.
   base_url base;
+  model_names models;
 };
 
 struct config {
@@ -160,6 +168,7 @@ struct config {
   limits_config limits;
   credits_config credits;
   assets_config assets;
+  models_config models;
   admin_config admin;
   log_config log;
   std::vector<upstream_config> upstreams;

@@ -173,6 +173,9 @@ class loader {
   void read_upstreams(const toml::node& node);
   void check_listen(const std::string& text, const std::string& key);
   void check_upstream(upstream_config& u, std::size_t number);
+  std::vector<std::pair<std::string, std::string>> pairs(const std::vector<std::string>& list,
+                                                         const std::string& key);
+  void check_models();
 
   std::string file_;
   const env_lookup& env_;
@@ -334,6 +337,31 @@ void loader::check_upstream(upstream_config& u, std::size_t number) {
   }
 }
 
+// "NAME=MODEL" each.
+std::vector<std::pair<std::string, std::string>> loader::pairs(const std::vector<std::string>& list,
+                                                               const std::string& key) {
+  std::vector<std::pair<std::string, std::string>> both;
+  for (const std::string& text : list) {
+    const auto equals = text.find('=');
+    const std::string name(trim(std::string_view(text).substr(0, equals)));
+    const std::string model(equals == text.npos ? "" : trim(std::string_view(text).substr(equals + 1)));
+    if (name.empty() || model.empty())
+      problem(nullptr, key, "'" + text + "' must be NAME=MODEL");
+    else
+      both.emplace_back(name, model);
+  }
+  return both;
+}
+
+void loader::check_models() {
+  model_names names{pairs(out.value.models.aliases, "models.aliases"),
+                    pairs(out.value.models.defaults, "models.defaults")};
+  for (const auto& [kind, model] : names.defaults) {
+    if (!families().has_action(kind)) problem(nullptr, "models.defaults", "'" + kind + "' is no kind of job");
+  }
+  for (upstream_config& u : out.value.upstreams) u.models = names;
+}
+
 void loader::check() {
   check_listen(out.value.server.listen, "server.listen");
   if (!out.value.admin.listen.empty()) check_listen(out.value.admin.listen, "admin.listen");
@@ -359,6 +387,7 @@ void loader::check() {
   if (out.value.upstreams.empty()) {
     problem(nullptr, "upstream", "there is no [[upstream]]; add one with name, url and key");
   }
+  check_models();
   std::set<std::string> names;
   for (std::size_t i = 0; i < out.value.upstreams.size(); ++i) {
     check_upstream(out.value.upstreams[i], i + 1);

@@ -26,10 +26,10 @@ void large_texts::give_back(std::size_t bytes) {
   if (!waiting_.empty()) waiting_.front().cancel();
 }
 
-awaitable<result<std::string>> large_texts::render(const task_form& how, task_ptr t, timestamp now) {
-  auto initiate = [this, &how, t = std::move(t), now](auto handler) mutable {
-    auto work = [this, &how, t = std::move(t), now, handler = std::move(handler)]() mutable {
-      auto made = how.render(*t, now);
+awaitable<result<std::string>> large_texts::render(const task_form& how, task_ptr t, showing with) {
+  auto initiate = [this, &how, t = std::move(t), with](auto handler) mutable {
+    auto work = [this, &how, t = std::move(t), with, handler = std::move(handler)]() mutable {
+      auto made = how.render(*t, with);
       t.reset();
       asio::post(loop_.get_executor(), [handler = std::move(handler), made = std::move(made)]() mutable {
         std::move(handler)(std::move(made));

@@ -49,8 +49,8 @@ class large_texts {
   awaitable<room> wait_for_room(std::size_t bytes);
   bool is_short() const { return !waiting_.empty() || used_ > most_ / 2; }
 
-  /// `how.render(t, now)` on the other thread.
-  awaitable<result<std::string>> render(const task_form& how, task_ptr t, timestamp now);
+  /// `how.render(t, with)` on the other thread.
+  awaitable<result<std::string>> render(const task_form& how, task_ptr t, showing with);
 
  private:
   void give_back(std::size_t bytes);

@@ -20,7 +20,8 @@ std::size_t rendered_tasks::entry::bytes() const {
   return sum;
 }
 
-result<void> rendered_tasks::append(std::string& out, const task_form& how, const task& t, timestamp now) {
+result<void> rendered_tasks::append(std::string& out, const task_form& how, const task& t,
+                                    const showing& with) {
   const bool may_be_kept = !how.depends_on_time(t);
   entry* kept = may_be_kept ? kept_.find(t.id) : nullptr;
   if (kept != nullptr && kept->revision == t.revision) {
@@ -29,7 +30,7 @@ result<void> rendered_tasks::append(std::string& out, const task_form& how, cons
       return {};
     }
   }
-  auto made = how.render(t, now);
+  auto made = how.render(t, with);
   if (!made) return std::unexpected(std::move(made.error()));
   out.append(*made);
   if (!may_be_kept || made->size() > largest_kept) return {};

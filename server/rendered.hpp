@@ -20,10 +20,10 @@ class rendered_tasks {
 
   /// At the end of `out`. What depends on the time is made anew each time. Errors: those of the form; then
   /// `out` is as it was.
-  result<void> append(std::string& out, const task_form& how, const task& t, timestamp now);
-  result<std::string> get(const task_form& how, const task& t, timestamp now) {
+  result<void> append(std::string& out, const task_form& how, const task& t, const showing& with);
+  result<std::string> get(const task_form& how, const task& t, const showing& with) {
     std::string out;
-    auto done = append(out, how, t, now);
+    auto done = append(out, how, t, with);
     if (!done) return std::unexpected(std::move(done.error()));
     return out;
   }

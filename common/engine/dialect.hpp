@@ -39,13 +39,21 @@ struct new_task {
   std::optional<milliseconds> wait{};  // the client asked in the body for the result itself, at most so late
 };
 
+/// When a task is shown, and what operators have it called.
+struct showing {
+  showing(timestamp time = {}, std::string_view as_platform = {}) : now(time), platform(as_platform) {}
+
+  timestamp now;
+  std::string_view platform;  // in the stations' envelope; empty: the family's name
+};
+
 /// One of the bodies that a task is shown as.
 struct task_form {
   std::string_view name;  // unique in the program
   /// The word for a state. Two states with one word are one to the client.
   std::string_view (*word)(task_state s);
   /// Errors: invalid_request when the form shows something that is not there yet.
-  result<std::string> (*render)(const task& t, timestamp now);
+  result<std::string> (*render)(const task& t, const showing& with);
   /// True if the bytes change with time alone.
   bool (*depends_on_time)(const task& t);
 };

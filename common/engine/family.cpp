@@ -4,6 +4,12 @@
 
 namespace relay {
 
+bool catalogue::has_action(std::string_view name) const {
+  return std::ranges::any_of(families_, [name](const family* f) {
+    return std::ranges::find(f->actions, name, &action::name) != f->actions.end();
+  });
+}
+
 const action* catalogue::find_action(std::string_view platform, std::string_view name) const {
   for (const family* f : families_) {
     if (f->name != platform) continue;

@@ -25,6 +25,8 @@ class catalogue {
   catalogue(std::initializer_list<const family*> families) : families_(families) {}
 
   const action* find_action(std::string_view platform, std::string_view name) const;
+  /// Some family has an action of this name.
+  bool has_action(std::string_view name) const;
   const dialect* find_dialect(std::string_view name) const;
   const protocol* find_protocol(std::string_view name) const;
   std::vector<std::string_view> protocol_names() const;

@@ -11,6 +11,7 @@
 
 #include "common/base/error.hpp"
 #include "common/engine/job.hpp"
+#include "common/engine/model_names.hpp"
 #include "common/engine/task.hpp"
 
 namespace relay {
@@ -25,6 +26,7 @@ struct outgoing {
 struct outgoing_settings {
   std::string default_model;  // for a protocol that wants one named; empty: none is sent
   std::string public_url;     // where the upstream can call the relay; empty: it is given no address
+  const model_names* models = nullptr;  // null: every name is a model's own
 };
 
 /// The upstream's id for one of ours; nullopt when it has none.

@@ -62,7 +62,7 @@ void write_official_fields(json_object_writer& w, const task_view& v) {
   v.append_echo(w.key("request"));
 }
 
-result<std::string> render_created(const task& t, timestamp) {
+result<std::string> render_created(const task& t, const showing&) {
   const task_view v(t);
   std::string out;
   json_object_writer w(out);
@@ -77,7 +77,7 @@ result<std::string> render_created(const task& t, timestamp) {
 
 // The web app's fields first, as in the stations' documents; then the official ones. `state` is official
 // here: the official SDKs, ComfyUI and @ai-sdk/luma accept no other words.
-result<std::string> render_task(const task& t, timestamp) {
+result<std::string> render_task(const task& t, const showing&) {
   const task_view v(t);
   std::string out;
   json_object_writer w(out);

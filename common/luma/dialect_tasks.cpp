@@ -13,7 +13,7 @@
 namespace relay::luma {
 namespace {
 
-result<std::string> render_item(const task& t, timestamp now) {
+result<std::string> render_item(const task& t, const showing& with) {
   const task_view v(t);
   const std::string created_at = to_iso(t.created_at, precision::milliseconds);
   std::string out;
@@ -22,14 +22,14 @@ result<std::string> render_item(const task& t, timestamp now) {
   w.member("created_at", created_at);
   w.member("updated_at", to_iso(t.updated_at, precision::milliseconds));
   w.member("task_id", t.id);
-  w.member("platform", t.action->platform);
+  w.member("platform", with.platform.empty() ? t.action->platform : with.platform);
   w.member("action", row_of(t).envelope);
   w.member("status", envelope_status(t.state));
   w.member("fail_reason", t.state == task_state::failed ? std::string_view(t.fail_reason) : "");
   w.member("submit_time", to_unix(t.created_at));
   w.member("start_time", to_unix(t.started_at));
   w.member("finish_time", to_unix(t.finished_at));
-  w.member("progress", std::to_string(progress_of(t, now)) + "%");
+  w.member("progress", std::to_string(progress_of(t, with.now)) + "%");
 
   // The inner object is what the upstream says of its job, so its time is the upstream's own once there is
   // one.

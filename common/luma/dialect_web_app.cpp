@@ -197,14 +197,14 @@ result<std::string> render(const task& t, bool created) {
   return out;
 }
 
-result<std::string> render_task(const task& t, timestamp) {
+result<std::string> render_task(const task& t, const showing&) {
   return render(t, false);
 }
-result<std::string> render_created(const task& t, timestamp) {
+result<std::string> render_created(const task& t, const showing&) {
   return render(t, true);
 }
 
-result<std::string> render_download_link(const task& t, timestamp) {
+result<std::string> render_download_link(const task& t, const showing&) {
   const task_view v(t);
   const json::value* link = link_of(v);
   if (link == nullptr) {

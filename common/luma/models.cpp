@@ -2,13 +2,8 @@
 
 namespace relay::luma {
 
-std::string_view official_model(std::string_view name, const std::string& default_model) {
-  if (name == "ray-v1" || name == "ray-1.6" || name == "ray-1") return "ray-1-6";
-  if (name == "ray-v2") return "ray-2";
-  // What stations bill Luma videos under; no model of its own.
-  if ((name.starts_with("luma_video") || name == "dream-machine") && !default_model.empty())
-    return default_model;
-  return name;
+bool is_billing_name(std::string_view name) {
+  return name.starts_with("luma_video") || name == "dream-machine";
 }
 
 std::string_view station_model(std::string_view name) {

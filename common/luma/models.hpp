@@ -1,8 +1,7 @@
 #pragma once
 
-// Spellings of model names. A client sees its own in the echo; each kind of upstream gets the one it knows.
+// Names of models. A client sees its own in the echo; each kind of upstream gets the one it knows.
 
-#include <string>
 #include <string_view>
 
 namespace relay::luma {
@@ -10,10 +9,10 @@ namespace relay::luma {
 /// Named when neither the client nor the operator names one.
 inline constexpr std::string_view usual_model = "ray-2";
 
-/// For the official API. `default_model` stands in for names that stations bill videos under.
-std::string_view official_model(std::string_view name, const std::string& default_model);
+/// True for a name that stations bill videos under: it is no model's.
+bool is_billing_name(std::string_view name);
 
-/// For stations.
+/// What stations call a model of the official API.
 std::string_view station_model(std::string_view name);
 
 }  // namespace relay::luma

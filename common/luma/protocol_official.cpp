@@ -16,6 +16,20 @@ bool can_serve(const task&) {
   return true;
 }
 
+// The model's own name, or the one for a job whose client named none.
+void name_model(json::object& request, const action& a, const outgoing_settings& with) {
+  static const model_names none;
+  const model_names& names = with.models != nullptr ? *with.models : none;
+  const std::string_view usual = names.default_for(a.name, a.default_model ? with.default_model : "");
+  const json::value* named = member(request, "model");
+  if (named != nullptr && !named->is_string()) return;
+  std::string_view model = named != nullptr ? names.own(view(named->get_string())) : usual;
+  if (is_billing_name(model) && !usual.empty()) model = usual;
+  if (model.empty()) return;
+  const json::string own(model);  // it may be a view of the member
+  request["model"] = own;
+}
+
 result<outgoing> build_create(const task& t, const outgoing_settings& with, const id_translation& translate) {
   json_arena memory;
   auto translated = outgoing_request(t, translate, memory);
@@ -26,11 +40,7 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
   request.erase("expand_prompt");  // the web app's own; the official API has no such field
   request.erase("sync");           // served by the relay: a create must get its response soon
   request.erase("sync_timeout");
-  if (const json::value* model = member(request, "model"); model != nullptr && model->is_string()) {
-    request["model"] = json::string(official_model(view(model->get_string()), with.default_model));
-  } else if (model == nullptr && !with.default_model.empty() && a.default_model) {
-    request["model"] = json::string(with.default_model);
-  }
+  name_model(request, a, with);
 
   if (a.type_is_sent) request["generation_type"] = json::string(a.request_type);
 

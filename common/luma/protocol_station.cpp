@@ -29,6 +29,10 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
     return fail(errc::invalid_request, "stations do not offer " + std::string(t.action->name));
   if (const std::string marker = marker_url(with.public_url, t); !marker.empty())
     (*request)["notify_hook"] = json::string(marker);
+  if (const auto model = text_of(*request, "model"); with.models != nullptr && !model.empty()) {
+    const json::string own(with.models->own(model));
+    (*request)["model"] = own;
+  }
   return row_of(t).for_station(std::move(*request));
 }
 

@@ -321,7 +321,7 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
 awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   upstream& to = *upstreams_[lane];
   // What the client asked for, in the words of this upstream.
-  const outgoing_settings with{to.settings().default_model, who_.public_url};
+  const outgoing_settings with{to.settings().default_model, who_.public_url, &to.settings().models};
   auto what = co_await outgoing_request(store_, t, to.speaks(), with);
   if (!what) {
     log_.warn("task {}: not sent: {}", t.id, what.error().log.text);

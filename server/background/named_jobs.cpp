@@ -72,7 +72,7 @@ awaitable<std::string> named_jobs::why_not(upstream& at, const task& t, const li
   if (!known) co_return "the task table cannot be read: " + known.error().log.text;
   if (!known->empty()) co_return "another task has it";
   // 2. What the upstream shows of it is what was sent.
-  const outgoing_settings with{at.settings().default_model, public_url_};
+  const outgoing_settings with{at.settings().default_model, public_url_, &at.settings().models};
   const auto sent = co_await outgoing_request(store_, t, at.speaks(), with);
   const lost_submission s(std::make_shared<const task>(t), sent ? *sent : outgoing{}, at.speaks());
   if (contradicts(s, shown, at.speaks())) co_return "it was made from another request";

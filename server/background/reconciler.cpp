@@ -153,7 +153,7 @@ awaitable<> reconciler::fail_lookups(const tasks& due, event::lookup_failed e,
 
 // The tasks, and what was sent for them.
 awaitable<std::vector<lost_submission>> reconciler::submissions(upstream& at, const tasks& of) {
-  const outgoing_settings with{at.settings().default_model, public_url_};
+  const outgoing_settings with{at.settings().default_model, public_url_, &at.settings().models};
   std::vector<lost_submission> out;
   for (const task_ptr& t : of) {
     const auto request = co_await outgoing_request(store_, *t, at.speaks(), with);

@@ -100,7 +100,7 @@ class task_source {
 struct long_reply {
   task_source source;
   const task_form& how;
-  timestamp time;
+  showing with;
   std::string begun;
   bool is_empty;  // no task is in it yet
   task_ptr next;  // the one that made it too long
@@ -121,7 +121,7 @@ awaitable<bool> send_large(long_reply& r, task_ptr t, http::body_stream& to) {
     large_texts::room room = co_await r.in.large.wait_for_room(bytes);
     auto found = co_await r.source.again(id, revision);
     if (!found || !*found) co_return false;
-    auto made = co_await r.in.large.render(r.how, std::move(*found), r.time);
+    auto made = co_await r.in.large.render(r.how, std::move(*found), r.with);
     if (!made || (size != 0 && made->size() != size)) co_return false;
     size = made->size();
     std::string text = std::move(*made);
@@ -150,7 +150,7 @@ awaitable<bool> send_parts(long_reply& r, http::body_stream& to) {
   for (task_ptr t = std::move(r.next); t;) {
     if (!std::exchange(r.is_empty, false)) out += ',';
     if (memory_of(*t) <= large_task) {
-      if (!r.in.rendered.append(out, r.how, *t, r.time)) co_return false;
+      if (!r.in.rendered.append(out, r.how, *t, r.with)) co_return false;
     } else {
       if (!co_await to.send(out)) co_return false;
       std::string().swap(out);
@@ -183,7 +183,7 @@ awaitable<handled> reply_with_tasks(call& c, const task_form& how, list_frame fr
                                     std::vector<std::string> ids, std::vector<task_ptr> first, absent a) {
   const std::size_t count = ids.size();
   task_source source(c, std::move(ids), std::move(first), a);
-  const timestamp time = now();
+  const showing with(now(), c.in.settings.server.tasks_platform);
   std::string body = std::move(frame.before);
   http::reply out;
   for (bool is_first = true;; is_first = false) {
@@ -197,13 +197,13 @@ awaitable<handled> reply_with_tasks(call& c, const task_form& how, list_frame fr
     if (const std::size_t bytes = text_of_job(*t);
         body.size() + bytes <= whole_bytes && bytes <= large_task) {
       if (!is_first) body += ',';
-      if (auto shown = c.in.rendered.append(body, how, *t, time); !shown)
+      if (auto shown = c.in.rendered.append(body, how, *t, with); !shown)
         co_return std::unexpected(std::move(shown.error()));
       // The others are of about the same size.
       if (is_first) body.reserve(std::min(whole_bytes, (body.size() + 64) * count));
       continue;
     }
-    auto rest = std::make_unique<long_reply>(long_reply{std::move(source), how, time, std::move(body),
+    auto rest = std::make_unique<long_reply>(long_reply{std::move(source), how, with, std::move(body),
                                                         is_first, std::move(t), std::move(frame.after),
                                                         std::string(c.http.id), c.in});
     auto send = [owned = std::move(rest)](http::body_stream& to) mutable {

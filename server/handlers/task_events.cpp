@@ -64,7 +64,7 @@ std::string event_for(const stream_state& s, std::size_t i) {
     if (k > 0) out += '.';
     out += std::to_string(s.sent[k]);
   }
-  const auto shown = s.in.rendered.get(s.how, *s.tasks[i], now());
+  const auto shown = s.in.rendered.get(s.how, *s.tasks[i], {now(), s.in.settings.server.tasks_platform});
   return shown ? out + "\ndata: " + *shown + "\n\n" : std::string{};
 }
 

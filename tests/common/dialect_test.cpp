@@ -493,6 +493,8 @@ TEST(protocols, what_goes_upstream) {
   };
   const std::string extend =
       R"({"prompt":"abc","keyframes":{"frame0":{"type":"generation","id":")" + id + R"("}}})";
+  const model_names names{{{"ray-v2", "ray-2"}, {"fast", "ray-flash-2"}},
+                          {{"video-modify", "ray-flash-2"}, {"image-reframe", "photon-flash-1"}}};
   struct {
     const char* what;
     task t;
@@ -500,6 +502,17 @@ TEST(protocols, what_goes_upstream) {
     const char* path;
     const char* body;
   } const table[] = {
+      {"another name", asked(R"({"prompt":"abc","model":"fast"})"), luma_api, "/generations",
+       R"({"prompt":"abc","model":"ray-flash-2"})"},
+      {"another name, for a station", asked(R"({"prompt":"abc","model":"fast"})"), station,
+       "/luma/generations", R"({"user_prompt":"abc","model_name":"ray-flash-2","aspect_ratio":"16:9"})"},
+      {"its own spelling, for a station", asked(R"({"prompt":"abc","model":"ray-v2"})"), station,
+       "/luma/generations", R"({"user_prompt":"abc","model_name":"ray-v2","aspect_ratio":"16:9"})"},
+      {"what is no text is the upstream's to refuse", asked(R"({"prompt":"abc","model":5})"), luma_api,
+       "/generations", R"({"prompt":"abc","model":5})"},
+      {"default of an action", asked(R"({"prompt":"abc"})", actions::image_reframe), luma_api,
+       "/generations/image/reframe",
+       R"({"prompt":"abc","model":"photon-flash-1","generation_type":"reframe_image"})"},
       {"default model", asked(R"({"prompt":"abc"})"), luma_api, "/generations",
        R"({"prompt":"abc","model":"ray-2"})"},
       {"the client's path", asked(R"({"prompt":"abc","model":"ray-flash-2"})", actions::video), luma_api,
@@ -527,14 +540,14 @@ TEST(protocols, what_goes_upstream) {
       {"what some clients leave out is sent",
        asked(R"({"media":{"url":"u"},"mode":"flex_1"})", actions::video_modify), luma_api,
        "/generations/video/modify",
-       R"({"media":{"url":"u"},"mode":"flex_1","model":"ray-2","generation_type":"modify_video"})"},
+       R"({"media":{"url":"u"},"mode":"flex_1","model":"ray-flash-2","generation_type":"modify_video"})"},
       {"reframe",
        asked(R"({"media":{"url":"u"},"aspect_ratio":"1:1","model":"photon-1"})", actions::image_reframe),
        luma_api, "/generations/image/reframe",
        R"({"media":{"url":"u"},"aspect_ratio":"1:1","model":"photon-1","generation_type":"reframe_image"})"},
   };
   for (const auto& row : table) {
-    const auto out = sent(row.t, row.speaks, {"ray-2", ""}, theirs);
+    const auto out = sent(row.t, row.speaks, {"ray-2", "", &names}, theirs);
     ASSERT_TRUE(out) << row.what;
     EXPECT_EQ(out->path, row.path) << row.what;
     EXPECT_EQ(parse(out->body), parse(row.body)) << row.what;

@@ -104,6 +104,13 @@ TEST(config, each_problem_names_file_line_and_key) {
       {"key env",
        "[[upstream]]\nname=\"a\"\nurl=\"http://x\"\nkey_env=\"NOT_SET\"",
        {"relay.toml: upstream.1.key_env: the environment variable NOT_SET"}},
+      {"a name that is for no model",
+       one_upstream + "[models]\naliases = [\"fast\"]\n",
+       {"relay.toml: models.aliases: 'fast' must be NAME=MODEL"}},
+      {"an action that is none",
+       one_upstream + "[models]\ndefaults = [\"sing=ray-2\", \"=x\"]\n",
+       {"relay.toml: models.defaults: '=x' must be NAME=MODEL",
+        "relay.toml: models.defaults: 'sing' is no kind of job"}},
       {"key with a line break",
        "[[upstream]]\nname=\"a\"\nurl=\"http://x\"\nkey=\"a\\nb\"",
        {"relay.toml: upstream.1.key: the key must be printable"}},
@@ -117,6 +124,18 @@ TEST(config, each_problem_names_file_line_and_key) {
           << row.what << ": " << to_string(c.problems[i]);
     }
   }
+}
+
+TEST(config, models_by_name) {
+  const loaded_config c = load(one_upstream + "[models]\naliases = [\"fast=ray-flash-2\", \"a = b=c\"]\n");
+  ASSERT_TRUE(c.problems.empty());
+  const model_names& names = c.value.upstreams[0].models;
+  EXPECT_EQ(names.own("fast"), "ray-flash-2");
+  EXPECT_EQ(names.own("a"), "b=c");
+  EXPECT_EQ(names.own("ray-v2"), "ray-v2") << "a list that is given takes the place of the usual one";
+  EXPECT_EQ(names.default_for("image", "other"), "photon-1");
+  EXPECT_EQ(names.default_for("video", "other"), "other");
+  EXPECT_EQ(load(one_upstream).value.upstreams[0].models.own("ray-v2"), "ray-2");
 }
 
 TEST(config, the_environment_is_stronger_than_the_file) {

@@ -35,7 +35,7 @@ json::object reply_of(const task& t) {
   return v && v->is_object() ? v->get_object() : json::object{};
 }
 
-result<std::string> render(const task& t, timestamp) {
+result<std::string> render(const task& t, const showing&) {
   json::object out{{"poem", json::string(t.id)}, {"phase", json::string(word(t.state))}};
   out["verses"] = t.state == task_state::completed ? reply_of(t)["verses"] : json::value(json::array{});
   if (t.state == task_state::failed) out["why"] = json::string(t.fail_reason);

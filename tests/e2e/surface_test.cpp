@@ -348,5 +348,27 @@ TEST(deletion, ends_the_streams_of_the_job) {
   EXPECT_FALSE(stream.receive_all().contains("failed"));
 }
 
+// The client sees the name that it sent, the upstream its own; the envelope has the operator's word.
+TEST(surface, names_that_operators_choose) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.server.tasks_platform = "luma_free";
+  settings.upstreams[0].models.aliases = {{"fast", "ray-flash-2"}};
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const response made = c.post("/dream-machine/v1/generations", R"({"prompt":"abc","model":"fast"})");
+  ASSERT_EQ(made.status, 201) << made.body;
+  EXPECT_EQ(made.json().at("request").at("model"), "fast");
+  EXPECT_EQ(made.json().at("model"), "fast");
+  const json::object log = sim.log();
+  EXPECT_EQ(log.at("creates").at(0).at("body").at("model"), "ray-flash-2");
+  const std::string id(view(made.json().at("id").as_string()));
+  const response done = wait_for_state(c, "/dream-machine/v1/generations/" + id, "completed");
+  EXPECT_EQ(done.json().at("request").at("model"), "fast");
+  const response batch = c.post("/luma/tasks", R"({"ids":[")" + id + R"("]})");
+  EXPECT_EQ(batch.json().at("data").at(0).at("platform"), "luma_free");
+}
+
 }  // namespace
 }  // namespace relay::test

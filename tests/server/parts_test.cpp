@@ -157,7 +157,7 @@ TEST_F(watch_test, many_tasks_are_notified_together) {
 // ---- the replies that are kept
 
 std::atomic<int> renderings = 0;
-result<std::string> count_and_render(const task& t, timestamp) {
+result<std::string> count_and_render(const task& t, const showing&) {
   ++renderings;
   if (t.state == task_state::failed) return fail(errc::invalid_request, "not there");
   return std::to_string(t.revision) + std::string(static_cast<std::size_t>(std::max(0, t.progress)), 'x');
