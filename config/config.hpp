@@ -81,6 +81,7 @@ struct poll_config {
   milliseconds not_found_for{180'000};
   milliseconds late_interval{600'000};
   milliseconds late_for{86'400'000};
+  bool delete_at_upstream = false;
 };
 
 struct callbacks_config {

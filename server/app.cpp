@@ -118,6 +118,7 @@ store_hooks app::hooks_for_store() {
     poller_->saved(*t);
     reconciler_->saved(*t);
     deliverer_->saved(*t);
+    remover_->saved(*t);
   };
   hooks.disk_full = [this] { return disk_->release(); };
   hooks.committed = [this](std::size_t writes, double seconds) { metrics_.committed(writes, seconds); };
@@ -167,6 +168,7 @@ void app::make_loops(const policy& p) {
                                      metrics_, *log_);
   deliverer_ = std::make_unique<deliverer>(loop_, deadlines_, names_, *store_, *changes_, config_.callbacks,
                                            metrics_, *log_);
+  remover_ = std::make_unique<remover>(loop_, *store_, *changes_, upstreams_, metrics_, *log_);
   janitor_ = std::make_unique<janitor>(loop_, *store_, config_.storage.keep_ended, *log_);
   timekeeper_ = std::make_unique<timekeeper>(loop_, *store_, *log_);
   restored_ = std::make_unique<restored_jobs>(loop_, *store_, *changes_, upstreams_, p.late_interval,
@@ -305,6 +307,7 @@ awaitable<> app::begin() {
   spawn(reconciler_->run());
   spawn(poller_->run());
   spawn(deliverer_->run());
+  spawn(remover_->run());
   spawn(janitor_->run());
   spawn(timekeeper_->run());
   spawn(restored_->run());
@@ -416,6 +419,7 @@ awaitable<> app::drain() {
   reconciler_->stop();
   poller_->stop();
   deliverer_->stop();
+  remover_->stop();
   janitor_->stop();
   timekeeper_->stop();
   restored_->stop();
@@ -433,7 +437,8 @@ awaitable<> app::drain() {
   // Polls and callbacks can be done again: they are not waited for as long as what clients wait for.
   const auto clients = [this] { return public_->connections() + dispatcher_->in_flight() > 0; };
   const auto others = [this] {
-    return reconciler_->in_flight() + poller_->in_flight() + deliverer_->in_flight() > 0;
+    return reconciler_->in_flight() + poller_->in_flight() + deliverer_->in_flight() + remover_->in_flight() >
+           0;
   };
   while (!ended_ && steady_clock::now() < until &&
          (clients() || (others() && steady_clock::now() < started + repeatable_grace))) {

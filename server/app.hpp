@@ -19,6 +19,7 @@
 #include "server/background/janitor.hpp"
 #include "server/background/poller.hpp"
 #include "server/background/reconciler.hpp"
+#include "server/background/remover.hpp"
 #include "server/background/restored_jobs.hpp"
 #include "server/background/timekeeper.hpp"
 #include "server/disk.hpp"
@@ -105,6 +106,7 @@ class app {
   std::unique_ptr<poller> poller_;
   std::unique_ptr<reconciler> reconciler_;
   std::unique_ptr<deliverer> deliverer_;
+  std::unique_ptr<remover> remover_;
   std::unique_ptr<janitor> janitor_;
   std::unique_ptr<timekeeper> timekeeper_;
   std::unique_ptr<restored_jobs> restored_;

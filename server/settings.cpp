@@ -23,6 +23,7 @@ policy policy_of(const config& c) {
   p.reconcile_for = c.submit.reconcile_deadline;
   p.reconcile_retry = std::min(p.reconcile_retry, std::max(c.submit.settle / 4, milliseconds(10)));
   p.callback_retries = c.callbacks.retry_after;
+  p.remove_at_upstream = c.poll.delete_at_upstream;
   return p;
 }
 

@@ -177,6 +177,11 @@ CREATE INDEX task_failed ON task(next_poll_at) WHERE status = 'failed';
 ALTER TABLE task ADD COLUMN deleted_at INTEGER NOT NULL DEFAULT 0;
 DROP INDEX task_owner;
 CREATE INDEX task_owner ON task(owner, id) WHERE deleted_at = 0;
+)sql"},
+    // And may be deleted at its upstream too.
+    {11, R"sql(
+ALTER TABLE task ADD COLUMN next_remove_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX task_remove ON task(next_remove_at, task_id) WHERE next_remove_at > 0;
 )sql"}};
 
 }  // namespace

@@ -80,8 +80,8 @@ struct some_tasks {
 };
 
 /// Schedules that are one queue over all customers and upstreams. `expire`: what waits to be submitted, by
-/// its deadline.
-enum class schedule : std::uint8_t { expire, reconcile };
+/// its deadline; `remove`: what is to be deleted at its upstream.
+enum class schedule : std::uint8_t { expire, reconcile, remove };
 
 /// A place in a schedule, to read on from.
 struct schedule_cursor {

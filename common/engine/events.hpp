@@ -83,6 +83,10 @@ struct submit_expired {
 struct cancelled {};
 /// Its client does not want to see it any more.
 struct deleted {};
+/// The upstream has it no more.
+struct removed {};
+/// It did not say so.
+struct removal_failed {};
 
 struct polled {
   job reported;
@@ -113,10 +117,11 @@ struct callback_requested {};
 
 }  // namespace event
 
-using task_event = std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
-                                event::outcome_unknown, event::interrupted, event::found, event::found_held,
-                                event::released, event::absent, event::lookup_failed, event::submit_expired,
-                                event::cancelled, event::deleted, event::polled, event::poll_failed,
-                                event::delivered, event::delivery_failed, event::callback_requested>;
+using task_event =
+    std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
+                 event::outcome_unknown, event::interrupted, event::found, event::found_held, event::released,
+                 event::absent, event::lookup_failed, event::submit_expired, event::cancelled, event::deleted,
+                 event::removed, event::removal_failed, event::polled, event::poll_failed, event::delivered,
+                 event::delivery_failed, event::callback_requested>;
 
 }  // namespace relay

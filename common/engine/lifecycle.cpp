@@ -38,6 +38,11 @@ void fail_lost(task& t, std::string reason, timestamp now, const policy& p) {
   t.next_reconcile_at = now + p.late_interval;
 }
 
+// Nothing more is asked about it, neither by its client nor by the relay.
+bool is_over_and_deleted(const task& t) {
+  return is_set(t.deleted_at) && is_terminal(t.state) && !is_set(t.next_poll_at) && !t.upstream_id.empty();
+}
+
 bool at_upstream(const task& t) {
   return t.state == task_state::queued || t.state == task_state::running;
 }
@@ -185,6 +190,22 @@ struct step {
     if (t.state == task_state::submitting && !is_set(t.cancelled_at)) t.cancelled_at = now;
     // One that is held may have been submitted since its backup was made: it is still looked up.
     return t.state == task_state::pending && !is_held(t) ? cancel() : true;
+  }
+
+  bool operator()(const event::removed&) const {
+    if (!is_set(t.next_remove_at)) return false;
+    t.next_remove_at = never;
+    return true;
+  }
+  // Ever more seldom, for some days.
+  bool operator()(const event::removal_failed&) const {
+    if (!is_set(t.next_remove_at)) return false;
+    constexpr milliseconds first{10'000};
+    constexpr std::chrono::days given_up_after{3};
+    const auto since = now - std::max(t.deleted_at, t.finished_at);
+    const auto delay = std::clamp<timestamp::duration>(since, first, longest_removal_delay);
+    t.next_remove_at = since < given_up_after ? now + delay : never;
+    return true;
   }
 
   // ---- a submission whose response was lost
@@ -393,10 +414,12 @@ struct step {
 
 task advance(task t, const task_event& e, timestamp now, const policy& p, double jitter) {
   const task_state before = t.state;
-  // The event first; then the callback that the change of state calls for.
+  const bool was_over = is_over_and_deleted(t);
+  // The event first; then the callback that the change of state calls for, and the end at the upstream.
   const step s{t, now, p, jitter};
   if (!std::visit(s, e)) return t;
   add_callback(t, before, now);
+  if (p.remove_at_upstream && !was_over && is_over_and_deleted(t)) t.next_remove_at = now;
   t.updated_at = now;
   return t;
 }

@@ -20,13 +20,14 @@ schedule_limits limits_of(const policy& p, milliseconds longest_job) {
       {p.reconcile_retry_max, p.reconcile_for, p.settle, p.late_interval, p.late_for, longest_retry_after});
   l.callback = milliseconds(3'600'000);
   for (const milliseconds m : p.callback_retries) l.callback = std::max(l.callback, m + m / 4);
+  l.remove = longest_removal_delay;
   l.submit_deadline = p.submit_deadline;
   l.job_deadline = p.job_deadline.count() > 0 ? p.job_deadline : longest_job;
   l.late_for = p.late_for;
   // What was last known of a process is some seconds old when it ends; the time it was gone is added.
   constexpr std::chrono::minutes margin{1};
-  for (milliseconds* m :
-       {&l.submit, &l.poll, &l.reconcile, &l.callback, &l.submit_deadline, &l.job_deadline, &l.late_for})
+  for (milliseconds* m : {&l.submit, &l.poll, &l.reconcile, &l.callback, &l.remove, &l.submit_deadline,
+                          &l.job_deadline, &l.late_for})
     *m += margin;
   return l;
 }

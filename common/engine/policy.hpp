@@ -35,6 +35,7 @@ struct policy {
   milliseconds late_for{86'400'000};    // and how long: a late success is still recorded
   int not_found_limit = 5;              // 404s in a row before the job counts as gone,
   milliseconds not_found_for{180'000};  // and the time they must span
+  bool remove_at_upstream = false;      // what its client deleted is deleted there too, after its end
   /// Delays between the attempts of one callback; the schedule of Standard Webhooks. After the last it is
   /// given up.
   std::vector<milliseconds> callback_retries{
@@ -43,13 +44,16 @@ struct policy {
       milliseconds{50'400'000}, milliseconds{72'000'000}, milliseconds{86'400'000}};
 };
 
+/// Between two attempts to delete a job at its upstream.
+inline constexpr milliseconds longest_removal_delay{3'600'000};
+
 /// How long an accepted job of this kind may take.
 milliseconds job_deadline(const policy& p, const action* a);
 
 /// The longest delays a schedule can have: what lies further ahead was written by a clock that has been set
 /// back since (rule F5).
 struct schedule_limits {
-  milliseconds submit, poll, reconcile, callback, submit_deadline, job_deadline, late_for;
+  milliseconds submit, poll, reconcile, callback, remove, submit_deadline, job_deadline, late_for;
 };
 /// `longest_job`: the longest deadline that any action has of its own.
 schedule_limits limits_of(const policy& p, milliseconds longest_job);

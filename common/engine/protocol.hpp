@@ -45,6 +45,8 @@ struct protocol {
                                    const id_translation& translate);
   /// Path of a poll, in which the id is escaped.
   std::string (*build_fetch)(const std::string& upstream_id);
+  /// Path at which a job is deleted (DELETE); null: the upstream cannot.
+  std::string (*build_remove)(const std::string& upstream_id);
   /// Path of a page of the upstream's list, newest first; null: it has none.
   std::string (*build_list)(std::size_t limit, std::size_t offset);
 

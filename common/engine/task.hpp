@@ -74,6 +74,7 @@ struct task {
   timestamp next_poll_at;       // due to be polled
   timestamp next_reconcile_at;  // due to be looked up in the upstream's list
   timestamp next_callback_at;   // a callback is due
+  timestamp next_remove_at;     // due to be deleted at the upstream too
   timestamp deadline;           // pending: to be submitted; later: to end
 
   timestamp created_at;

@@ -109,6 +109,7 @@ const protocol official_protocol = {.name = "luma",
                                     .can_serve = can_serve,
                                     .build_create = build_create,
                                     .build_fetch = build_fetch,
+                                    .build_remove = build_fetch,  // the same path
                                     .build_list = build_list,
                                     .lists_words = true,
                                     .credits_path = "/credits",

@@ -132,7 +132,15 @@ awaitable<exchange> upstream::create(const outgoing& what) {
 }
 
 awaitable<exchange> upstream::fetch(const std::string& path) {
-  const std::string request = make_request("GET", path, {});
+  return ask("GET", path);
+}
+
+awaitable<exchange> upstream::remove(const std::string& path) {
+  return ask("DELETE", path);
+}
+
+awaitable<exchange> upstream::ask(std::string_view method, const std::string& path) {
+  const std::string request = make_request(method, path, {});
   bool reused = false;
   exchange out = co_await one_exchange(request, config_.idle_timeout, reused);
   if (!out.responded && reused && !deadlines_.expiring()) {

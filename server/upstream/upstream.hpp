@@ -28,7 +28,9 @@ class upstream {
   awaitable<exchange> create(const outgoing& what);
   /// A GET. Sent again, once, when a kept connection turns out to be dead.
   awaitable<exchange> fetch(const std::string& path);
-  /// The same for a page of its list, of up to 64 MiB, which goes to `sink` as it comes.
+  /// A DELETE. Sent again as a GET is: it means the same twice.
+  awaitable<exchange> remove(const std::string& path);
+  /// A GET of a page of its list, of up to 64 MiB, which goes to `sink` as it comes.
   awaitable<exchange> fetch_list(const std::string& path, body_sink sink);
 
  private:
@@ -37,6 +39,7 @@ class upstream {
     std::string problem;  // when there is none
   };
 
+  awaitable<exchange> ask(std::string_view method, const std::string& path);
   awaitable<leased> lease(steady_clock::duration freshness);
   awaitable<exchange> one_exchange(const std::string& request, steady_clock::duration freshness,
                                    bool& was_reused, body_sink sink = {});

@@ -168,6 +168,7 @@ constexpr column columns[] = {
     changing<&task::next_poll_at>("next_poll_at"),
     changing<&task::next_reconcile_at>("next_reconcile_at"),
     changing<&task::next_callback_at>("next_callback_at"),
+    changing<&task::next_remove_at>("next_remove_at"),
     changing<&task::deadline>("deadline"),
     changing<&task::attempted_at>("attempted_at"),
     changing<&task::ambiguous_at>("ambiguous_at"),

@@ -25,6 +25,7 @@ class schedule_rebase final : public write_of<std::int64_t> {
         {"UPDATE task SET next_reconcile_at=?1 WHERE next_reconcile_at>0 AND next_reconcile_at>?2",
          l.reconcile},
         {"UPDATE task SET next_callback_at=?1 WHERE next_callback_at>0 AND next_callback_at>?2", l.callback},
+        {"UPDATE task SET next_remove_at=?1 WHERE next_remove_at>0 AND next_remove_at>?2", l.remove},
         {"UPDATE task SET deadline=?2 WHERE next_submit_at>0 AND deadline>?2", l.submit_deadline},
         {"UPDATE task SET deadline=?2 WHERE finish_time=0 AND status IN ('queued','running') AND deadline>?2",
          l.job_deadline},

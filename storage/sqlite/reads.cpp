@@ -86,6 +86,10 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   due_reconcile_ = prepare(select_tasks(
       "WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 AND (next_reconcile_at,task_id)>(?2,?3) "
       "ORDER BY next_reconcile_at,task_id LIMIT ?4"));
+  due_removal_ = prepare(
+      select_tasks("WHERE next_remove_at>0 AND next_remove_at<=?1 AND (next_remove_at,task_id)>(?2,?3) "
+                   "ORDER BY next_remove_at,task_id LIMIT ?4"));
+  next_removal_ = prepare("SELECT min(next_remove_at) FROM task WHERE next_remove_at>0");
   next_expiry_ = prepare("SELECT min(deadline) FROM task WHERE next_submit_at>0");
   next_reconcile_ = prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0");
   // What waits to be submitted: one step a queue, and pages of each.
@@ -318,14 +322,21 @@ result<due_page> reads::page_of(statement& s, int time_column) {
 result<due_page> reads::due(schedule which, timestamp now, const schedule_cursor& after, std::int64_t limit) {
   static const int deadline = column_index("deadline");
   static const int reconcile_at = column_index("next_reconcile_at");
-  statement& s = which == schedule::expire ? due_expiry_ : due_reconcile_;
+  static const int remove_at = column_index("next_remove_at");
+  statement& s = which == schedule::expire   ? due_expiry_
+                 : which == schedule::remove ? due_removal_
+                                             : due_reconcile_;
   const use guard(s);
   s.bind(1, to_column(now)).bind(2, to_column(after.at)).bind(3, after.task_id).bind(4, limit);
-  return page_of(s, which == schedule::expire ? deadline : reconcile_at);
+  return page_of(s, which == schedule::expire   ? deadline
+                    : which == schedule::remove ? remove_at
+                                                : reconcile_at);
 }
 
 result<timestamp> reads::next_due(schedule which) {
-  statement& s = which == schedule::expire ? next_expiry_ : next_reconcile_;
+  statement& s = which == schedule::expire   ? next_expiry_
+                 : which == schedule::remove ? next_removal_
+                                             : next_reconcile_;
   const use guard(s);
   return time(s);
 }

@@ -171,7 +171,8 @@ write_statements::write_statements(db& d)
       // Ids begin with the time of creation, which is not after the end.
       old_tasks(d.prepare("SELECT id,task_id,status FROM task WHERE task_id<?1 "
                           "AND +status IN ('completed','failed') AND finish_time<?2 AND next_poll_at=0 "
-                          "AND next_reconcile_at=0 AND next_callback_at=0 ORDER BY task_id LIMIT ?3")),
+                          "AND next_reconcile_at=0 AND next_callback_at=0 AND next_remove_at=0 "
+                          "ORDER BY task_id LIMIT ?3")),
       delete_task(d.prepare("DELETE FROM task WHERE id=?1")),
       begin_log(d.prepare(
           "UPDATE process SET log_number=log_number+1,log_check=database_id||' '||(log_number+1)")) {}

@@ -74,6 +74,8 @@ const named_event events[] = {
     {"submit_expired", event::submit_expired{}},
     {"cancelled", event::cancelled{}},
     {"deleted", event::deleted{}},
+    {"removed", event::removed{}},
+    {"removal_failed", event::removal_failed{}},
     {"polled_queued", event::polled{said(job_state::queued), "{}"}},
     {"polled_running", event::polled{said(job_state::running), "{}"}},
     {"polled_completed", event::polled{said(job_state::completed), "{}"}},
@@ -102,6 +104,8 @@ const std::map<std::string, std::array<std::string, 7>> expected = {
     {"submit_expired", {"failed", "-", "-", "-", "-", "-", "-"}},
     {"cancelled", {"failed", "submitting", "-", "-", "-", "-", "submitting"}},
     {"deleted", {"failed", "submitting", "queued", "running", "completed", "failed", "submitting"}},
+    {"removed", {"-", "-", "-", "-", "-", "-", "-"}},
+    {"removal_failed", {"-", "-", "-", "-", "-", "-", "-"}},
     {"polled_queued", {"-", "-", "queued", "running", "-", "-", "-"}},
     {"polled_running", {"-", "-", "running", "running", "-", "-", "-"}},
     {"polled_completed", {"-", "-", "completed", "completed", "-", "-", "-"}},
@@ -252,6 +256,46 @@ TEST(lifecycle, what_is_deleted_is_followed_and_told_to_nobody) {
   EXPECT_EQ(refused.fail_reason, "Deleted before it was submitted again");
   EXPECT_EQ(advance(in(task_state::pending), event::deleted{}, t0, p, 0).fail_reason,
             "Deleted before it was submitted");
+}
+
+TEST(lifecycle, what_is_deleted_is_deleted_at_its_upstream_after_its_end) {
+  policy p;
+  p.remove_at_upstream = true;
+  const auto later = [](int seconds) { return t0 + std::chrono::seconds(seconds); };
+  // 1. Deleted while it runs: at its end. 2. After its end: at once.
+  task running = in(task_state::running);
+  running.upstream_id = "u-1";
+  running = advance(running, event::deleted{}, later(1), p, 0);
+  EXPECT_FALSE(is_set(running.next_remove_at)) << "it has not ended";
+  task over = advance(running, event::polled{said(job_state::completed), "{}"}, later(2), p, 0);
+  EXPECT_EQ(over.next_remove_at, later(2));
+  task done = in(task_state::completed);
+  done.upstream_id = "u-1";
+  EXPECT_EQ(advance(done, event::deleted{}, later(3), p, 0).next_remove_at, later(3));
+  // 3. One that is still polled has not ended there.
+  task late = running;
+  late.deadline = later(2);
+  late = advance(late, event::poll_failed{}, later(2), p, 0);
+  ASSERT_EQ(late.state, task_state::failed);
+  EXPECT_FALSE(is_set(late.next_remove_at));
+  late = advance(late, event::polled{said(job_state::failed), "{}"}, later(3), p, 0);
+  EXPECT_EQ(late.next_remove_at, later(3));
+  // 4. Not one that no upstream has, nor when it is not wanted, nor what nobody deleted.
+  EXPECT_FALSE(is_set(advance(in(task_state::pending), event::deleted{}, t0, p, 0).next_remove_at));
+  EXPECT_FALSE(is_set(advance(done, event::deleted{}, t0, {}, 0).next_remove_at));
+  EXPECT_FALSE(
+      is_set(advance(running, event::polled{said(job_state::completed), "{}"}, t0, {}, 0).next_remove_at));
+  // 5. Again after a failure, ever more seldom, for three days; once it is done, for good.
+  over = advance(over, event::removal_failed{}, later(3), p, 0);
+  EXPECT_EQ(over.next_remove_at, later(13));
+  EXPECT_EQ(advance(over, event::removal_failed{}, later(602), p, 0).next_remove_at, later(1202));
+  EXPECT_EQ(advance(over, event::removal_failed{}, later(90'000), p, 0).next_remove_at, later(93'600));
+  EXPECT_FALSE(is_set(advance(over, event::removal_failed{}, later(4 * 86'400), p, 0).next_remove_at));
+  const task removed = advance(over, event::removed{}, later(14), p, 0);
+  EXPECT_FALSE(is_set(removed.next_remove_at));
+  EXPECT_EQ(advance(removed, event::removed{}, later(15), p, 0), removed);
+  EXPECT_EQ(advance(removed, event::removal_failed{}, later(15), p, 0), removed);
+  EXPECT_EQ(advance(removed, event::deleted{}, later(16), p, 0), removed);
 }
 
 TEST(lifecycle, a_start_names_the_upstream_and_counts) {

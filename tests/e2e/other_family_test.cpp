@@ -105,6 +105,7 @@ const protocol upstream = {.name = "poets",
                              return outgoing{"/poems", json::serialize(request)};
                            },
                            .build_fetch = [](const std::string& id) { return "/poems/" + id + "/now"; },
+                           .build_remove = nullptr,
                            .build_list = nullptr,
                            .lists_words = false,
                            .credits_path = "",

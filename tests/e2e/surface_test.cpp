@@ -292,6 +292,56 @@ TEST(deletion, follows_what_an_upstream_has_and_calls_nobody_back) {
 }
 
 // What builds on it was accepted, and is submitted; from disk as from memory.
+// Only when the operator says so, and only what has ended there.
+TEST(deletion, reaches_the_upstream_after_the_end) {
+  for (const bool wanted : {false, true}) {
+    temp_dir dir;
+    running_simulator sim;
+    config settings = test_config(dir, sim.url());
+    settings.poll.delete_at_upstream = wanted;
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    const std::string early = id_in(c.post(generations, R"({"prompt":"deleted while it runs"})"));
+    const std::string late = id_in(c.post(generations, R"({"prompt":"deleted after its end"})"));
+    EXPECT_EQ(c.request("DELETE", generations + "/" + early, {}).status, 204);
+    wait_for_state(c, generations + "/" + late, "completed");
+    EXPECT_EQ(c.request("DELETE", generations + "/" + late, {}).status, 204);
+    const auto ended = [&](const std::string& id) {
+      return shown_to_operator(relay, id).at("state") == "completed";
+    };
+    ASSERT_TRUE(relay.wait_until([&] { return ended(early) && ended(late); }));
+    if (!wanted) {
+      EXPECT_EQ(sim.log().at("removes"), 0);
+      continue;
+    }
+    EXPECT_TRUE(relay.wait_until([&] { return sim.log().at("removed").as_array().size() == 2; }));
+    EXPECT_EQ(sim.created(), 2);
+  }
+}
+
+// What fails is on disk, and done by the next process.
+TEST(deletion, at_the_upstream_survives_a_restart) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.poll.delete_at_upstream = true;
+  std::string id;
+  {
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    id = id_in(c.post(generations, R"({"prompt":"a job"})"));
+    wait_for_state(c, generations + "/" + id, "completed");
+    sim.removals_fail(true);
+    EXPECT_EQ(c.request("DELETE", generations + "/" + id, {}).status, 204);
+    EXPECT_TRUE(relay.wait_until([&] { return sim.log().at("removes").as_int64() > 0; }));
+    EXPECT_EQ(sim.log().at("removed").as_array().size(), 0u);
+  }
+  sim.removals_fail(false);
+  running_relay relay(settings);
+  EXPECT_TRUE(relay.wait_until([&] { return sim.log().at("removed").as_array().size() == 1; },
+                               std::chrono::seconds(40)));
+}
+
 TEST(deletion, of_a_job_that_another_builds_on) {
   temp_dir dir;
   sim::options o;

@@ -101,6 +101,7 @@ awaitable<http::reply> simulator::handle(http::request& r) {
     co_return detail(404, "Not Found");
   }
   const std::string_view rest = r.path.substr(base.size());
+  if (r.method == http::verb::delete_ && !station) co_return remove(rest);
   if (r.method == http::verb::post) {
     const order what = order_of(rest);
     if (what.kind.empty()) co_return detail(404, "Not Found");
@@ -273,6 +274,17 @@ awaitable<http::reply> simulator::fetch(std::string id) {
   co_return http::json_reply(200, render(found->second));
 }
 
+// The job stays, and is seen no more: what it was created for is still counted.
+http::reply simulator::remove(std::string_view path) {
+  const std::string id(path.substr(path.starts_with('/') ? 1 : 0));
+  ++removes_;
+  if (removals_fail_) return detail(500, "Internal Server Error");
+  if (!jobs_.contains(id) || !removed_.insert(id).second) return detail(404, "Generation not found");
+  http::reply out;
+  out.status = 204;
+  return out;
+}
+
 http::reply simulator::list(const http::request& r) {
   const auto number = [&r](std::string_view name, std::size_t otherwise) {
     const auto text = http::query_value(r.query, name);
@@ -325,6 +337,10 @@ void simulator::list_is_down(bool down) {
   asio::post(loop_.get_executor(), [this, down] { list_down_ = down; });
 }
 
+void simulator::removals_fail(bool fail) {
+  asio::post(loop_.get_executor(), [this, fail] { removals_fail_ = fail; });
+}
+
 void simulator::forget_jobs(amnesia how) {
   asio::post(loop_.get_executor(), [this, how] {
     forgotten_ = how;
@@ -352,6 +368,8 @@ http::reply simulator::log(const http::request& r) const {
   for (const json::object& c : creates_) {
     if (!brief) creates.emplace_back(c);
   }
+  json::array removed;
+  for (const std::string& id : removed_) removed.emplace_back(id);
   json::object polls;
   for (const auto& [id, n] : polls_) {
     if (!brief) polls[id] = n;
@@ -361,6 +379,8 @@ http::reply simulator::log(const http::request& r) const {
                                 {"callbacks", callbacks_},
                                 {"lists", lists_},
                                 {"word_lists", word_lists_},
+                                {"removes", removes_},
+                                {"removed", std::move(removed)},
                                 {"most_polls_of_one_job_at_once", most_at_once_},
                                 {"most_polls_in_a_second", most_in_a_second_},
                                 {"creates", std::move(creates)},

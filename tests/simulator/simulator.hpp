@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "server/http/listener.hpp"
 #include "tests/simulator/job.hpp"
@@ -64,6 +65,8 @@ class simulator {
   void stop();
   /// The list responds with 503.
   void list_is_down(bool down);
+  /// A DELETE responds with 500.
+  void removals_fail(bool fail);
   /// Polls get 404: of the jobs that are created from now on, which the list does not show either; of all, in
   /// its own words, while the list shows them; of all, in a gateway's words.
   enum class amnesia { none, new_jobs, polls, gateway };
@@ -82,6 +85,7 @@ class simulator {
   order order_of(std::string_view rest) const;
   http::reply create(const http::request& r, bool& hang, const order& what);
   awaitable<http::reply> fetch(std::string id);
+  http::reply remove(std::string_view path);
   http::reply list(const http::request& r);
   http::reply asset(std::string_view path);
   http::reply log(const http::request& r) const;
@@ -110,6 +114,9 @@ class simulator {
   int most_at_once_ = 0;                         // about one job
   std::deque<steady_clock::time_point> last_second_;
   std::size_t most_in_a_second_ = 0;
+  std::unordered_set<std::string> removed_;
+  std::int64_t removes_ = 0;
+  bool removals_fail_ = false;
   std::int64_t lists_ = 0;
   std::int64_t word_lists_ = 0;
   bool list_down_ = false;

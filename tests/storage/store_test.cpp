@@ -265,6 +265,36 @@ TEST_P(store_test, a_retry_is_not_a_job_that_was_deleted) {
   EXPECT_EQ(insert(fresh(owner.id), again)->what, written_change::outcome::written);
 }
 
+TEST_P(store_test, what_is_to_be_deleted_at_its_upstream_has_a_schedule) {
+  const token owner = add_token("a");
+  task first = insert(fresh(owner.id)).value();
+  task second = insert(fresh(owner.id)).value();
+  EXPECT_FALSE(is_set(get(&store::next_due, schedule::remove).value()));
+  for (task* t : {&first, &second}) {
+    t->state = task_state::completed;
+    t->upstream_id = "u-" + t->id;
+    t->next_submit_at = never;
+    t->finished_at = t->deleted_at = at(10);
+  }
+  first.next_remove_at = at(70);
+  second.next_remove_at = at(60);
+  ASSERT_TRUE(save(first));
+  ASSERT_TRUE(save(second));
+  EXPECT_EQ(get(&store::next_due, schedule::remove).value(), at(60));
+  EXPECT_TRUE(get(&store::due, schedule::remove, at(59), schedule_cursor{}, 10)->tasks.empty());
+  const auto due = get(&store::due, schedule::remove, at(70), schedule_cursor{}, 10).value();
+  ASSERT_EQ(due.tasks.size(), 2u);
+  EXPECT_EQ(due.tasks[0]->id, second.id);
+  EXPECT_EQ(due.tasks[1]->next_remove_at, at(70));
+  // Until then it is no old job that can be purged.
+  EXPECT_EQ(get(&store::purge_tasks, at(1'000'000), 10).value(), 0);
+  second = *get(&store::load, second.id).value();
+  second.next_remove_at = never;
+  ASSERT_TRUE(save(second));
+  EXPECT_EQ(get(&store::purge_tasks, at(1'000'000), 10).value(), 1);
+  EXPECT_EQ(get(&store::next_due, schedule::remove).value(), at(70));
+}
+
 TEST_P(store_test, lost_submissions_and_callbacks_have_schedules) {
   const token owner = add_token("a");
   task lost = insert(fresh(owner.id)).value();
@@ -327,7 +357,7 @@ TEST_P(store_test, a_clock_that_was_set_back_leaves_nothing_too_far_ahead) {
   near.deadline = at(500);
   ASSERT_TRUE(save(near));
   schedule_limits l{};
-  l.submit = l.poll = l.reconcile = l.callback = milliseconds(60'000);
+  l.submit = l.poll = l.reconcile = l.callback = l.remove = milliseconds(60'000);
   l.submit_deadline = l.job_deadline = l.late_for = milliseconds(600'000);
   store_.reset();
   open();

@@ -260,6 +260,7 @@ class memory_store final : public store {
       pull(t.next_submit_at, l.submit, now);
       pull(t.next_poll_at, l.poll, now);
       pull(t.next_reconcile_at, l.reconcile, now);
+      pull(t.next_remove_at, l.remove, now);
       pull(t.next_callback_at, l.callback, now);
       if (pending || open || late) pull(t.deadline, limit, now + limit);
       if (is_set(t.next_reconcile_at)) pull(t.ambiguous_at, milliseconds(0), now);
@@ -294,7 +295,8 @@ class memory_store final : public store {
     std::erase_if(kept_->tasks, [&](const auto& entry) {
       const task& t = *entry.second;
       const bool old = is_terminal(t.state) && t.finished_at < before && !is_set(t.next_poll_at) &&
-                       !is_set(t.next_reconcile_at) && !is_set(t.next_callback_at) && gone < limit;
+                       !is_set(t.next_reconcile_at) && !is_set(t.next_callback_at) &&
+                       !is_set(t.next_remove_at) && gone < limit;
       if (old) counts_.remove(t);
       gone += old;
       return old;
@@ -340,12 +342,13 @@ class memory_store final : public store {
   }
   static submit_queue queue_of(const task& t) { return {t.owner, t.pinned ? t.upstream : ""}; }
   static timestamp task::* time_in(schedule s) {
-    return s == schedule::expire ? &task::deadline : &task::next_reconcile_at;
+    return s == schedule::expire   ? &task::deadline
+           : s == schedule::remove ? &task::next_remove_at
+                                   : &task::next_reconcile_at;
   }
   std::vector<task_ptr> scheduled(schedule s) const {
-    return where([s](const task& t) {
-      return is_set(s == schedule::expire ? t.next_submit_at : t.next_reconcile_at);
-    });
+    return where(
+        [s](const task& t) { return is_set(s == schedule::expire ? t.next_submit_at : t.*time_in(s)); });
   }
   static due_page page_of(std::vector<task_ptr> from, timestamp task::* when, timestamp until,
                           const schedule_cursor& after, std::int64_t limit) {

@@ -26,6 +26,7 @@ class running_simulator {
   std::string url() const { return sim_->url(); }
   std::uint16_t port() const { return sim_->port(); }
   void list_is_down(bool down) { sim_->list_is_down(down); }
+  void removals_fail(bool fail) { sim_->removals_fail(fail); }
   void forget_jobs(sim::simulator::amnesia how) { sim_->forget_jobs(how); }
   /// What it was asked.
   json::object log() const;
