@@ -62,6 +62,7 @@ constexpr route public_rows[] = {
     {verb::get,  "/luma/users/me",                             "me",            key, web_app,  users_me},
 
     upload(verb::post, "/luma/generations/file_upload", "upload", key, upload_file, receive_upload),
+    upload(verb::post, "/dream-machine/v1/generations/file_upload", "upload", key, upload_file, receive_upload),
     {verb::post, "/customers/storage",                         "announce-upload", key, web_app, announce_upload},
     upload(verb::put, "/uploads/{id}/{key}", "put", access::open, put_file, receive_put),
     {verb::get,  "/assets/{id}",                               "asset",         access::open, web_app, get_file},

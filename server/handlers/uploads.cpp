@@ -28,13 +28,20 @@ std::unexpected<error> takes_none() {
       "Send pictures as http or https URLs");
 }
 
-// The sink for a body of this type: a form with a file in it, or JSON.
+// The body is the file, and nothing else.
+bool is_plain_file(std::string_view content_type) {
+  const std::string type = lower(trim(content_type.substr(0, content_type.find(';'))));
+  return type.starts_with("image/") || type.starts_with("video/") || type == "application/octet-stream";
+}
+
+// The sink for a body of this type: a form with a file in it, a file, or JSON.
 result<std::shared_ptr<file_sink>> sink_for_upload(handler_context& in, const http::request& r,
                                                    const token& who) {
   auto files = in.files->receive(who.id);
   if (!files) return std::unexpected(std::move(files.error()));
   if (const auto boundary = multipart_boundary(r.header("Content-Type")))
     return multipart_sink(std::move(*files), *boundary);
+  if (is_plain_file(r.header("Content-Type"))) return plain_sink(std::move(*files));
   return json_sink(std::move(*files), static_cast<std::size_t>(in.settings.server.max_body_bytes));
 }
 
@@ -70,9 +77,12 @@ awaitable<result<uploaded>> receive_whole(call& c) {
 
 // The web app's answer to an upload, as Luma-API passes it on.
 http::reply upload_reply(std::string_view id, std::string_view put_to, std::string_view address) {
+  // Some clients know the two addresses by other names.
   return http::json_reply(200, {{"id", json::string(id)},
                                 {"presigned_url", json::string(put_to)},
-                                {"public_url", json::string(address)}});
+                                {"public_url", json::string(address)},
+                                {"upload_url", json::string(put_to)},
+                                {"url", json::string(address)}});
 }
 
 awaitable<handled> store_file(call& c, request_files& files, std::string_view text,
@@ -139,6 +149,12 @@ awaitable<> send_file(assets& files, const open_asset& file, http::byte_range ra
   }
 }
 
+http::reply put_place(const call& c, std::string_view query) {
+  const auto name = http::query_value(query, "filename");
+  const to_put place = place_for(c, announced({}, name.value_or("")));
+  return upload_reply(place.name.id, place.put_to, place.address);
+}
+
 }  // namespace
 
 result<http::body_plan> receive_upload(const body_to_come& b) {
@@ -158,22 +174,23 @@ awaitable<handled> upload_file(call& c) {
     co_return upload_reply(make_id(now(), random_for_id()), url, url);
   }
   // 2. Nothing but a name: the file is put to the address in the answer.
-  if (c.http.body.empty() && !c.http.sink) {
-    const auto name = http::query_value(c.http.query, "filename");
-    const to_put place = place_for(c, announced({}, name.value_or("")));
-    co_return upload_reply(place.name.id, place.put_to, place.address);
-  }
-  // 3. A form with the file.
+  const std::string_view type = c.http.header("Content-Type");
+  const bool is_query = lower(type).starts_with("application/x-www-form-urlencoded");
+  if ((c.http.body.empty() || is_query) && !c.http.sink)
+    co_return put_place(c, is_query ? c.http.body : c.http.query);
+  // 3. The file, by itself or in a form.
   auto got = co_await receive_whole(c);
   if (!got) co_return std::unexpected(std::move(got.error()));
-  if (multipart_boundary(c.http.header("Content-Type")))
+  if (multipart_boundary(type) || is_plain_file(type))
     co_return co_await store_file(c, *got->files, got->text, {"body", "file"});
-  // 4. JSON with a URL, or with the file as base64.
+  // 4. JSON: a URL, the file as base64, or neither.
   c.http.body = got->text;
   const auto parsed = parse_body(c, {});
   if (!parsed) co_return std::unexpected(parsed.error());
   const json::object* o = parsed->if_object();
   const std::string_view url = o != nullptr ? text_of(*o, "url") : std::string_view{};
+  const bool names_none = o != nullptr && !o->contains("url") && got->files->received() == 0;
+  if (names_none) co_return put_place(c, c.http.query);
   if (is_web_url(url)) co_return upload_reply(make_id(now(), random_for_id()), url, url);
   if (may_be_file(url)) co_return co_await store_file(c, *got->files, url, {"body", "url"});
   problems wrong;

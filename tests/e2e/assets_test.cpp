@@ -277,6 +277,9 @@ TEST_F(asset, uploads) {
       {"small JSON", me().post(path, R"({"url":")" + in_base64(small) + "\"}"), small, "image/jpeg"},
       {"form", me().request("POST", path, form(large), form_type), large, "image/png"},
       {"small form", me().request("POST", path, form(small), form_type), small, "image/jpeg"},
+      {"bytes", me().request("POST", path, large, {"Content-Type: image/png"}), large, "image/png"},
+      {"few bytes", me().request("POST", path, small, {"Content-Type: application/octet-stream"}), small,
+       "image/jpeg"},
       {"prefix", me().post("/v1" + path, R"({"url":")" + data_uri(large) + "\"}"), large, "image/png"},
   };
   for (const auto& row : rows) {
@@ -287,7 +290,7 @@ TEST_F(asset, uploads) {
     EXPECT_EQ(file.header("content-type"), row.type) << row.what;
     EXPECT_TRUE(told.at("id").is_string() && told.at("presigned_url").is_string()) << row.what;
   }
-  EXPECT_EQ(files(), 5);
+  EXPECT_EQ(files(), 7);
 
   // A URL is answered as it is.
   const response url = me().post(path, R"({"url":"https://e.x/a.png?b=c"})");
@@ -312,7 +315,9 @@ TEST_F(asset, uploads) {
       {"a page in a form", me().request("POST", path, form("<html>"), form_type), 422, "PNG"},
       {"no file", me().request("POST", path, "--frontier--\r\n", form_type), 400, "no file"},
       {"not JSON", me().post(path, "hello"), 400, ""},
-      {"no url", me().post(path, "{}"), 422, "url"},
+      {"no list", me().post(path, "[]"), 422, "url"},
+      {"a file in another field", me().post(path, R"({"file":")" + data_uri(png(90'000)) + "\"}"), 422,
+       "url"},
       {"a word", me().post(path, R"({"url":"cat"})"), 422, "PNG"},
       {"no token", nobody().post(path, R"({"url":"https://e.x/a.png"})"), 401, ""},
   };
@@ -320,7 +325,7 @@ TEST_F(asset, uploads) {
     EXPECT_EQ(row.got.status, row.status) << row.what << row.got.body;
     EXPECT_TRUE(row.got.body.contains(row.says)) << row.what << row.got.body;
   }
-  EXPECT_TRUE(becomes([this] { return files() == 5; })) << files();
+  EXPECT_TRUE(becomes([this] { return files() == 7; })) << files();
 }
 
 // ComfyUI's way, and the web app's: an address to put the file to comes first.
@@ -366,11 +371,22 @@ TEST_F(asset, puts) {
   EXPECT_EQ(nobody().request("PUT", other, png(25 * 1024 * 1024)).status, 413);
   EXPECT_EQ(nobody().request("PUT", other, png()).status, 200) << "what failed may be done again";
 
-  // The web app's form of it.
-  const response web = me().request("POST", web_app + "/file_upload?file_type=image&filename=file.jpg", "");
-  ASSERT_EQ(web.status, 200) << web.body;
-  EXPECT_EQ(nobody().request("PUT", target(web.json().as_object(), "presigned_url"), jpeg()).status, 200);
-  EXPECT_EQ(fetch(text_of(web.json().as_object(), "public_url")).status, 200);
+  // The web app's form of it, in the ways that its clients write it.
+  const std::string upload = web_app + "/file_upload";
+  const response web[] = {
+      me().request("POST", upload + "?file_type=image&filename=file.jpg", ""),
+      me().post(upload + "?file_type=image&filename=file.jpg", "{}"),
+      me().post("/dream-machine/v1/generations/file_upload", R"({"file_type":"image"})"),
+      me().request("POST", upload, "file_type=image&filename=file.jpg",
+                   {"Content-Type: application/x-www-form-urlencoded"}),
+  };
+  for (const response& w : web) {
+    ASSERT_EQ(w.status, 200) << w.body;
+    EXPECT_EQ(w.json().at("upload_url"), w.json().at("presigned_url"));
+    EXPECT_EQ(w.json().at("url"), w.json().at("public_url"));
+    EXPECT_EQ(nobody().request("PUT", target(w.json().as_object(), "presigned_url"), jpeg()).status, 200);
+    EXPECT_EQ(fetch(text_of(w.json().as_object(), "public_url")).status, 200);
+  }
 
   // The permission is the token's: it ends with it.
   const std::string late = target(announce(), "upload_url");

@@ -32,8 +32,8 @@ export function command(config, ...args) {
 }
 
 // `more`: TOML that comes before the upstream.
-export async function startPair(more = '') {
-  const sim = await start('luma-sim', ['--listen', '127.0.0.1:0', '--step-per-poll'], /(http:\/\/127\.0\.0\.1:\d+)/);
+export async function startPair(more = '', simArgs = []) {
+  const sim = await start('luma-sim', ['--listen', '127.0.0.1:0', '--step-per-poll', ...simArgs], /(http:\/\/127\.0\.0\.1:\d+)/);
   const config = join(dir, `relay-${running.length}.toml`);
   writeFileSync(config, `
 [server]
