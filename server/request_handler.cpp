@@ -39,11 +39,22 @@ request_handler::request_handler(handler_context in, const route_table& table, a
 http::reply request_handler::refuse(const error& e, const http::unrouted& r) const {
   http::reply out = error_reply(e, table_.spoken_at(r.target));
   if (audience_ != audience::clients) return out;
-  const http::header_field* origin = r.headers != nullptr ? r.headers->find("Origin") : nullptr;
-  if (origin != nullptr)
-    allow_origin(origin->value, out);
-  else if (r.headers == nullptr && any_origin())  // whose page it is was not read
-    allow_origin("*", out);
+  const auto read = [&r](std::string_view name) {
+    const http::header_field* found = r.headers != nullptr ? r.headers->find(name) : nullptr;
+    return found != nullptr ? found->value : std::string_view{};
+  };
+  std::string_view origin = read("Origin");
+  if (r.headers == nullptr && any_origin()) origin = "*";  // whose page it is was not read
+  if (origin.empty()) return out;
+  // The request that follows a preflight gets this error, which the page can read then.
+  const std::string_view method = read("Access-Control-Request-Method");
+  if (r.asks_options && (r.headers == nullptr || !method.empty())) {
+    out = {};
+    out.status = 204;
+    out.close = true;
+    allow_preflight(method, read("Access-Control-Request-Headers"), out);
+  }
+  allow_origin(origin, out);
   return out;
 }
 
@@ -224,12 +235,21 @@ void request_handler::add_cors(const http::request& r, http::reply& out) const {
   // Fetch standard §3.2: only what a browser sent has an origin.
   const std::string_view origin = r.header("Origin");
   if (origin.empty() || !allow_origin(origin, out)) return;
-  // The rest responds to a preflight.
-  if (r.method != http::verb::options) return;
-  const std::string_view requested = r.header("Access-Control-Request-Headers");
-  out.add_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
-  out.add_header("Access-Control-Allow-Headers",
-                 requested.empty() ? "Authorization, Content-Type" : requested);
+  if (r.method == http::verb::options)
+    allow_preflight(r.header("Access-Control-Request-Method"), r.header("Access-Control-Request-Headers"),
+                    out);
+}
+
+// Fetch standard §4.8: whatever the page wants to send is let through to its own answer.
+void request_handler::allow_preflight(std::string_view method, std::string_view headers, http::reply& out) {
+  std::string methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+  const bool is_other = method != "GET" && method != "HEAD" && method != "POST" && method != "PUT" &&
+                        method != "DELETE" && method != "OPTIONS";
+  if (is_other && is_word(method, "-_")) methods.append(", ").append(method);
+  out.add_header("Access-Control-Allow-Methods", methods);
+  out.add_header(
+      "Access-Control-Allow-Headers",
+      headers.empty() ? "Authorization, Content-Type, X-API-KEY, Idempotency-Key, Prefer" : headers);
   out.add_header("Access-Control-Max-Age", "86400");
 }
 

@@ -47,6 +47,7 @@ class request_handler {
   bool any_origin() const;
   bool allow_origin(std::string_view origin, http::reply& out) const;
   void add_cors(const http::request& r, http::reply& out) const;
+  static void allow_preflight(std::string_view method, std::string_view headers, http::reply& out);
 
   handler_context in_;
   const route_table& table_;

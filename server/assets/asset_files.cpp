@@ -103,23 +103,11 @@ incoming_file::~incoming_file() {
 }
 
 result<void> incoming_file::write(std::string_view bytes) {
-  bytes_ += static_cast<std::int64_t>(bytes.size());
-  if (bytes_ > longest_) {
-    return fail(errc::body_too_large, "body: holds a file of more than the " + std::to_string(longest_) +
-                                          " bytes that are allowed");
-  }
-  digest_.feed(bytes);
-  if (unknown_) return {};
+  const bool was_known = type_.has_value();
+  if (auto seen = look_at(bytes); !seen) return seen;
+  if (!type_) return {};
   // Nothing is written before it is known what it is.
-  std::string_view rest = bytes;
-  if (!type_) {
-    first_.append(bytes);
-    if (first_.size() < file_type_bytes) return {};
-    type_ = type_of(first_);
-    unknown_ = !type_;
-    if (unknown_) return {};
-    rest = first_;
-  }
+  std::string_view rest = was_known ? bytes : std::string_view(first_);
   while (!rest.empty()) {
     const ssize_t n = ::write(fd_.get(), rest.data(), rest.size());
     if (n < 0 && errno == EINTR) continue;
@@ -127,6 +115,21 @@ result<void> incoming_file::write(std::string_view bytes) {
     rest.remove_prefix(static_cast<std::size_t>(n));
   }
   std::string().swap(first_);
+  return {};
+}
+
+result<void> incoming_file::look_at(std::string_view bytes) {
+  bytes_ += static_cast<std::int64_t>(bytes.size());
+  if (bytes_ > longest_) {
+    return fail(errc::body_too_large, "body: holds a file of more than the " + std::to_string(longest_) +
+                                          " bytes that are allowed");
+  }
+  digest_.feed(bytes);
+  if (type_ || unknown_) return {};
+  first_.append(bytes);
+  if (first_.size() < file_type_bytes) return {};
+  type_ = type_of(first_);
+  unknown_ = !type_;
   return {};
 }
 

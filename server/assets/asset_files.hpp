@@ -61,6 +61,8 @@ class incoming_file {
 
   /// Errors: body_too_large, assets_full, internal.
   result<void> write(std::string_view bytes);
+  /// The same, and nothing is written: it cannot be kept. Errors: body_too_large.
+  result<void> look_at(std::string_view bytes);
   /// It is whole.
   void end();
 

@@ -298,7 +298,14 @@ result<void> request_files::begin() {
 }
 
 result<void> request_files::write(std::string_view bytes) {
-  return incoming_.back()->write(bytes);
+  auto written = full_ ? incoming_.back()->look_at(bytes) : incoming_.back()->write(bytes);
+  return written || written.error().code != errc::assets_full ? written : no_room(std::move(written.error()));
+}
+
+result<void> request_files::no_room(error e) {
+  if (!goes_on_) return std::unexpected(std::move(e));
+  full_ = std::move(e);
+  return {};
 }
 
 result<std::string> request_files::end() {
@@ -307,13 +314,14 @@ result<std::string> request_files::end() {
 }
 
 result<void> request_files::reserve(std::int64_t bytes) {
-  const auto full = [](std::string text, std::string log) {
+  if (full_) return {};
+  const auto full = [this](std::string text, std::string log) {
     error e;
     e.code = errc::assets_full;
     e.retry_after_seconds = 60;
     e.message.text = std::move(text);
     e.log.text = std::move(log);
-    return std::unexpected(std::move(e));
+    return no_room(std::move(e));
   };
   asset_room& room = of_.room_;
   const auto free = of_.files_.free_bytes();
@@ -377,6 +385,7 @@ bool request_files::want_stored(const asset_name& name) {
 }
 
 awaitable<result<void>> request_files::keep(std::string task_id) {
+  if (full_) co_return std::unexpected(*full_);
   task_id_ = std::move(task_id);
   // 1. What they take, and not what the text took that they came in.
   std::int64_t needed = 0;

@@ -143,6 +143,9 @@ class request_files final : public file_output {
   result<void> write(std::string_view bytes) override;
   result<std::string> end() override;
 
+  /// From here on a lack of room is an error of keep() and of nothing before: what the bytes are is still
+  /// known. For a request that may have come before: its answer is then the one to that.
+  void go_on_without_room() { goes_on_ = true; }
   /// There is room for so many bytes more. Errors: assets_full.
   result<void> reserve(std::int64_t bytes);
   /// What was received is all that is needed of that.
@@ -172,6 +175,7 @@ class request_files final : public file_output {
   void done();
 
  private:
+  result<void> no_room(error e);
   result<void> put_all(const std::vector<std::pair<std::int64_t, std::string>>& marks);
 
   assets& of_;
@@ -183,6 +187,8 @@ class request_files final : public file_output {
   std::vector<std::string> stored_;  // wanted too, and in use until then
   std::string task_id_;
   bool on_disk_ = false;
+  bool goes_on_ = false;
+  std::optional<error> full_;  // nothing more is stored
 };
 
 }  // namespace relay

@@ -14,6 +14,11 @@ constexpr std::string_view takes_none =
     "Input should be an http or https URL: this relay takes no files as base64 until its operator sets "
     "server.public_url";
 
+// A retry is answered as the first was, whether there is room for its files again or not.
+bool may_have_come_before(const http::request& r) {
+  return !r.header("Idempotency-Key").empty() || !r.header("x-stainless-retry-count").empty();
+}
+
 // What is wrong with a file for its place; empty: nothing.
 std::string_view unfit(const incoming_file& f, const file_place& place) {
   if (!f.type()) return taken_types();
@@ -38,6 +43,7 @@ result<http::body_plan> receive_create(const body_to_come& b) {
   }
   auto files = b.in.files->receive(b.who->id);
   if (!files) return std::unexpected(std::move(files.error()));
+  if (may_have_come_before(b.http)) (*files)->go_on_without_room();
   out.most = static_cast<std::uint64_t>(b.in.files->limits().max_request_bytes);
   out.within = b.in.files->limits().receive_timeout;
   out.sink = json_sink(std::move(*files), static_cast<std::size_t>(b.in.settings.server.max_body_bytes));
@@ -84,6 +90,7 @@ awaitable<result<std::shared_ptr<request_files>>> take_files(call& c, std::span<
     auto begun = c.in.files->receive(c.who.id);
     if (!begun) co_return std::unexpected(std::move(begun.error()));
     files = std::move(*begun);
+    if (may_have_come_before(c.http)) files->go_on_without_room();
   }
   for (const file_place& place : places) {
     const std::string_view text = view(*place.text);

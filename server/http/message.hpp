@@ -53,6 +53,7 @@ struct request {
 struct unrouted {
   std::string_view target;                 // may be empty
   const header_fields* headers = nullptr;  // null: they were not read
+  bool asks_options = false;               // the method is OPTIONS
 };
 
 /// Where a response of no fixed length goes, a part at a time.

@@ -421,6 +421,7 @@ std::string_view session::request_id(std::string_view wanted) {
 
 // Responds and closes: after a refusal it is not known where the next request begins.
 awaitable<session::verdict> session::refuse(const error& e, unrouted what) {
+  what.asks_options = in_.starts_with("OPTIONS ");
   const reply response = app_.refuse(e, what);
   // There is no request to speak of: the log line gets what is known.
   const header_fields none;

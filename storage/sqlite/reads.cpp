@@ -79,19 +79,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
                            "ORDER BY next_reconcile_at LIMIT ?2"));
   held_ = prepare(select_tasks("WHERE held_at>0 AND (?1=0 OR owner=?1) ORDER BY held_at LIMIT ?2"));
   restored_from_ = prepare("SELECT restored_from FROM process");
-  // Schedules: each has an index on (time, task_id), and a page goes on where the last one ended.
-  due_expiry_ =
-      prepare(select_tasks("WHERE next_submit_at>0 AND deadline<=?1 AND (deadline,task_id)>(?2,?3) "
-                           "ORDER BY deadline,task_id LIMIT ?4"));
-  due_reconcile_ = prepare(select_tasks(
-      "WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 AND (next_reconcile_at,task_id)>(?2,?3) "
-      "ORDER BY next_reconcile_at,task_id LIMIT ?4"));
-  due_removal_ = prepare(
-      select_tasks("WHERE next_remove_at>0 AND next_remove_at<=?1 AND (next_remove_at,task_id)>(?2,?3) "
-                   "ORDER BY next_remove_at,task_id LIMIT ?4"));
-  next_removal_ = prepare("SELECT min(next_remove_at) FROM task WHERE next_remove_at>0");
-  next_expiry_ = prepare("SELECT min(deadline) FROM task WHERE next_submit_at>0");
-  next_reconcile_ = prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0");
+  prepare_schedules();
   // What waits to be submitted: one step a queue, and pages of each.
   next_place_ = prepare(
       "SELECT owner,CASE WHEN pinned THEN upstream ELSE '' END FROM task WHERE next_submit_at>0 AND owner=?1 "
@@ -128,6 +116,23 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   open_ = prepare("SELECT owner,status,length(request) FROM task WHERE finish_time=0");
   count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0 AND +status='submitting'");
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
+}
+
+// Each has an index on (time, task_id), and a page goes on where the last one ended.
+void reads::prepare_schedules() {
+  const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
+  due_expiry_ =
+      prepare(select_tasks("WHERE next_submit_at>0 AND deadline<=?1 AND (deadline,task_id)>(?2,?3) "
+                           "ORDER BY deadline,task_id LIMIT ?4"));
+  due_reconcile_ = prepare(select_tasks(
+      "WHERE next_reconcile_at>0 AND next_reconcile_at<=?1 AND (next_reconcile_at,task_id)>(?2,?3) "
+      "ORDER BY next_reconcile_at,task_id LIMIT ?4"));
+  due_removal_ = prepare(
+      select_tasks("WHERE next_remove_at>0 AND next_remove_at<=?1 AND (next_remove_at,task_id)>(?2,?3) "
+                   "ORDER BY next_remove_at,task_id LIMIT ?4"));
+  next_removal_ = prepare("SELECT min(next_remove_at) FROM task WHERE next_remove_at>0");
+  next_expiry_ = prepare("SELECT min(deadline) FROM task WHERE next_submit_at>0");
+  next_reconcile_ = prepare("SELECT min(next_reconcile_at) FROM task WHERE next_reconcile_at>0");
 }
 
 result<void> reads::begin_moment() {

@@ -50,6 +50,7 @@ class reads {
   result<std::vector<task_ptr>> readable_tasks(statement& s);
   auto of_one_moment(auto read) -> decltype(read());
   task_ptr readable_task(const statement& row);
+  void prepare_schedules();
   result<due_page> page_of(statement& s, int time_column);
   result<task_page> page_within(std::int64_t owner, page_request page);
   struct beginning {

@@ -483,7 +483,7 @@ TEST_F(asset, tricks_with_paths_find_nothing) {
 
 TEST_F(asset, room) {
   settings.assets.max_bytes_per_token = 1'000'000;
-  settings.assets.max_bytes = 1'350'000;
+  settings.assets.max_bytes = 1'450'000;
   start();
   const client other(relay->port(), "Bearer " + relay->token("other"));
   const auto create = [](const client& c, std::size_t size) {
@@ -495,15 +495,39 @@ TEST_F(asset, room) {
   EXPECT_EQ(full.header("retry-after"), "60");
   EXPECT_TRUE(full.body.contains("this API key")) << full.body;
   EXPECT_EQ(create(other, 500'000).status, 201);
-  const response all = create(other, 490'000);
+  const client third(relay->port(), "Bearer " + relay->token("third"));
+  const response all = create(third, 600'000);
   EXPECT_EQ(all.status, 507) << "the others' room";
   EXPECT_FALSE(all.body.contains("this API key")) << all.body;
   EXPECT_EQ(sim.created(), 2) << "what is refused is not submitted";
   EXPECT_TRUE(becomes([this] { return files() == 2; })) << files();
+  // A create that came before is answered as it was then, room or not.
+  const std::vector<std::string> key = {"Idempotency-Key: one"};
+  const std::string again = R"({"user_prompt":"abc","image_url":")" + data_uri(png(100'000)) + "\"}";
+  const response first = me().request("POST", web_app, again, key);
+  ASSERT_EQ(first.status, 201) << first.body;
+  EXPECT_EQ(create(me(), 400'000).status, 201);
+  EXPECT_EQ(create(me(), 100'000).status, 507);
+  const response repeated = me().request("POST", web_app, again, key);
+  EXPECT_EQ(repeated.status, 201) << repeated.body;
+  EXPECT_EQ(repeated.json().at("id"), first.json().at("id"));
+  const std::string larger = R"({"user_prompt":"abc","image_url":")" + data_uri(png(200'000)) + "\"}";
+  EXPECT_EQ(me().request("POST", web_app, larger, {"Idempotency-Key: two"}).status, 507);
+  EXPECT_EQ(me().request("POST", web_app, larger, key).status, 422) << "another request";
+  EXPECT_EQ(sim.created(), 4);
+  EXPECT_TRUE(becomes([this] { return files() == 4; })) << files();
+}
+
+TEST_F(asset, room_is_known_after_a_restart) {
+  settings.assets.max_bytes_per_token = 1'000'000;
+  start();
+  const auto create = [](const client& c, std::size_t size) {
+    return c.post(web_app, R"({"user_prompt":"abc","image_url":")" + data_uri(png(size)) + "\"}");
+  };
+  EXPECT_EQ(create(me(), 400'000).status, 201);
   // Jobs without files go on, and small files still find room.
   EXPECT_EQ(me().post(official, R"({"prompt":"abc"})").status, 201);
   EXPECT_EQ(create(me(), 300'000).status, 201);
-  // It is known after a restart too.
   start();
   EXPECT_EQ(create(me(), 600'001).status, 507);
   EXPECT_EQ(create(me(), 90'000).status, 201);
