@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "server/assets/assets.hpp"
 #include "server/names/resolver.hpp"
 
 namespace relay {
@@ -35,6 +36,8 @@ descriptor_plan plan_descriptors(const config& c, std::size_t limit) {
   descriptor_plan out;
   std::int64_t others = c.callbacks.concurrency;
   for (const upstream_config& u : c.upstreams) others += u.max_connections + c.poll.concurrency;
+  if (!c.server.public_url.empty() && c.assets.max_bytes > 0)
+    others += static_cast<std::int64_t>(2 * most_open_assets);
   out.reserve = for_itself + static_cast<std::size_t>(others);
   const auto wanted = static_cast<std::size_t>(c.server.max_connections);
   const std::size_t left = limit > out.reserve ? limit - out.reserve : 0;

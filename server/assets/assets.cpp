@@ -17,8 +17,6 @@
 namespace relay {
 namespace {
 
-constexpr std::size_t most_receiving = 256;
-constexpr std::size_t most_sending = 256;
 constexpr std::chrono::minutes look_again{1};  // at what is in use, or whose job has not ended
 constexpr std::chrono::minutes permit_lasts{15};
 
@@ -35,6 +33,11 @@ std::unexpected<error> too_many(std::string_view what) {
 std::string size_text(std::int64_t bytes) {
   constexpr std::int64_t mib = std::int64_t{1} << 20;
   return bytes < 10 * mib ? std::to_string(bytes >> 10) + " KiB" : std::to_string(bytes / mib) + " MiB";
+}
+
+std::string without_slash(std::string url) {
+  while (url.ends_with('/')) url.pop_back();
+  return url;
 }
 
 std::string new_permit_key() {
@@ -77,7 +80,8 @@ assets::assets(asio::io_context& loop, store& s, const assets_config& c, std::st
                std::int64_t reserve, spdlog::logger& log)
     : store_(s),
       config_(c),
-      prefix_(std::move(public_url) + "/assets/"),
+      base_(without_slash(std::move(public_url))),
+      prefix_(base_ + "/assets/"),
       reserve_(reserve),
       log_(log),
       files_(c.path),
@@ -193,7 +197,7 @@ awaitable<result<open_asset>> assets::open(asset_name name) {
   const auto e = stored_.find(name.id);
   if (e == stored_.end()) co_return missing();
   name.type = e->second.type;
-  if (sending_ >= most_sending) co_return too_many("sending");
+  if (sending_ >= most_open_assets) co_return too_many("sending");
   const auto work = [path = files_.path_of(e->second.owner, name)] {
     return std::make_shared<owned_fd>(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   };
@@ -226,6 +230,10 @@ std::string assets::url_of(const asset_name& name) const {
   return prefix_ + name.text();
 }
 
+std::string assets::upload_url_of(const asset_name& name, std::string_view permit) const {
+  return base_ + "/uploads/" + name.text() + "/" + std::string(permit);
+}
+
 std::optional<asset_name> assets::name_in(std::string_view url) const {
   if (!url.starts_with(prefix_)) return std::nullopt;
   return parse_asset_name(url.substr(prefix_.size()));
@@ -253,18 +261,12 @@ std::optional<std::int64_t> assets::permitted(const asset_name& name, std::strin
 
 // ---- receiving
 
-result<std::shared_ptr<request_files>> assets::receive(std::int64_t owner, std::string id) {
-  if (receiving_ >= most_receiving) return too_many("receiving");
+std::shared_ptr<request_files> assets::receive(std::int64_t owner, std::string id) {
   return std::make_shared<request_files>(*this, owner, std::move(id));
 }
 
-request_files::request_files(assets& of, std::int64_t owner, std::string id)
-    : of_(of), owner_(owner), id_(std::move(id)) {
-  ++of_.receiving_;
-}
-
 request_files::~request_files() {
-  --of_.receiving_;
+  of_.receiving_ -= incoming_.size();
   of_.room_.give_back(owner_, reserved_);
   for (const std::string& id : stored_) --of_.stored_.find(id)->second.in_use;
   if (incoming_.empty() && !on_disk_) return;
@@ -290,10 +292,12 @@ request_files::~request_files() {
 }
 
 result<void> request_files::begin() {
+  if (of_.receiving_ >= most_open_assets) return too_many("receiving");
   std::string id = id_.empty() || !incoming_.empty() ? random_word() : id_;
   auto begun = incoming_file::begin(of_.files_.incoming(), std::move(id), of_.config_.max_file_bytes);
   if (!begun) return std::unexpected(std::move(begun.error()));
   incoming_.push_back(std::move(*begun));
+  ++of_.receiving_;
   return {};
 }
 

@@ -4,7 +4,7 @@
 // fetches them by an address of the relay's that cannot be guessed. A file is kept until a while after it was
 // received, and after the end of the last job that was given its address. Loop thread.
 
-#include <map>
+#include <atomic>
 #include <memory>
 #include <set>
 #include <string>
@@ -52,6 +52,9 @@ class asset_room {
   std::unordered_map<std::int64_t, std::int64_t> by_owner_;
 };
 
+/// Files that are being received at once, and as many that are being sent: a descriptor each.
+inline constexpr std::size_t most_open_assets = 256;
+
 /// A stored file that is being sent.
 struct open_asset {
   std::shared_ptr<owned_fd> fd;
@@ -72,15 +75,16 @@ class assets {
   awaitable<> run();
   void stop();
 
-  /// For the files of a request of this owner. `id`: of the one file in it, when it is known before. Errors:
-  /// overloaded.
-  result<std::shared_ptr<request_files>> receive(std::int64_t owner, std::string id = {});
+  /// For the files of a request of this owner. `id`: of the one file in it, when it is known before.
+  std::shared_ptr<request_files> receive(std::int64_t owner, std::string id = {});
   /// Errors: not_found; overloaded; internal.
   awaitable<result<open_asset>> open(asset_name name);
   /// Up to `most` bytes from there. Errors: internal.
   awaitable<result<std::string>> read(const open_asset& from, std::uint64_t at, std::size_t most);
 
   std::string url_of(const asset_name& name) const;
+  /// Where a file of this name is to be put.
+  std::string upload_url_of(const asset_name& name, std::string_view permit) const;
   /// The name in an address of a file here; nullopt: it is none.
   std::optional<asset_name> name_in(std::string_view url) const;
 
@@ -115,16 +119,17 @@ class assets {
 
   store& store_;
   const assets_config config_;
-  const std::string prefix_;  // of all addresses
+  const std::string base_;    // of all addresses
+  const std::string prefix_;  // of those of files
   const std::int64_t reserve_;
   spdlog::logger& log_;
   const asset_files files_;
   asset_room room_;
   std::unordered_map<std::string, stored> stored_;
   std::set<std::pair<timestamp, std::string>> by_due_;
-  const std::string permit_key_;  // of this process
-  std::size_t receiving_ = 0;     // requests
-  std::size_t sending_ = 0;       // files
+  const std::string permit_key_;            // of this process
+  std::atomic<std::size_t> receiving_ = 0;  // files; the file thread begins them
+  std::size_t sending_ = 0;                 // files
   steady_timer pause_;
   bool stopped_ = false;
   file_thread thread_;  // the last: it ends first
@@ -134,7 +139,8 @@ class assets {
 /// removed with it. file_output: file thread, while the loop waits for it; all else: loop thread.
 class request_files final : public file_output {
  public:
-  request_files(assets& of, std::int64_t owner, std::string id);
+  request_files(assets& of, std::int64_t owner, std::string id)
+      : of_(of), owner_(owner), id_(std::move(id)) {}
   ~request_files() override;
   request_files(const request_files&) = delete;
   request_files& operator=(const request_files&) = delete;

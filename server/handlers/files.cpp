@@ -1,6 +1,7 @@
 #include "server/handlers/files.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include "common/base/base64.hpp"
 #include "common/base/files_in_json.hpp"
@@ -17,6 +18,14 @@ constexpr std::string_view takes_none =
 // A retry is answered as the first was, whether there is room for its files again or not.
 bool may_have_come_before(const http::request& r) {
   return !r.header("Idempotency-Key").empty() || !r.header("x-stainless-retry-count").empty();
+}
+
+// No string in it is so long that it would be taken out. Most creates are: they stay in memory.
+bool is_short(const http::request& r) {
+  const std::string_view text = r.header("Content-Length");
+  std::uint64_t length = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), length);
+  return !text.empty() && ec == std::errc{} && length <= files_in_json_limits{}.string_bytes;
 }
 
 // What is wrong with a file for its place; empty: nothing.
@@ -41,12 +50,13 @@ result<http::body_plan> receive_create(const body_to_come& b) {
     out.why_most = "; pictures are taken as URLs only, until the operator sets server.public_url";
     return out;
   }
+  if (is_short(b.http)) return out;
   auto files = b.in.files->receive(b.who->id);
-  if (!files) return std::unexpected(std::move(files.error()));
-  if (may_have_come_before(b.http)) (*files)->go_on_without_room();
-  out.most = static_cast<std::uint64_t>(b.in.files->limits().max_request_bytes);
+  if (may_have_come_before(b.http)) files->go_on_without_room();
+  const auto in_memory = b.in.settings.server.max_body_bytes;
+  out.most = static_cast<std::uint64_t>(std::max(in_memory, b.in.files->limits().max_request_bytes));
   out.within = b.in.files->limits().receive_timeout;
-  out.sink = json_sink(std::move(*files), static_cast<std::size_t>(b.in.settings.server.max_body_bytes));
+  out.sink = json_sink(std::move(files), static_cast<std::size_t>(in_memory));
   return out;
 }
 
@@ -87,9 +97,7 @@ awaitable<result<std::shared_ptr<request_files>>> take_files(call& c, std::span<
   problems wrong;
   std::shared_ptr<request_files> files = files_of(c.http);
   if (!files && c.in.files != nullptr) {
-    auto begun = c.in.files->receive(c.who.id);
-    if (!begun) co_return std::unexpected(std::move(begun.error()));
-    files = std::move(*begun);
+    files = c.in.files->receive(c.who.id);
     if (may_have_come_before(c.http)) files->go_on_without_room();
   }
   for (const file_place& place : places) {

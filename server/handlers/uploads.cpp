@@ -35,14 +35,12 @@ bool is_plain_file(std::string_view content_type) {
 }
 
 // The sink for a body of this type: a form with a file in it, a file, or JSON.
-result<std::shared_ptr<file_sink>> sink_for_upload(handler_context& in, const http::request& r,
-                                                   const token& who) {
+std::shared_ptr<file_sink> sink_for_upload(handler_context& in, const http::request& r, const token& who) {
   auto files = in.files->receive(who.id);
-  if (!files) return std::unexpected(std::move(files.error()));
   if (const auto boundary = multipart_boundary(r.header("Content-Type")))
-    return multipart_sink(std::move(*files), *boundary);
-  if (is_plain_file(r.header("Content-Type"))) return plain_sink(std::move(*files));
-  return json_sink(std::move(*files), static_cast<std::size_t>(in.settings.server.max_body_bytes));
+    return multipart_sink(std::move(files), *boundary);
+  if (is_plain_file(r.header("Content-Type"))) return plain_sink(std::move(files));
+  return json_sink(std::move(files), static_cast<std::size_t>(in.settings.server.max_body_bytes));
 }
 
 http::body_plan plan_for(handler_context& in, std::shared_ptr<file_sink> sink, std::int64_t most) {
@@ -69,10 +67,9 @@ struct uploaded {
 awaitable<result<uploaded>> receive_whole(call& c) {
   if (auto files = files_of(c.http)) co_return uploaded{std::move(files), std::string(c.http.body)};
   const auto sink = sink_for_upload(c.in, c.http, c.who);
-  if (!sink) co_return std::unexpected(sink.error());
-  auto text = co_await through(**sink, c.http.body);
+  auto text = co_await through(*sink, c.http.body);
   if (!text) co_return std::unexpected(std::move(text.error()));
-  co_return uploaded{(*sink)->files(), std::move(*text)};
+  co_return uploaded{sink->files(), std::move(*text)};
 }
 
 // The web app's answer to an upload, as Luma-API passes it on.
@@ -131,8 +128,7 @@ struct to_put {
 to_put place_for(const call& c, file_type type) {
   to_put out{{random_word(), type}, {}, {}};
   out.address = c.in.files->url_of(out.name);
-  out.put_to = c.in.settings.server.public_url + "/uploads/" + out.name.text() + "/" +
-               c.in.files->permit(c.who.id, out.name, now());
+  out.put_to = c.in.files->upload_url_of(out.name, c.in.files->permit(c.who.id, out.name, now()));
   return out;
 }
 
@@ -158,10 +154,8 @@ http::reply put_place(const call& c, std::string_view query) {
 }  // namespace
 
 result<http::body_plan> receive_upload(const body_to_come& b) {
-  if (b.in.files == nullptr) return takes_none();
-  auto sink = sink_for_upload(b.in, b.http, *b.who);
-  if (!sink) return std::unexpected(std::move(sink.error()));
-  return plan_for(b.in, std::move(*sink), b.in.files->limits().max_request_bytes);
+  if (b.in.files == nullptr) return http::body_plan{};  // it may be a URL
+  return plan_for(b.in, sink_for_upload(b.in, b.http, *b.who), b.in.files->limits().max_request_bytes);
 }
 
 awaitable<handled> upload_file(call& c) {
@@ -226,9 +220,7 @@ result<http::body_plan> receive_put(const body_to_come& b) {
   const auto owner = name ? b.in.files->permitted(*name, b.key, now()) : std::nullopt;
   if (!owner || !b.in.tokens.in_force(*owner, now())) return missing();
   if (b.in.files->has(name->id)) return fail(errc::conflict, "This file was uploaded already");
-  auto files = b.in.files->receive(*owner, name->id);
-  if (!files) return std::unexpected(std::move(files.error()));
-  auto sink = plain_sink(std::move(*files));
+  auto sink = plain_sink(b.in.files->receive(*owner, name->id));
   return plan_for(b.in, std::move(sink), b.in.files->limits().max_file_bytes);
 }
 

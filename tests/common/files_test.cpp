@@ -217,6 +217,10 @@ TEST(files_in_json, the_border_is_sharp) {
     const bool whole = size % 4 != 1;
     EXPECT_EQ(at_once.status == 0 && at_once.files.empty(), size <= 64) << size;
     EXPECT_EQ(at_once.status, size > 64 && !whole ? 400 : 0) << size;
+    // What begins as a file and does not go on as one is refused, also when all of it is there.
+    const std::string other = R"({"a":")" + std::string(size, 'A') + R"(."})";
+    for (std::size_t step = 1; step < 100; ++step)
+      EXPECT_EQ(filter(other, step, limits).status, size > 64 ? 400 : 0) << size;
   }
 }
 

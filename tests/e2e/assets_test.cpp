@@ -599,6 +599,37 @@ TEST_F(asset, nothing_is_read_before_the_token_is_known) {
   }
 }
 
+// However many creates are being received, only those that have a file take the place of one.
+TEST_F(asset, creates_without_files_take_no_place_of_theirs) {
+  settings.server.max_connections_per_address = 1'000;
+  start();
+  const std::string head =
+      "POST " + web_app + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + "\r\n";
+  std::vector<std::unique_ptr<connection>> open;
+  for (std::size_t i = 0; i < most_open_assets + 20; ++i) {
+    open.push_back(std::make_unique<connection>(relay->port()));
+    open.back()->send(head + (i % 2 == 0 ? "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+                                         : "Content-Length: 90000\r\n\r\n{"));
+  }
+  const std::string body = R"({"user_prompt":"abc","image_url":")" + data_uri(png(100'000)) + "\"}";
+  EXPECT_EQ(me().post(web_app, body).status, 201);
+  // With as many files under way, one more is told to come again.
+  open.clear();
+  for (std::size_t i = 0; i < most_open_assets; ++i) {
+    open.push_back(std::make_unique<connection>(relay->port()));
+    open.back()->send(head + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+                      body.substr(0, 80'000));
+  }
+  ASSERT_TRUE(becomes([this] { return files() == static_cast<int>(most_open_assets) + 1; })) << files();
+  const response full = me().post(web_app, body);
+  EXPECT_EQ(full.status, 503);
+  EXPECT_EQ(full.header("retry-after"), "2");
+  EXPECT_EQ(me().post(web_app, R"({"user_prompt":"abc"})").status, 201);
+  open.clear();
+  EXPECT_TRUE(becomes([this] { return files() == 1; })) << files();
+  EXPECT_EQ(me().post(web_app, body).status, 201);
+}
+
 TEST_F(asset, a_body_in_chunks_and_one_that_is_cut) {
   start();
   const std::string bytes = png(200'000);
