@@ -94,7 +94,7 @@ result<void> app::start() {
   if (!opened && opened.error().code == errc::disk_full && disk_->release()) opened = open_store();
   if (!opened) return opened;
   disk_->begin();
-  if (auto files = open_assets(limits); !files) return files;
+  if (auto files = open_assets(); !files) return files;
   // What can be wrong in the settings shows here, before anything runs.
   try {
     make_loops(policy_of(config_));
@@ -140,11 +140,12 @@ result<void> app::open_store() {
 }
 
 // Without an address of its own the relay has none for a file.
-result<void> app::open_assets(const disk_limits& limits) {
+result<void> app::open_assets() {
   assets_config c = config_.assets;
   if (config_.server.public_url.empty() || c.max_bytes == 0) return {};
   if (c.path.empty()) c.path = config_.storage.path + ".assets";
-  assets_ = std::make_unique<assets>(loop_, *store_, c, config_.server.public_url, limits.min_free, *log_);
+  assets_ = std::make_unique<assets>(loop_, *store_, c, config_.server.public_url,
+                                     config_.storage.min_free_bytes, *log_);
   return assets_->load();
 }
 

@@ -66,7 +66,7 @@ class app {
   // The steps of start().
   store_hooks hooks_for_store();
   result<void> open_store();
-  result<void> open_assets(const disk_limits& limits);
+  result<void> open_assets();
   void make_loops(const policy& p);
   void bind_addresses();
   void make_listeners();

@@ -12,6 +12,7 @@
 #include "common/base/fault_point.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
+#include "server/disk.hpp"
 #include "server/entropy.hpp"
 
 namespace relay {
@@ -77,12 +78,12 @@ std::int64_t asset_room::used_by(std::int64_t owner) const {
 // ---- what is stored
 
 assets::assets(asio::io_context& loop, store& s, const assets_config& c, std::string public_url,
-               std::int64_t reserve, spdlog::logger& log)
+               std::int64_t min_free, spdlog::logger& log)
     : store_(s),
       config_(c),
       base_(without_slash(std::move(public_url))),
       prefix_(base_ + "/assets/"),
-      reserve_(reserve),
+      min_free_(min_free),
       log_(log),
       files_(c.path),
       room_(c.max_bytes, c.max_bytes_per_token),
@@ -94,6 +95,7 @@ assets::~assets() = default;
 
 result<void> assets::load() {
   if (auto opened = files_.open(); !opened) return opened;
+  reserve_ = disk_limits_for(config_.path + "/", min_free_, 0).min_free;
   auto found = files_.scan();
   if (!found) return std::unexpected(std::move(found.error()));
   for (stored_asset& a : *found) {

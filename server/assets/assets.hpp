@@ -64,9 +64,10 @@ struct open_asset {
 
 class assets {
  public:
-  /// `public_url`: where upstreams reach the relay. `reserve`: bytes that stay free on the disk.
+  /// `public_url`: where upstreams reach the relay. `min_free`: bytes that stay free on its disk, of a
+  /// small one a twentieth.
   assets(asio::io_context& loop, store& s, const assets_config& c, std::string public_url,
-         std::int64_t reserve, spdlog::logger& log);
+         std::int64_t min_free, spdlog::logger& log);
   ~assets();
 
   /// Before the loop runs: reads what is stored. Errors: internal.
@@ -121,7 +122,8 @@ class assets {
   const assets_config config_;
   const std::string base_;    // of all addresses
   const std::string prefix_;  // of those of files
-  const std::int64_t reserve_;
+  const std::int64_t min_free_;
+  std::int64_t reserve_ = 0;  // what that is on this disk
   spdlog::logger& log_;
   const asset_files files_;
   asset_room room_;

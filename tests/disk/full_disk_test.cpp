@@ -12,6 +12,7 @@
 #include <mutex>
 #include <thread>
 
+#include "tests/support/pictures.hpp"
 #include "tests/support/running.hpp"
 #include "tests/support/tcp_gate.hpp"
 
@@ -115,6 +116,43 @@ TEST_F(full_disk, what_waits_goes_on_when_there_is_room_again) {
               static_cast<long long>(taken), static_cast<long long>(ended));
   EXPECT_GE(ended, taken);
   EXPECT_EQ(count_of("pending") + count_of("submitting"), 0);
+}
+
+// The disk of the files of clients is full: requests with a file are refused and leave nothing behind, with a
+// reserve for the database and without; all else goes on.
+TEST_F(full_disk, files_of_clients_find_no_room) {
+  for (const std::int64_t kept_free : {std::int64_t{0}, std::int64_t{256} << 20}) {
+    settings.storage.path = elsewhere.file(std::to_string(kept_free) + ".db");
+    settings.storage.min_free_bytes = kept_free;
+    settings.assets.path = folder + "/assets" + std::to_string(kept_free);
+    settings.server.public_url = "http://relay.test";
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    const std::string body = R"({"user_prompt":"abc","image_url":")" + data_uri(png(4'000'000)) + "\"}";
+    const auto files = [&] {
+      std::int64_t n = 0;
+      for (const auto& e : std::filesystem::recursive_directory_iterator(settings.assets.path))
+        n += e.is_regular_file();
+      return n;
+    };
+    const std::int64_t before = sim.created();
+    ASSERT_EQ(c.post("/luma/generations", body).status, 201);
+    EXPECT_EQ(files(), 2);
+    fill(folder, 2'000'000);
+    for (int i = 0; i < 3; ++i) {
+      const response full = c.post("/luma/generations", body);
+      EXPECT_EQ(full.status, 507) << full.body;
+      EXPECT_EQ(full.header("retry-after"), "60");
+    }
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (files() > 2 && std::chrono::steady_clock::now() < give_up) c.get("/dream-machine/v1/ping");
+    EXPECT_EQ(files(), 2) << "what did not fit is gone";
+    EXPECT_EQ(c.post(generations, R"({"prompt":"abc"})").status, 201) << "jobs without a file go on";
+    std::filesystem::remove(folder + "/filler");
+    EXPECT_EQ(c.post("/luma/generations", body).status, 201);
+    EXPECT_EQ(sim.created() - before, 3);
+    std::filesystem::remove_all(settings.assets.path);
+  }
 }
 
 // The relay's own files never grow to where what it has taken cannot end.
