@@ -426,7 +426,8 @@ const field table[] = {
     {"models",
      "defaults",
      AT(models.defaults),
-     "The model for a kind of job whose client named none, as ACTION=MODEL; for videos the upstream's "
+     "The model for a kind of job whose client named none, at the official API, as ACTION=MODEL; for videos "
+     "the upstream's "
      "default_model applies otherwise. Actions: generations, video, image, image-reframe, video-reframe, "
      "video-modify.",
      0,
@@ -488,7 +489,7 @@ const upstream_field upstream_table[] = {
     {"upstream",
      "default_model",
      UP(default_model),
-     "Model for a video whose client named none; empty: none is sent.",
+     "Model of a video whose client named none, at the official API; empty: none is sent.",
      0,
      0,
      {}},

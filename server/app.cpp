@@ -308,7 +308,7 @@ awaitable<> app::begin() {
   spawn(reconciler_->run());
   spawn(poller_->run());
   spawn(deliverer_->run());
-  spawn(remover_->run());
+  if (config_.poll.delete_at_upstream) spawn(remover_->run());
   spawn(janitor_->run());
   spawn(timekeeper_->run());
   spawn(restored_->run());

@@ -24,6 +24,8 @@ class files_in_json {
 
   /// Errors, for good: invalid_request (a file that is no base64), body_too_large, those of the output.
   result<void> feed(std::string_view part);
+  /// Bytes that are kept.
+  std::size_t memory() const { return json_.capacity(); }
   /// The JSON with the files' texts in it. Errors: as feed().
   result<std::string> finish();
 

@@ -1,6 +1,7 @@
 #include "common/base/multipart.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/base/ascii.hpp"
 
@@ -79,38 +80,40 @@ result<void> multipart_file::feed(std::string_view part) {
   for (;;) {
     const auto went_on = step();
     if (!went_on) return std::unexpected(went_on.error());
-    if (!*went_on) return {};
+    if (!*went_on) break;
   }
+  waiting_.erase(0, std::exchange(used_, 0));
+  return {};
 }
 
 // False: more bytes are needed.
 result<bool> multipart_file::step() {
+  const std::string_view here = std::string_view(waiting_).substr(used_);
   switch (state_) {
     case state::passed_over:
     case state::file:
-      return content();
+      return content(here);
     case state::delimiter:
-      return rest_of_delimiter();
+      return rest_of_delimiter(here);
     case state::fields:
-      return part_fields();
+      return part_fields(here);
     case state::done:
       break;
   }
-  waiting_.clear();
+  used_ = waiting_.size();
   return false;
 }
 
 // Up to the next delimiter, of which the end of what is here may be the beginning.
-result<bool> multipart_file::content() {
-  const auto end = waiting_.find(delimiter_);
-  const bool found = end != waiting_.npos;
+result<bool> multipart_file::content(std::string_view here) {
+  const auto end = here.find(delimiter_);
+  const bool found = end != here.npos;
   const std::size_t kept = delimiter_.size() - 1;
-  const std::size_t here = found ? end : waiting_.size() - std::min(waiting_.size(), kept);
-  if (state_ == state::file && here > 0) {
-    if (auto written = out_.write(std::string_view(waiting_).substr(0, here)); !written)
-      return std::unexpected(std::move(written.error()));
+  const std::string_view bytes = here.substr(0, found ? end : here.size() - std::min(here.size(), kept));
+  if (state_ == state::file && !bytes.empty()) {
+    if (auto written = out_.write(bytes); !written) return std::unexpected(std::move(written.error()));
   }
-  waiting_.erase(0, found ? end + delimiter_.size() : here);
+  used_ += bytes.size() + (found ? delimiter_.size() : 0);
   if (!found) return false;
   if (state_ == state::file) {
     auto text = out_.end();
@@ -122,31 +125,31 @@ result<bool> multipart_file::content() {
 }
 
 // "--" after the last part; else spaces, and the end of the line.
-result<bool> multipart_file::rest_of_delimiter() {
-  if (waiting_.size() < 2) return false;
-  if (waiting_.starts_with("--")) {
+result<bool> multipart_file::rest_of_delimiter(std::string_view here) {
+  if (here.size() < 2) return false;
+  if (here.starts_with("--")) {
     state_ = state::done;
     return true;
   }
-  const auto text = waiting_.find_first_not_of(" \t");
-  if (text == waiting_.npos || text + 1 >= waiting_.size()) {
-    if (waiting_.size() > longest_fields) return bad("a boundary's line has no end");
+  const auto text = here.find_first_not_of(" \t");
+  if (text == here.npos || text + 1 >= here.size()) {
+    if (here.size() > longest_fields) return bad("a boundary's line has no end");
     return false;
   }
-  if (waiting_.compare(text, 2, "\r\n") != 0) return bad("something stands behind a boundary");
-  waiting_.erase(0, text);  // fields begin after a line's end
+  if (here.substr(text, 2) != "\r\n") return bad("something stands behind a boundary");
+  used_ += text;  // fields begin after a line's end
   state_ = state::fields;
   return true;
 }
 
-result<bool> multipart_file::part_fields() {
-  const auto end = waiting_.find("\r\n\r\n");
-  if (end == waiting_.npos || end > longest_fields) {
-    if (waiting_.size() > longest_fields) return bad("the header fields of a part are too long");
+result<bool> multipart_file::part_fields(std::string_view here) {
+  const auto end = here.find("\r\n\r\n");
+  if (end == here.npos || end > longest_fields) {
+    if (here.size() > longest_fields) return bad("the header fields of a part are too long");
     return false;
   }
-  const bool file = is_file(std::string_view(waiting_).substr(0, end));
-  waiting_.erase(0, end + 4);
+  const bool file = is_file(here.substr(0, end));
+  used_ += end + 4;
   state_ = file ? state::file : state::passed_over;
   if (!file) return true;
   if (file_) return bad("it has more than one file; send them one by one");

@@ -21,6 +21,8 @@ class multipart_file {
 
   /// Errors, for good: invalid_request, those of the output.
   result<void> feed(std::string_view part);
+  /// Bytes that are kept.
+  std::size_t memory() const { return waiting_.capacity(); }
   /// The body is whole: the text that stands for the file. Errors: invalid_request when there was none, or
   /// the body has no end.
   result<std::string> finish();
@@ -34,13 +36,14 @@ class multipart_file {
     done,
   };
   result<bool> step();
-  result<bool> content();
-  result<bool> rest_of_delimiter();
-  result<bool> part_fields();
+  result<bool> content(std::string_view here);
+  result<bool> rest_of_delimiter(std::string_view here);
+  result<bool> part_fields(std::string_view here);
 
   file_output& out_;
   const std::string delimiter_;
-  std::string waiting_;  // not yet understood
+  std::string waiting_;  // from `used_` on not yet understood
+  std::size_t used_ = 0;
   state state_ = state::passed_over;
   std::optional<std::string> file_;
 };

@@ -20,7 +20,8 @@ bool can_serve(const task&) {
 void name_model(json::object& request, const action& a, const outgoing_settings& with) {
   static const model_names none;
   const model_names& names = with.models != nullptr ? *with.models : none;
-  const std::string_view usual = names.default_for(a.name, a.default_model ? with.default_model : "");
+  const std::string_view usual =
+      names.default_for(a.name, a.default_model ? std::string_view(with.default_model) : std::string_view());
   const json::value* named = member(request, "model");
   if (named != nullptr && !named->is_string()) return;
   std::string_view model = named != nullptr ? names.own(view(named->get_string())) : usual;

@@ -24,11 +24,11 @@ std::unexpected<error> failed(std::string_view what, const std::string& path) {
   const int why = errno;
   error e;
   const bool full = why == ENOSPC || why == EDQUOT;
-  e.code = full ? errc::assets_full : errc::internal;
+  e.code = full ? errc::assets_full : errc::storage_unavailable;
   e.message.text = full ? "The relay has no room for files now; nothing was submitted. Try again later"
                         : "The relay could not store a file; nothing was submitted";
   e.log.text = std::string(what) + " " + path + ": " + std::strerror(why);
-  if (full) e.retry_after_seconds = 60;
+  e.retry_after_seconds = full ? 60 : 30;
   return std::unexpected(std::move(e));
 }
 
@@ -98,6 +98,12 @@ result<std::unique_ptr<incoming_file>> incoming_file::begin(const std::string& f
 incoming_file::incoming_file(std::string id, std::string path, owned_fd fd, std::int64_t longest)
     : id_(std::move(id)), path_(std::move(path)), fd_(std::move(fd)), longest_(longest) {}
 
+std::unique_ptr<incoming_file> incoming_file::unkept(std::string id, std::int64_t longest) {
+  auto out = std::unique_ptr<incoming_file>(new incoming_file(std::move(id), {}, owned_fd(), longest));
+  out->moved_ = true;  // there is nothing to remove
+  return out;
+}
+
 incoming_file::~incoming_file() {
   if (!moved_) ::unlink(path_.c_str());
 }
@@ -163,36 +169,41 @@ result<void> asset_files::open() const {
 
 result<std::vector<stored_asset>> asset_files::scan() const {
   std::vector<stored_asset> out;
-  std::error_code ec;
-  for (const auto& folder : fs::directory_iterator(folder_, ec)) {
-    const auto owner = owner_from(folder.path().filename().string());
-    if (!owner) continue;
-    std::map<std::string, std::vector<std::string>> tasks;
-    const auto first = out.size();
-    for (const auto& entry : fs::directory_iterator(folder.path(), ec)) {
-      const std::string name = entry.path().filename().string();
-      if (const auto asset = parse_asset_name(name)) {
-        struct stat info{};
-        if (::stat(entry.path().c_str(), &info) != 0) continue;
-        const timestamp at{std::chrono::duration_cast<timestamp::duration>(
-            std::chrono::seconds(info.st_mtim.tv_sec) + std::chrono::nanoseconds(info.st_mtim.tv_nsec))};
-        out.push_back({*owner, *asset, info.st_size, at, {}});
-      } else if (name.size() > 33 && name[32] == '.' && is_uuid(std::string_view(name).substr(33))) {
-        tasks[name.substr(0, 32)].push_back(name.substr(33));
-      }
+  try {
+    for (const auto& folder : fs::directory_iterator(folder_)) {
+      const auto owner = owner_from(folder.path().filename().string());
+      if (owner) scan_owner(*owner, out);
     }
-    for (auto i = first; i < out.size(); ++i) {
-      if (const auto found = tasks.find(out[i].name.id); found != tasks.end()) {
-        out[i].tasks = std::move(found->second);
-        tasks.erase(found);
-      }
-    }
-    for (const auto& [id, of] : tasks) {  // their file is gone
-      for (const std::string& task : of) unmark(*owner, id, task);
+  } catch (const fs::filesystem_error& e) {
+    return fail(errc::internal, std::string("cannot read the files of clients: ") + e.what());
+  }
+  return out;
+}
+
+void asset_files::scan_owner(std::int64_t owner, std::vector<stored_asset>& out) const {
+  std::map<std::string, std::vector<std::string>> tasks;
+  const auto first = out.size();
+  for (const auto& entry : fs::directory_iterator(folder_of(owner))) {
+    const std::string name = entry.path().filename().string();
+    if (const auto asset = parse_asset_name(name)) {
+      struct stat info{};
+      if (::stat(entry.path().c_str(), &info) != 0) continue;
+      const timestamp at{std::chrono::duration_cast<timestamp::duration>(
+          std::chrono::seconds(info.st_mtim.tv_sec) + std::chrono::nanoseconds(info.st_mtim.tv_nsec))};
+      out.push_back({owner, *asset, info.st_size, at, {}});
+    } else if (name.size() > 33 && name[32] == '.' && is_uuid(std::string_view(name).substr(33))) {
+      tasks[name.substr(0, 32)].push_back(name.substr(33));
     }
   }
-  if (ec) return fail(errc::internal, "cannot read " + folder_ + ": " + ec.message());
-  return out;
+  for (auto i = first; i < out.size(); ++i) {
+    if (const auto found = tasks.find(out[i].name.id); found != tasks.end()) {
+      out[i].tasks = std::move(found->second);
+      tasks.erase(found);
+    }
+  }
+  for (const auto& [id, of] : tasks) {  // their file is gone
+    for (const std::string& task : of) unmark(owner, id, task);
+  }
 }
 
 std::string asset_files::folder_of(std::int64_t owner) const {
@@ -205,10 +216,7 @@ std::string asset_files::path_of(std::int64_t owner, const asset_name& name) con
 
 result<void> asset_files::put(std::int64_t owner, incoming_file& file) const {
   const std::string folder = folder_of(owner);
-  if (::access(folder.c_str(), F_OK) != 0) {
-    if (auto made = make_folder(folder); !made) return made;
-    if (auto synced = sync_folder(folder_); !synced) return synced;
-  }
+  if (auto made = make_folder(folder); !made) return made;
   return file.move_to(path_of(owner, {file.id(), *file.type()}));
 }
 
@@ -228,7 +236,8 @@ void asset_files::remove(std::int64_t owner, const asset_name& name) const {
 }
 
 result<void> asset_files::sync(std::int64_t owner) const {
-  return sync_folder(folder_of(owner));
+  auto synced = sync_folder(folder_of(owner));
+  return synced ? sync_folder(folder_) : synced;
 }
 
 std::optional<std::int64_t> asset_files::free_bytes() const {

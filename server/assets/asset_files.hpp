@@ -37,7 +37,8 @@ std::optional<asset_name> parse_asset_name(std::string_view text);
 /// A file descriptor, closed with it.
 class owned_fd {
  public:
-  explicit owned_fd(int fd = -1) : fd_(fd) {}
+  owned_fd() = default;
+  explicit owned_fd(int fd) : fd_(fd) {}
   owned_fd(owned_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   owned_fd& operator=(owned_fd&& other) noexcept;
   ~owned_fd();
@@ -46,20 +47,22 @@ class owned_fd {
   void close();
 
  private:
-  int fd_;
+  int fd_ = -1;
 };
 
 /// A file that is being received. Removed with the object, unless it was moved to its place.
 class incoming_file {
  public:
-  /// `longest`: bytes. Errors: assets_full, conflict (one of this id is being received), internal.
+  /// `longest`: bytes. Errors: assets_full, conflict (one of this id is being received), storage_unavailable.
   static result<std::unique_ptr<incoming_file>> begin(const std::string& folder, std::string id,
                                                       std::int64_t longest);
+  /// One that is looked at, and not kept: there is no room for it.
+  static std::unique_ptr<incoming_file> unkept(std::string id, std::int64_t longest);
   ~incoming_file();
   incoming_file(const incoming_file&) = delete;
   incoming_file& operator=(const incoming_file&) = delete;
 
-  /// Errors: body_too_large, assets_full, internal.
+  /// Errors: body_too_large, assets_full, storage_unavailable.
   result<void> write(std::string_view bytes);
   /// The same, and nothing is written: it cannot be kept. Errors: body_too_large.
   result<void> look_at(std::string_view bytes);
@@ -73,7 +76,8 @@ class incoming_file {
   /// After end(): `data:;sha256,…`, the text that stands for its bytes in a request.
   const std::string& stands_for() const { return stands_for_; }
 
-  /// On disk from here on, with its name in OWNER's folder not yet synced. Errors: assets_full, internal.
+  /// On disk from here on, with its name in OWNER's folder not yet synced. Errors: assets_full,
+  /// storage_unavailable.
   result<void> move_to(const std::string& file);
 
  private:
@@ -111,7 +115,7 @@ class asset_files {
 
   std::string incoming() const { return folder_ + "/incoming"; }
   std::string path_of(std::int64_t owner, const asset_name& name) const;
-  /// A file that was received gets its place. Errors: assets_full, internal.
+  /// A file that was received gets its place. Errors: assets_full, storage_unavailable.
   result<void> put(std::int64_t owner, incoming_file& file) const;
   /// The job has the address of this file. Errors: as put().
   result<void> mark(std::int64_t owner, const std::string& id, const std::string& task_id) const;
@@ -124,6 +128,7 @@ class asset_files {
 
  private:
   std::string folder_of(std::int64_t owner) const;
+  void scan_owner(std::int64_t owner, std::vector<stored_asset>& out) const;
 
   const std::string folder_;
 };

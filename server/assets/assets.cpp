@@ -95,7 +95,8 @@ assets::~assets() = default;
 
 result<void> assets::load() {
   if (auto opened = files_.open(); !opened) return opened;
-  reserve_ = disk_limits_for(config_.path + "/", min_free_, 0).min_free;
+  // Twice as much as new jobs need: files are refused before these.
+  reserve_ = 2 * disk_limits_for(config_.path + "/", min_free_, 0).min_free;
   auto found = files_.scan();
   if (!found) return std::unexpected(std::move(found.error()));
   for (stored_asset& a : *found) {
@@ -154,9 +155,11 @@ void assets::stop() {
 // Its time is over, unless a job still needs it.
 awaitable<> assets::look_at(std::string id) {
   const timestamp time = now();
+  const std::uint64_t uses = stored_.find(id)->second.uses;
   const auto needed_until = co_await last_need(id, time);
   const auto e = stored_.find(id);
-  if (!needed_until || e->second.in_use > 0) {
+  // A job may have been given it meanwhile.
+  if (!needed_until || e->second.in_use > 0 || e->second.uses != uses) {
     set_due(e, time + look_again);
   } else if (*needed_until > time) {
     set_due(e, *needed_until);
@@ -198,18 +201,32 @@ awaitable<result<open_asset>> assets::open(asset_name name) {
   };
   const auto e = stored_.find(name.id);
   if (e == stored_.end()) co_return missing();
+  const std::int64_t owner = e->second.owner;
   name.type = e->second.type;
-  if (sending_ >= most_open_assets) co_return too_many("sending");
-  const auto work = [path = files_.path_of(e->second.owner, name)] {
-    return std::make_shared<owned_fd>(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  };
-  auto fd = co_await thread_.run(work);
-  struct stat info{};
-  if (!*fd || ::fstat(fd->get(), &info) != 0) co_return missing();
+  // One client's files do not take every place.
+  if (sending_ >= most_open_assets || sending_by_[owner] >= most_open_of_one) co_return too_many("sending");
   ++sending_;
-  const auto close = [this, fd](owned_fd*) { --sending_; };
-  std::shared_ptr<owned_fd> counted(fd.get(), close);
-  co_return open_asset{std::move(counted), name.type, static_cast<std::uint64_t>(info.st_size)};
+  ++sending_by_[owner];
+  const auto close = [this, owner](owned_fd* fd) {
+    --sending_;
+    if (--sending_by_[owner] == 0) sending_by_.erase(owner);
+    delete fd;
+  };
+  const std::shared_ptr<owned_fd> fd(new owned_fd, close);
+  struct opened {
+    owned_fd file;
+    std::int64_t bytes = -1;
+  };
+  const auto work = [path = files_.path_of(owner, name)] {
+    opened out{owned_fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC))};
+    struct stat info{};
+    if (out.file && ::fstat(out.file.get(), &info) == 0) out.bytes = info.st_size;
+    return out;
+  };
+  opened found = co_await thread_.run(work);
+  if (found.bytes < 0) co_return missing();
+  *fd = std::move(found.file);
+  co_return open_asset{fd, name.type, static_cast<std::uint64_t>(found.bytes)};
 }
 
 awaitable<result<std::string>> assets::read(const open_asset& from, std::uint64_t at, std::size_t most) {
@@ -269,6 +286,7 @@ std::shared_ptr<request_files> assets::receive(std::int64_t owner, std::string i
 
 request_files::~request_files() {
   of_.receiving_ -= incoming_.size();
+  if (counted_ > 0 && (of_.receiving_by_[owner_] -= counted_) == 0) of_.receiving_by_.erase(owner_);
   of_.room_.give_back(owner_, reserved_);
   for (const std::string& id : stored_) --of_.stored_.find(id)->second.in_use;
   if (incoming_.empty() && !on_disk_) return;
@@ -294,10 +312,26 @@ request_files::~request_files() {
 }
 
 result<void> request_files::begin() {
-  if (of_.receiving_ >= most_open_assets) return too_many("receiving");
+  if (incoming_.size() == most_files)
+    return fail(errc::invalid_request, "body: holds more than " + std::to_string(most_files) + " files");
+  if (of_.receiving_ >= most_open_assets && !full_) {
+    if (auto went_on = no_room(too_many("receiving").error()); !went_on) return went_on;
+  }
   std::string id = id_.empty() || !incoming_.empty() ? random_word() : id_;
+  if (full_) {
+    incoming_.push_back(incoming_file::unkept(std::move(id), of_.config_.max_file_bytes));
+    ++of_.receiving_;
+    return {};
+  }
   auto begun = incoming_file::begin(of_.files_.incoming(), std::move(id), of_.config_.max_file_bytes);
-  if (!begun) return std::unexpected(std::move(begun.error()));
+  if (!begun) {
+    const bool is_full = begun.error().code == errc::assets_full;
+    if (auto went_on =
+            is_full ? no_room(std::move(begun.error())) : std::unexpected(std::move(begun.error()));
+        !went_on)
+      return went_on;
+    return begin();
+  }
   incoming_.push_back(std::move(*begun));
   ++of_.receiving_;
   return {};
@@ -305,10 +339,13 @@ result<void> request_files::begin() {
 
 result<void> request_files::write(std::string_view bytes) {
   auto written = full_ ? incoming_.back()->look_at(bytes) : incoming_.back()->write(bytes);
+  if (!written && written.error().code == errc::storage_unavailable)
+    of_.log_.error("a file of token {} was not stored: {}", owner_, written.error().log.text);
   return written || written.error().code != errc::assets_full ? written : no_room(std::move(written.error()));
 }
 
 result<void> request_files::no_room(error e) {
+  of_.log_.warn("a file of token {} finds no room: {}", owner_, e.log.text);
   if (!goes_on_) return std::unexpected(std::move(e));
   full_ = std::move(e);
   return {};
@@ -321,6 +358,9 @@ result<std::string> request_files::end() {
 
 result<void> request_files::reserve(std::int64_t bytes) {
   if (full_) return {};
+  const auto own_open = of_.receiving_by_.find(owner_);
+  if (incoming_.empty() && own_open != of_.receiving_by_.end() && own_open->second >= most_open_of_one)
+    return no_room(too_many("receiving").error());
   const auto full = [this](std::string text, std::string log) {
     error e;
     e.code = errc::assets_full;
@@ -350,7 +390,14 @@ result<void> request_files::reserve(std::int64_t bytes) {
                      " left, and storage.min_free_bytes stays free");
 }
 
+void request_files::count_open() {
+  if (counted_ == incoming_.size()) return;
+  of_.receiving_by_[owner_] += incoming_.size() - counted_;
+  counted_ = incoming_.size();
+}
+
 void request_files::settle() {
+  count_open();
   std::int64_t needed = 0;
   for (const auto& f : incoming_) needed += f->bytes();
   if (needed >= reserved_) return;
@@ -386,6 +433,7 @@ bool request_files::want_stored(const asset_name& name) {
   if (e == of_.stored_.end()) return false;
   if (std::ranges::find(stored_, name.id) != stored_.end()) return true;
   ++e->second.in_use;
+  ++e->second.uses;
   stored_.push_back(name.id);
   return true;
 }
@@ -401,6 +449,7 @@ awaitable<result<void>> request_files::keep(std::string task_id) {
   }
   if (needed > reserved_) {
     if (auto more = reserve(needed - reserved_); !more) co_return more;
+    if (full_) co_return std::unexpected(*full_);
   } else {
     of_.room_.give_back(owner_, reserved_ - needed);
     reserved_ = needed;

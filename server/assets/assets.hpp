@@ -54,6 +54,10 @@ class asset_room {
 
 /// Files that are being received at once, and as many that are being sent: a descriptor each.
 inline constexpr std::size_t most_open_assets = 256;
+/// One owner's share of them.
+inline constexpr std::size_t most_open_of_one = most_open_assets / 2;
+/// In one request.
+inline constexpr std::size_t most_files = 16;
 
 /// A stored file that is being sent.
 struct open_asset {
@@ -64,8 +68,8 @@ struct open_asset {
 
 class assets {
  public:
-  /// `public_url`: where upstreams reach the relay. `min_free`: bytes that stay free on its disk, of a
-  /// small one a twentieth.
+  /// `public_url`: where upstreams reach the relay. `min_free`: twice as many bytes stay free on its disk,
+  /// of a small one a tenth.
   assets(asio::io_context& loop, store& s, const assets_config& c, std::string public_url,
          std::int64_t min_free, spdlog::logger& log);
   ~assets();
@@ -109,6 +113,7 @@ class assets {
     timestamp due;                   // when it is looked at
     std::vector<std::string> tasks;  // that were given its address
     int in_use = 0;                  // by requests that are being handled
+    std::uint64_t uses = 0;          // so far: whoever looks at it while waiting sees that it changed
   };
   using entry = std::unordered_map<std::string, stored>::iterator;
 
@@ -132,6 +137,7 @@ class assets {
   const std::string permit_key_;            // of this process
   std::atomic<std::size_t> receiving_ = 0;  // files; the file thread begins them
   std::size_t sending_ = 0;                 // files
+  std::unordered_map<std::int64_t, std::size_t> receiving_by_, sending_by_;  // owner
   steady_timer pause_;
   bool stopped_ = false;
   file_thread thread_;  // the last: it ends first
@@ -184,6 +190,7 @@ class request_files final : public file_output {
 
  private:
   result<void> no_room(error e);
+  void count_open();
   result<void> put_all(const std::vector<std::pair<std::int64_t, std::string>>& marks);
 
   assets& of_;
@@ -191,6 +198,7 @@ class request_files final : public file_output {
   const std::string id_;  // of the first; empty: a random one
   std::int64_t reserved_ = 0;
   std::vector<std::unique_ptr<incoming_file>> incoming_;
+  std::size_t counted_ = 0;  // of these, among the owner's
   std::vector<incoming_file*> wanted_;
   std::vector<std::string> stored_;  // wanted too, and in use until then
   std::string task_id_;

@@ -5,6 +5,7 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <exception>
 #include <type_traits>
 
 #include "server/asio.hpp"
@@ -17,19 +18,26 @@ class file_thread {
   /// Joins, after what was posted.
   ~file_thread() { pool_.join(); }
 
-  /// Loop thread: runs `work` there; its value, on the loop.
+  /// Loop thread: runs `work` there; its value, or what it throws, on the loop.
   template <class Work, class Value = std::invoke_result_t<Work&>>
   awaitable<Value> run(Work work) {
     auto initiate = [this](auto handler, Work w) {
       auto job = [this, handler = std::move(handler), w = std::move(w)]() mutable {
-        auto end = [handler = std::move(handler), value = w()]() mutable {
-          std::move(handler)(std::move(value));
+        Value value{};
+        std::exception_ptr thrown;
+        try {
+          value = w();
+        } catch (...) {
+          thrown = std::current_exception();
+        }
+        auto end = [handler = std::move(handler), thrown, value = std::move(value)]() mutable {
+          std::move(handler)(thrown, std::move(value));
         };
         asio::post(loop_.get_executor(), std::move(end));
       };
       asio::post(pool_, std::move(job));
     };
-    return asio::async_initiate<const asio::use_awaitable_t<executor>, void(Value)>(
+    return asio::async_initiate<const asio::use_awaitable_t<executor>, void(std::exception_ptr, Value)>(
         std::move(initiate), use_awaitable, std::move(work));
   }
 

@@ -18,6 +18,7 @@ class plain_file {
     }
     return out_.write(part);
   }
+  static std::size_t memory() { return 0; }
   result<std::string> finish() {
     if (!begun_) return fail(errc::invalid_request, "body: is empty; it should be the bytes of a file");
     return out_.end();
@@ -45,6 +46,7 @@ class parsing_sink final : public file_sink {
     files_->settle();
     co_return fed;
   }
+  std::size_t memory() const override { return parser_.memory(); }
   awaitable<result<std::string>> finish() override {
     const auto work = [this] { return parser_.finish(); };
     co_return co_await files_->run(work);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t batch = 100;
 constexpr std::chrono::milliseconds between_rounds{200};
+constexpr std::chrono::seconds pause_for{10};
 
 }  // namespace
 
@@ -50,19 +51,29 @@ awaitable<> remover::run() {
     const auto next = co_await from_store(store_, &store::next_due, schedule::remove);
     const timestamp time = now();
     const timestamp at = next.value_or(never);
-    co_await wake_.wait(time, is_set(at) ? std::max(at, time + between_rounds) : never);
+    co_await wake_.wait(time, is_set(at) ? std::max({at, time + between_rounds, paused_until_}) : never);
   }
+}
+
+// The disk takes no writes: nothing is asked that could not be noted.
+void remover::pause() {
+  paused_until_ = now() + pause_for;
+}
+
+awaitable<bool> remover::save(std::string id, task_event e) {
+  const auto saved = co_await changes_.apply(std::move(id), std::move(e));
+  co_return saved.has_value();
 }
 
 // The first failure is one for all: they are tried again later.
 awaitable<> remover::remove_all(upstream* at, std::vector<task_ptr> tasks) {
   bool answers = true;
   for (const task_ptr& t : tasks) {
-    if (stopped_) co_return;
+    if (stopped_ || now() < paused_until_) co_return;
     if (answers) answers = co_await remove(at, *t);
     if (answers) continue;
     task_event failed = event::removal_failed{};
-    co_await changes_.apply(t->id, std::move(failed));
+    if (!co_await save(t->id, std::move(failed))) co_return pause();
   }
 }
 
@@ -70,7 +81,7 @@ awaitable<> remover::remove_all(upstream* at, std::vector<task_ptr> tasks) {
 awaitable<bool> remover::remove(upstream* at, const task& t) {
   task_event removed = event::removed{};
   if (at == nullptr || at->speaks().build_remove == nullptr) {  // nobody to ask
-    co_await changes_.apply(t.id, std::move(removed));
+    if (!co_await save(t.id, std::move(removed))) pause();
     co_return true;
   }
   ++in_flight_;
@@ -82,12 +93,18 @@ awaitable<bool> remover::remove(upstream* at, const task& t) {
       x.responded && ((x.status >= 200 && x.status < 300) || x.status == 404 || x.status == 410);
   metrics_.upstream_call(at->name(), "remove", gone ? "ok" : "failed",
                          std::chrono::duration<double>(steady_clock::now() - started).count());
+  // One that it refuses for itself says nothing of the others.
+  const bool is_its_own = x.responded && x.status >= 400 && x.status < 500 && x.status != 401 &&
+                          x.status != 403 && x.status != 408 && x.status != 429;
   if (!gone) {
     log_.warn("task {}: upstream {} did not delete its job {}: {}; it is asked again later", t.id, at->name(),
               t.upstream_id, x.responded ? "status " + std::to_string(x.status) : x.problem);
-    co_return false;
+    if (!is_its_own) co_return false;
+    task_event failed = event::removal_failed{};
+    if (!co_await save(t.id, std::move(failed))) pause();
+    co_return true;
   }
-  co_await changes_.apply(t.id, std::move(removed));
+  if (!co_await save(t.id, std::move(removed))) pause();
   log_.info("task {}: deleted at upstream {} too", t.id, at->name());
   co_return true;
 }

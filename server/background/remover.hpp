@@ -28,6 +28,8 @@ class remover {
  private:
   awaitable<> remove_all(upstream* at, std::vector<task_ptr> tasks);
   awaitable<bool> remove(upstream* at, const task& t);
+  awaitable<bool> save(std::string id, task_event e);
+  void pause();
 
   asio::io_context& loop_;
   store& store_;
@@ -36,6 +38,7 @@ class remover {
   metrics& metrics_;
   spdlog::logger& log_;
   wake_timer wake_;
+  timestamp paused_until_;
   std::size_t in_flight_ = 0;
   bool stopped_ = false;
 };

@@ -259,6 +259,12 @@ awaitable<handled> replay(call& c, const written_change& found, std::optional<mi
   co_return co_await respond(c, change, std::move(*known), wait_in_body, true);
 }
 
+// What was not kept goes, and others get its room, before the response is waited for.
+void leave_files(call& c, std::shared_ptr<request_files>& files) {
+  files.reset();
+  c.http.sink.reset();
+}
+
 // ---- 2. on disk, then to the upstream
 
 awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place counted,
@@ -277,13 +283,13 @@ awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place 
   // The same create was written a moment earlier: this one is not submitted.
   if (recorded->what != written_change::outcome::written) {
     a.slot.reset();
+    leave_files(c, files);
     co_return co_await replay(c, *recorded, wait_in_body);
   }
   // It is on disk: only now may it be sent.
   fault_point("inserted, not sent");
   if (files) files->done();
-  files.reset();
-  c.http.sink.reset();
+  leave_files(c, files);
   if (a.slot) c.in.submit.launch(recorded->value, std::move(*a.slot));
   a.slot.reset();
   if (idempotency) c.in.sends.recorded(c.who.id, *idempotency, recorded->value->created_at);
@@ -307,8 +313,10 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
     const auto found = co_await from_store(c.in.tasks, &store::find_repeated, c.who.id, *idempotency);
     if (!found) co_return std::unexpected(found.error());
     came_before = found->has_value();
-    if (came_before && idempotency->what == idempotency_record::kind::key)
+    if (came_before && idempotency->what == idempotency_record::kind::key) {
+      leave_files(c, asked.files);
       co_return co_await replay(c, **found, asked.wait);
+    }
   }
   // 1. Whether a new job can be kept at all.
   const std::string_view full = c.in.refuses_jobs();
@@ -331,9 +339,9 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
   }
 
   // 3. Its files, on disk before it is.
-  if (asked.files && !came_before) {
+  if (asked.files) {
     const auto kept = co_await asked.files->keep(t.id);
-    if (!kept) {
+    if (!kept && !came_before) {
       c.in.log.error("request {}: a file was not stored, and the job not submitted: {}", c.http.id,
                      kept.error().log.text);
       co_return std::unexpected(kept.error());
@@ -359,7 +367,7 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
 // Nothing was recorded: a retry of this send is no retry of an equal job.
 bool is_refusal(const error& e) {
   const int status = e.http_status();
-  return status == 503 || status == 429;
+  return status == 503 || status == 429 || status == 507;
 }
 
 }  // namespace
@@ -367,9 +375,11 @@ bool is_refusal(const error& e) {
 awaitable<handled> create_generation(call& c) {
   // 1. What is asked for. A bad request leaves nothing behind, not even its key.
   auto asked = co_await parse(c);
-  if (!asked) co_return std::unexpected(std::move(asked.error()));
   const timestamp time = now();
   auto idempotency = idempotency_of(c, time);
+  if (!asked && is_refusal(asked.error()) && idempotency && *idempotency)
+    c.in.sends.refused(c.who.id, **idempotency, time);
+  if (!asked) co_return std::unexpected(std::move(asked.error()));
   if (!idempotency) co_return std::unexpected(std::move(idempotency.error()));
   std::optional<idempotency_record>& marked = *idempotency;
   if (marked) marked->stands_alone = c.in.sends.is_retry_of_refused(c.who.id, *marked);

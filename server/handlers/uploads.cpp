@@ -34,6 +34,11 @@ bool is_plain_file(std::string_view content_type) {
   return type.starts_with("image/") || type.starts_with("video/") || type == "application/octet-stream";
 }
 
+// A form of fields, as in a query.
+bool is_query(const http::request& r) {
+  return lower(r.header("Content-Type")).starts_with("application/x-www-form-urlencoded");
+}
+
 // The sink for a body of this type: a form with a file in it, a file, or JSON.
 std::shared_ptr<file_sink> sink_for_upload(handler_context& in, const http::request& r, const token& who) {
   auto files = in.files->receive(who.id);
@@ -136,7 +141,9 @@ to_put place_for(const call& c, file_type type) {
 awaitable<> send_file(assets& files, const open_asset& file, http::byte_range range, http::body_stream& to) {
   std::uint64_t at = range.first;
   std::uint64_t left = range.bytes;
+  const auto until = steady_clock::now() + files.limits().receive_timeout;
   while (left > 0) {
+    if (steady_clock::now() > until) co_return to.fail();  // a place is no client's for good
     const auto part = co_await files.read(file, at, std::min<std::uint64_t>(left, sent_at_once));
     if (!part) co_return to.fail();
     if (!co_await to.send(*part)) co_return;
@@ -154,7 +161,8 @@ http::reply put_place(const call& c, std::string_view query) {
 }  // namespace
 
 result<http::body_plan> receive_upload(const body_to_come& b) {
-  if (b.in.files == nullptr) return http::body_plan{};  // it may be a URL
+  // A URL, or nothing but a name, is short.
+  if (b.in.files == nullptr || is_query(b.http)) return http::body_plan{};
   return plan_for(b.in, sink_for_upload(b.in, b.http, *b.who), b.in.files->limits().max_request_bytes);
 }
 
@@ -169,9 +177,8 @@ awaitable<handled> upload_file(call& c) {
   }
   // 2. Nothing but a name: the file is put to the address in the answer.
   const std::string_view type = c.http.header("Content-Type");
-  const bool is_query = lower(type).starts_with("application/x-www-form-urlencoded");
-  if ((c.http.body.empty() || is_query) && !c.http.sink)
-    co_return put_place(c, is_query ? c.http.body : c.http.query);
+  if (is_query(c.http)) co_return put_place(c, c.http.body);
+  if (c.http.body.empty()) co_return put_place(c, c.http.query);
   // 3. The file, by itself or in a form.
   auto got = co_await receive_whole(c);
   if (!got) co_return std::unexpected(std::move(got.error()));
@@ -183,8 +190,17 @@ awaitable<handled> upload_file(call& c) {
   if (!parsed) co_return std::unexpected(parsed.error());
   const json::object* o = parsed->if_object();
   const std::string_view url = o != nullptr ? text_of(*o, "url") : std::string_view{};
-  const bool names_none = o != nullptr && !o->contains("url") && got->files->received() == 0;
-  if (names_none) co_return put_place(c, c.http.query);
+  const bool has_more =
+      o != nullptr && std::ranges::any_of(*o, [](const auto& m) {
+        return m.key() != "url" && m.value().is_string() && may_be_file(view(m.value().get_string()));
+      });
+  if (has_more) {
+    problems wrong;
+    wrong.wrong_type({"body"}, "extra_forbidden", "Extra inputs are not permitted: the file goes into url",
+                     nullptr);
+    co_return std::unexpected(std::move(wrong).to_error());
+  }
+  if (o != nullptr && !o->contains("url")) co_return put_place(c, c.http.query);
   if (is_web_url(url)) co_return upload_reply(make_id(now(), random_for_id()), url, url);
   if (may_be_file(url)) co_return co_await store_file(c, *got->files, url, {"body", "url"});
   problems wrong;
@@ -250,7 +266,8 @@ awaitable<handled> get_file(call& c) {
   if (!file) co_return std::unexpected(std::move(file.error()));
   c.headers.emplace_back("X-Content-Type-Options", "nosniff");
   c.headers.emplace_back("Accept-Ranges", "bytes");
-  const http::byte_range range = http::parse_range(c.http.header("Range"), file->bytes);
+  const http::byte_range range = http::parse_range(
+      c.http.method == http::verb::get ? c.http.header("Range") : std::string_view{}, file->bytes);
   http::reply out;
   const std::string size = std::to_string(file->bytes);
   if (range.what == http::byte_range::kind::unsatisfiable) {

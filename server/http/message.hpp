@@ -24,6 +24,8 @@ class body_sink {
   virtual ~body_sink() = default;
   /// The next bytes; `part` lives until it has ended. An error is the response, and ends the connection.
   virtual awaitable<result<void>> take(std::string_view part) = 0;
+  /// Bytes of it that are kept in memory until then.
+  virtual std::size_t memory() const = 0;
   /// The body is whole: what stands for it in request::body.
   virtual awaitable<result<std::string>> finish() = 0;
 };

@@ -290,6 +290,7 @@ awaitable<session::verdict> session::respond(incoming& message, request& r, bool
     if (v == verdict::end) co_return verdict::end;
   }
   deadline_.disarm();
+  timed_out_ = false;  // what is whole came in time
   r.body = message.in_place ? std::string_view(in_).substr(head_size_, message.at_front - head_size_)
                             : std::string_view(message.gathered);
 
@@ -355,10 +356,10 @@ awaitable<session::verdict> session::receive_body(incoming& message, request& r,
 
 // Gathers what has arrived of the body; it counts against what all may have. True: it is whole. Errors:
 // invalid_request, body_too_large, overloaded.
-result<bool> session::take_body(incoming& message, bool in_parts) {
+result<bool> session::take_body(incoming& message, const body_sink* sink) {
   const std::string_view here = std::string_view(in_).substr(message.at_front);
   const auto length = static_cast<std::size_t>(message.of.content_length);
-  const std::size_t needed = in_parts             ? 2 * sink_step
+  const std::size_t needed = sink != nullptr      ? 2 * sink_step + sink->memory()
                              : message.of.chunked ? message.gathered.size() + here.size()
                                                   : length;
   if (!message.held.hold(needed)) {
@@ -373,7 +374,7 @@ result<bool> session::take_body(incoming& message, bool in_parts) {
     if (!taken) return std::unexpected(taken.error());
     used = *taken;
   } else {
-    if (!in_parts) message.gathered.reserve(length);
+    if (sink == nullptr) message.gathered.reserve(length);
     used = std::min(here.size(), length - message.received);
     message.gathered.append(here.substr(0, used));
     message.received += used;
@@ -384,7 +385,7 @@ result<bool> session::take_body(incoming& message, bool in_parts) {
 
 // The same, with what was gathered passed on. Errors: those of the sink too.
 awaitable<result<bool>> session::pass_body(incoming& message, const request& r) {
-  const auto whole = take_body(message, r.sink != nullptr);
+  const auto whole = take_body(message, r.sink.get());
   if (!whole || !r.sink || message.gathered.empty()) co_return whole;
   const auto passed = co_await r.sink->take(message.gathered);
   message.gathered.clear();
@@ -407,7 +408,8 @@ awaitable<session::verdict> session::read_body(incoming& message, const request&
       if (!co_await send()) co_return verdict::end;
       deadline_.arm(within);
     }
-    if (co_await read_more(r.sink ? sink_step : read_step)) continue;
+    // The time may have passed while the sink was at work.
+    if (!timed_out_ && co_await read_more(r.sink ? sink_step : read_step)) continue;
     if (!std::exchange(timed_out_, false)) co_return verdict::end;
     const error late = bad(errc::request_timeout, "body: it did not arrive in time");
     co_return co_await refuse(late, {r.target, r.headers});

@@ -96,7 +96,7 @@ class session {
   awaitable<verdict> respond(incoming& message, request& r, bool waits, steady_clock::time_point started);
   std::optional<std::string> client_of(const header_fields& headers) const;
   awaitable<verdict> receive_body(incoming& message, request& r, bool waits);
-  result<bool> take_body(incoming& message, bool in_parts);
+  result<bool> take_body(incoming& message, const body_sink* sink);
   awaitable<result<bool>> pass_body(incoming& message, const request& r);
   bool came_whole(incoming& message) const;
   awaitable<verdict> read_body(incoming& message, const request& r, bool send_continue,

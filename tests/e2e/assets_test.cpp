@@ -220,6 +220,17 @@ TEST_F(asset, what_is_refused) {
        "prompt"},
       {"a text that stands for another's file", official, frame("data:;sha256," + std::string(64, 'a')), 422,
        "base64"},
+      {"too many", official + "/image",
+       R"({"prompt":"abc","image_ref":[)" +
+           [] {
+             std::string refs;
+             for (int i = 0; i < 17; ++i)
+               refs += std::string(i > 0 ? "," : "") + R"({"url":")" +
+                       data_uri(png(100, static_cast<std::uint32_t>(i))) + "\"}";
+             return refs;
+           }() +
+           "]}",
+       400, "more than 16 files"},
       {"much else", official, R"({"prompt":"abc","x":")" + std::string(1'100'000, '.') + "\"}", 413,
        "1048576"},
       {"a file that is not here", official, frame(public_url + "/assets/" + std::string(32, 'a') + ".png"),
@@ -315,6 +326,10 @@ TEST_F(asset, uploads) {
       {"a page in a form", me().request("POST", path, form("<html>"), form_type), 422, "PNG"},
       {"no file", me().request("POST", path, "--frontier--\r\n", form_type), 400, "no file"},
       {"not JSON", me().post(path, "hello"), 400, ""},
+      {"a small file in another field", me().post(path, R"({"file":")" + data_uri(png()) + "\"}"), 422,
+       "url"},
+      {"a URL and a file",
+       me().post(path, R"({"url":"https://e.x/a.png","x":")" + in_base64(png(90'000)) + "\"}"), 422, "url"},
       {"no list", me().post(path, "[]"), 422, "url"},
       {"a file in another field", me().post(path, R"({"file":")" + data_uri(png(90'000)) + "\"}"), 422,
        "url"},
@@ -613,11 +628,20 @@ TEST_F(asset, creates_without_files_take_no_place_of_theirs) {
   }
   const std::string body = R"({"user_prompt":"abc","image_url":")" + data_uri(png(100'000)) + "\"}";
   EXPECT_EQ(me().post(web_app, body).status, 201);
-  // With as many files under way, one more is told to come again.
+  // One client has half of the places; with all of them taken, one more is told to come again.
   open.clear();
-  for (std::size_t i = 0; i < most_open_assets; ++i) {
+  const std::string others =
+      "POST " + web_app + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + relay->token("another") + "\r\n";
+  for (std::size_t i = 0; i < most_open_of_one; ++i) {
     open.push_back(std::make_unique<connection>(relay->port()));
     open.back()->send(head + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+                      body.substr(0, 80'000));
+  }
+  ASSERT_TRUE(becomes([this] { return files() == static_cast<int>(most_open_of_one) + 1; })) << files();
+  EXPECT_EQ(me().post(web_app, body).status, 503);
+  for (std::size_t i = 0; i < most_open_of_one; ++i) {
+    open.push_back(std::make_unique<connection>(relay->port()));
+    open.back()->send(others + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
                       body.substr(0, 80'000));
   }
   ASSERT_TRUE(becomes([this] { return files() == static_cast<int>(most_open_assets) + 1; })) << files();
