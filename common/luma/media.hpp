@@ -40,9 +40,9 @@ struct expected_media {
 /// "5s", "9s": 5, 9; nullopt: it is no such text.
 std::optional<std::int64_t> nominal_seconds(std::string_view duration);
 
-/// Fills in, for a completed job, what one form of `reported` says and the other form lacks, and what only the
-/// request says. A video has all its objects, each with every member: null, where nothing is known. `assets`
-/// is set already.
+/// Fills in, for a completed job, what one form of `reported` says and the other form lacks, and what only
+/// the request says. A video has all its objects, each with every member: null, where nothing is known.
+/// `assets` is set already.
 void complete(media_objects& m, const json::object& reported, const expected_media& expected);
 
 }  // namespace relay::luma

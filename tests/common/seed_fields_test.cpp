@@ -77,7 +77,8 @@ constexpr field web_app_path[] = {
     {"artifact.video.url", R"("https://cdn/v.mp4")", R"("https://cdn/w.mp4")", R"("https://cdn/v.mp4")"},
     {"artifact.video.width", "720", "1360", "720"},
     {"artifact.video.height", "1280", "752", "1280"},
-    {"artifact.video.download_url", R"("https://cdn/v.mp4")", R"("https://cdn/v.mp4")", R"("https://cdn/v.mp4")"},
+    {"artifact.video.download_url", R"("https://cdn/v.mp4")", R"("https://cdn/v.mp4")",
+     R"("https://cdn/v.mp4")"},
     {"artifact.thumbnail.url", R"("https://cdn/t.jpg")", R"("https://cdn/t.jpg")", "null"},
     {"artifact.thumbnail.width", "720", "1360", "720"},
     {"artifact.thumbnail.height", "1280", "752", "1280"},
@@ -212,9 +213,10 @@ TEST(seeds, every_field_behind_every_upstream) {
     for (const field& f : d.fields) in_table.insert(f.path);
     std::set<std::string> in_document;
     paths(d.part(golden(d.name)), "", in_document);
-    for (const std::string& path : in_document) EXPECT_TRUE(in_table.contains(path)) << d.name << ": " << path;
+    for (const std::string& path : in_document)
+      EXPECT_TRUE(in_table.contains(path)) << d.name << ": " << path;
 
-    const std::pair<const char*, const char* field::*> upstreams[] = {
+    const std::pair<const char*, const char * field::*> upstreams[] = {
         {official_reply, &field::official}, {station_reply, &field::station}, {poor_reply, &field::poor}};
     for (const auto& [reply, column] : upstreams) {
       task t = luma_task();
@@ -234,7 +236,8 @@ TEST(seeds, every_field_behind_every_upstream) {
           continue;
         }
         ASSERT_NE(there, nullptr) << d.name << ": " << f.path << " is missing behind " << reply;
-        EXPECT_EQ(*there, parse_lenient(f.*column).value()) << d.name << ": " << f.path << " behind " << reply;
+        EXPECT_EQ(*there, parse_lenient(f.*column).value())
+            << d.name << ": " << f.path << " behind " << reply;
       }
     }
   }
@@ -260,7 +263,8 @@ TEST(seeds, an_artifact_that_lacks_something) {
 
 TEST(seeds, nominal_seconds) {
   const std::pair<const char*, std::optional<std::int64_t>> rows[] = {
-      {"5s", 5}, {"9s", 9}, {"10s", 10}, {"", {}}, {"s", {}}, {"5", {}}, {"-5s", {}}, {"5 s", {}}, {"99999s", {}}};
+      {"5s", 5}, {"9s", 9},   {"10s", 10}, {"", {}},      {"s", {}},
+      {"5", {}}, {"-5s", {}}, {"5 s", {}}, {"99999s", {}}};
   for (const auto& [text, seconds] : rows) EXPECT_EQ(luma::nominal_seconds(text), seconds) << text;
 }
 
