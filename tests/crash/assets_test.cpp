@@ -112,7 +112,7 @@ constexpr std::int64_t most_growth = std::int64_t{1} << 40;
 constexpr int usual_uploads = 64;
 #else
 constexpr std::int64_t most_growth = std::int64_t{64} << 20;
-constexpr int usual_uploads = 200;
+constexpr int usual_uploads = 100;
 #endif
 
 // Pictures of 5 MB at 32 connections; RELAY_UPLOADS sets how many (1,000 take 5 GB of disk).
