@@ -111,8 +111,7 @@ struct framing {
   bool keep_alive = false;
 };
 
-result<void> read_header(std::string_view name, std::string_view value, const head_limits& limits, framing& f,
-                         head& out) {
+result<void> read_header(std::string_view name, std::string_view value, framing& f, head& out) {
   if (iequals(name, "host")) {
     if (++f.hosts > 1) return bad("there is more than one Host");
     if (!valid_host(value)) return bad("the Host is not valid");
@@ -215,8 +214,7 @@ result<head> check_head(std::string_view bytes, const head_limits& limits) {
     if (!is_token(name))
       return bad("the name of a header field must be a token, with no space before the colon");
     const std::string_view value = trim(line.substr(colon + 1));
-    if (auto ok = read_header(name, value, limits, f, out); !ok)
-      return std::unexpected(std::move(ok.error()));
+    if (auto ok = read_header(name, value, f, out); !ok) return std::unexpected(std::move(ok.error()));
     out.fields.add(name, value);
   }
 
