@@ -69,6 +69,7 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
       const token& who = in->who ? *in->who : nobody;
       call c{in_, r, *in->on, std::move(in->id), std::move(in->key), std::move(in->who), who, {}};
       handled ended = co_await c.on.handle(c);
+      r.sink = nullptr;  // what it held is free before the response is read
       done = {std::move(ended), c.on.speaks, std::move(c.headers)};
     } else {
       done = std::move(in.error());

@@ -349,7 +349,10 @@ awaitable<session::verdict> session::receive_body(incoming& message, request& r,
   const verdict v = co_await read_body(message, r, waits, plan);
   if (v == verdict::end || !r.sink) co_return v;
   auto instead = co_await r.sink->finish();
-  if (!instead) co_return co_await refuse(instead.error(), {r.target, r.headers});
+  if (!instead) {
+    r.sink = plan.sink = nullptr;
+    co_return co_await refuse(instead.error(), {r.target, r.headers});
+  }
   message.gathered = std::move(*instead);
   co_return verdict::next;
 }
@@ -394,13 +397,16 @@ awaitable<result<bool>> session::pass_body(incoming& message, const request& r) 
 }
 
 // Reads until the body is whole.
-awaitable<session::verdict> session::read_body(incoming& message, const request& r, bool send_continue,
-                                               const body_plan& plan) {
+awaitable<session::verdict> session::read_body(incoming& message, request& r, bool send_continue,
+                                               body_plan& plan) {
   const steady_clock::duration within = plan.within ? steady_clock::duration(*plan.within) : limits_.body;
   deadline_.arm(within);
   for (;;) {
     const auto whole = co_await pass_body(message, r);
-    if (!whole) co_return co_await refuse(whole.error(), {r.target, r.headers});
+    if (!whole) {
+      r.sink = plan.sink = nullptr;  // what it held is free before the response is read
+      co_return co_await refuse(whole.error(), {r.target, r.headers});
+    }
     if (*whole) co_return verdict::next;
     // There is room for it. The client waits for this before it sends the body. RFC 9110 §10.1.1.
     if (std::exchange(send_continue, false)) {
@@ -411,6 +417,7 @@ awaitable<session::verdict> session::read_body(incoming& message, const request&
     // The time may have passed while the sink was at work.
     if (!timed_out_ && co_await read_more(r.sink ? sink_step : read_step)) continue;
     if (!std::exchange(timed_out_, false)) co_return verdict::end;
+    r.sink = plan.sink = nullptr;
     const error late = bad(errc::request_timeout, "body: it did not arrive in time");
     co_return co_await refuse(late, {r.target, r.headers});
   }

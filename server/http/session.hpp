@@ -99,8 +99,7 @@ class session {
   result<bool> take_body(incoming& message, const body_sink* sink);
   awaitable<result<bool>> pass_body(incoming& message, const request& r);
   bool came_whole(incoming& message) const;
-  awaitable<verdict> read_body(incoming& message, const request& r, bool send_continue,
-                               const body_plan& plan);
+  awaitable<verdict> read_body(incoming& message, request& r, bool send_continue, body_plan& plan);
   void keep_head(incoming& message, request& r);
   awaitable<verdict> read_head();
   awaitable<bool> read_more(std::size_t step);
