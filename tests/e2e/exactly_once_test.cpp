@@ -75,7 +75,7 @@ TEST_P(lost_answers, are_looked_for) {
   {
     // Others go on: a list that shows them is known to be fresh.
     const std::jthread others([&](const std::stop_token& stop) {
-      for (int i = 0; i < 100 && !stop.stop_requested(); ++i) end_of(c, id_of(create(c, "another job")));
+      for (int i = 0; i < 1'000 && !stop.stop_requested(); ++i) end_of(c, id_of(create(c, "another job")));
     });
     end = end_of(c, id_of(r));
   }
