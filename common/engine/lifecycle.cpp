@@ -38,7 +38,7 @@ void fail_lost(task& t, std::string reason, timestamp now, const policy& p) {
   t.next_reconcile_at = now + p.late_interval;
 }
 
-// Nothing more is asked about it, neither by its client nor by the relay.
+// Its client does not see it, and the relay polls it no more.
 bool is_over_and_deleted(const task& t) {
   return is_set(t.deleted_at) && is_terminal(t.state) && !is_set(t.next_poll_at) && !t.upstream_id.empty();
 }

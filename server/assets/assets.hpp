@@ -113,7 +113,7 @@ class assets {
     timestamp due;                   // when it is looked at
     std::vector<std::string> tasks;  // that were given its address
     int in_use = 0;                  // by requests that are being handled
-    std::uint64_t uses = 0;          // so far: whoever looks at it while waiting sees that it changed
+    std::uint64_t uses = 0;          // so far; tells after a wait that there was another
   };
   using entry = std::unordered_map<std::string, stored>::iterator;
 

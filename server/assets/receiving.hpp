@@ -27,7 +27,7 @@ std::shared_ptr<file_sink> multipart_sink(std::shared_ptr<request_files> files, 
 /// A file and nothing else; its text is what is left.
 std::shared_ptr<file_sink> plain_sink(std::shared_ptr<request_files> files);
 
-/// The files that a request's body had in it; null: none were looked for.
+/// The files that a request's body had in it; null: it went into memory.
 inline std::shared_ptr<request_files> files_of(const http::request& r) {
   return r.sink ? static_cast<const file_sink&>(*r.sink).files() : nullptr;
 }

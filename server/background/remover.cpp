@@ -51,7 +51,8 @@ awaitable<> remover::run() {
     const auto next = co_await from_store(store_, &store::next_due, schedule::remove);
     const timestamp time = now();
     const timestamp at = next.value_or(never);
-    co_await wake_.wait(time, is_set(at) ? std::max({at, time + between_rounds, paused_until_}) : never);
+    const timestamp until = is_set(at) ? std::max({at, time + between_rounds, paused_until_}) : never;
+    co_await wake_.wait(time, until);
   }
 }
 
@@ -97,15 +98,15 @@ awaitable<bool> remover::remove(upstream* at, const task& t) {
   const bool is_its_own = x.responded && x.status >= 400 && x.status < 500 && x.status != 401 &&
                           x.status != 403 && x.status != 408 && x.status != 429;
   if (!gone) {
-    log_.warn("task {}: upstream {} did not delete its job {}: {}; it is asked again later", t.id, at->name(),
-              t.upstream_id, x.responded ? "status " + std::to_string(x.status) : x.problem);
+    log_.warn("task {}: upstream {} did not delete its job {}: {}; the DELETE is sent again later", t.id,
+              at->name(), t.upstream_id, x.responded ? "status " + std::to_string(x.status) : x.problem);
     if (!is_its_own) co_return false;
     task_event failed = event::removal_failed{};
     if (!co_await save(t.id, std::move(failed))) pause();
     co_return true;
   }
-  if (!co_await save(t.id, std::move(removed))) pause();
   log_.info("task {}: deleted at upstream {} too", t.id, at->name());
+  if (!co_await save(t.id, std::move(removed))) pause();
   co_return true;
 }
 

@@ -3,6 +3,8 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
+
 #include "common/base/ascii.hpp"
 #include "common/base/files_in_json.hpp"
 #include "common/base/multipart.hpp"
@@ -100,7 +102,8 @@ awaitable<handled> store_file(call& c, request_files& files, std::string_view te
   if (!wrong.none()) co_return std::unexpected(std::move(wrong).to_error());
   const incoming_file& f = *taken->file;
   files.want(f);
-  const auto kept = co_await files.keep({});
+  std::string no_task;
+  const auto kept = co_await files.keep(std::move(no_task));
   if (!kept) {
     c.in.log.error("request {}: a file was not stored: {}", c.http.id, kept.error().log.text);
     co_return std::unexpected(kept.error());
@@ -168,9 +171,8 @@ result<http::body_plan> receive_upload(const body_to_come& b) {
 
 awaitable<handled> upload_file(call& c) {
   // 1. A URL is answered as it is, whether the relay takes files or not: nothing is fetched.
-  std::string text;
   if (c.in.files == nullptr) {
-    auto parsed = parse_body(c, {});
+    const auto parsed = parse_body(c, {});
     const std::string_view url = parsed && parsed->is_object() ? text_of(parsed->get_object(), "url") : "";
     if (!is_web_url(url)) co_return takes_none();
     co_return upload_reply(make_id(now(), random_for_id()), url, url);
