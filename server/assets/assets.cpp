@@ -325,11 +325,8 @@ result<void> request_files::begin() {
   }
   auto begun = incoming_file::begin(of_.files_.incoming(), std::move(id), of_.config_.max_file_bytes);
   if (!begun) {
-    const bool is_full = begun.error().code == errc::assets_full;
-    if (auto went_on =
-            is_full ? no_room(std::move(begun.error())) : std::unexpected(std::move(begun.error()));
-        !went_on)
-      return went_on;
+    if (begun.error().code != errc::assets_full) return not_stored(std::move(begun.error()));
+    if (auto went_on = no_room(std::move(begun.error())); !went_on) return went_on;
     return begin();
   }
   incoming_.push_back(std::move(*begun));
@@ -339,9 +336,16 @@ result<void> request_files::begin() {
 
 result<void> request_files::write(std::string_view bytes) {
   auto written = full_ ? incoming_.back()->look_at(bytes) : incoming_.back()->write(bytes);
-  if (!written && written.error().code == errc::storage_unavailable)
-    of_.log_.error("a file of token {} was not stored: {}", owner_, written.error().log.text);
-  return written || written.error().code != errc::assets_full ? written : no_room(std::move(written.error()));
+  if (written) return written;
+  error& e = written.error();
+  if (e.code == errc::assets_full) return no_room(std::move(e));
+  return e.code == errc::storage_unavailable ? not_stored(std::move(e)) : std::unexpected(std::move(e));
+}
+
+// The one place that tells the operator of a disk that does not take a file.
+std::unexpected<error> request_files::not_stored(error e) const {
+  of_.log_.error("a file of token {} was not stored: {}", owner_, e.log.text);
+  return std::unexpected(std::move(e));
 }
 
 result<void> request_files::no_room(error e) {
@@ -460,7 +464,9 @@ awaitable<result<void>> request_files::keep(std::string task_id) {
   for (const std::string& id : stored_) marks.emplace_back(of_.stored_.find(id)->second.owner, id);
   on_disk_ = true;
   const auto work = [this, marks = std::move(marks)] { return put_all(marks); };
-  co_return co_await of_.thread_.run(work);
+  auto put = co_await of_.thread_.run(work);
+  if (!put) co_return not_stored(std::move(put.error()));
+  co_return put;
 }
 
 result<void> request_files::put_all(const std::vector<std::pair<std::int64_t, std::string>>& marks) {

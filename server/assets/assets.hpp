@@ -190,6 +190,7 @@ class request_files final : public file_output {
 
  private:
   result<void> no_room(error e);
+  std::unexpected<error> not_stored(error e) const;
   void count_open();
   result<void> put_all(const std::vector<std::pair<std::int64_t, std::string>>& marks);
 

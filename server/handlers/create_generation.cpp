@@ -341,11 +341,7 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
   // 3. Its files, on disk before it is.
   if (asked.files) {
     const auto kept = co_await asked.files->keep(t.id);
-    if (!kept && !came_before) {
-      c.in.log.error("request {}: a file was not stored, and the job not submitted: {}", c.http.id,
-                     kept.error().log.text);
-      co_return std::unexpected(kept.error());
-    }
+    if (!kept && !came_before) co_return std::unexpected(kept.error());
   }
   // 4. An upstream, if one is free now; otherwise the job waits for one on disk. A token that was revoked
   // meanwhile creates nothing more.

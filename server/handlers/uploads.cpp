@@ -104,10 +104,7 @@ awaitable<handled> store_file(call& c, request_files& files, std::string_view te
   files.want(f);
   std::string no_task;
   const auto kept = co_await files.keep(std::move(no_task));
-  if (!kept) {
-    c.in.log.error("request {}: a file was not stored: {}", c.http.id, kept.error().log.text);
-    co_return std::unexpected(kept.error());
-  }
+  if (!kept) co_return std::unexpected(kept.error());
   files.done();
   const std::string address = files.url_of(f);
   c.in.log.info("request {}: stored a file of {} bytes, {}", c.http.id, f.bytes(), media_type_of(*f.type()));
