@@ -1,5 +1,7 @@
 #include "common/base/base64.hpp"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <array>
 
@@ -72,6 +74,15 @@ bool base64_decoder::finish(std::string& out) {
     out += static_cast<char>(bits_ >> 2);
   }
   return true;
+}
+
+std::string to_base64(std::string_view bytes) {
+  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  out.resize(static_cast<std::size_t>(length));
+  return out;
 }
 
 bool is_base64(std::string_view text) {

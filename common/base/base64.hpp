@@ -23,6 +23,9 @@ class base64_decoder {
   int padded_ = 0;  // "=" so far
 };
 
+/// With padding (RFC 4648 §4).
+std::string to_base64(std::string_view bytes);
+
 /// True: every character is one of base64's, or ends a line. Text has spaces.
 bool is_base64(std::string_view text);
 

@@ -70,6 +70,21 @@ result<base_url> parse_base_url(std::string_view text) {
   return out;
 }
 
+result<proxy_address> parse_proxy_address(std::string_view text) {
+  constexpr std::string_view wrong = "must be an address such as http://proxy.example.com:3128";
+  if (!may_be_parsed(text)) return fail(errc::invalid_request, std::string(wrong));
+  const auto parsed = urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  if (!parsed) return fail(errc::invalid_request, std::string(wrong));
+  urls::url plain(*parsed);
+  plain.remove_userinfo();
+  auto base = parse_base_url(std::string_view(plain.buffer().data(), plain.buffer().size()));
+  if (!base) return std::unexpected(std::move(base.error()));
+  if (!base->path.empty()) return fail(errc::invalid_request, "must end after the port");
+  proxy_address out{std::move(*base), secret()};
+  if (parsed->has_userinfo()) out.credentials = secret(parsed->user() + ":" + parsed->password());
+  return out;
+}
+
 result<web_address> parse_web_address(std::string_view text) {
   constexpr std::string_view wrong = "must be a full http or https address";
   if (text.size() > 2048 || !may_be_parsed(text)) return fail(errc::invalid_request, std::string(wrong));

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "common/base/error.hpp"
+#include "common/base/secret.hpp"
 
 namespace relay {
 
@@ -25,6 +26,18 @@ struct base_url {
 
 /// Scheme, host, optional port and path. User info, query and fragment are refused. Errors: invalid_request.
 result<base_url> parse_base_url(std::string_view text);
+
+/// An HTTP proxy, and what is said to it of who asks.
+struct proxy_address {
+  base_url at;         // its path is empty
+  secret credentials;  // "user:password", decoded; empty: none
+
+  friend bool operator==(const proxy_address&, const proxy_address&) = default;
+};
+
+/// `http://proxy:3128`, `https://user:password@proxy`: without a path. Errors: invalid_request, which quotes
+/// nothing of it.
+result<proxy_address> parse_proxy_address(std::string_view text);
 
 /// The address of one resource: a base without a path, and what stands in the request line.
 struct web_address {

@@ -5,22 +5,11 @@
 
 #include <stdexcept>
 
+#include "common/base/base64.hpp"
+
 namespace relay {
-namespace {
-
-std::string base64(std::string_view bytes) {
-  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int length =
-      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  out.resize(static_cast<std::size_t>(length));
-  return out;
-}
-
-}  // namespace
-
 std::string webhook_secret_text(const secret& bytes) {
-  return "whsec_" + base64(bytes.reveal());
+  return "whsec_" + to_base64(bytes.reveal());
 }
 
 std::string webhook_signature(const secret& bytes, std::string_view id, std::int64_t unix_seconds,
@@ -35,7 +24,7 @@ std::string webhook_signature(const secret& bytes, std::string_view id, std::int
            reinterpret_cast<const unsigned char*>(message.data()), message.size(), mac, &size) == nullptr) {
     throw std::runtime_error("HMAC-SHA256 failed");
   }
-  return "v1," + base64({reinterpret_cast<const char*>(mac), size});
+  return "v1," + to_base64({reinterpret_cast<const char*>(mac), size});
 }
 
 }  // namespace relay
