@@ -35,4 +35,23 @@ result<listen_address> parse_name_server(std::string_view text) {
   return out;
 }
 
+std::vector<upstream_config> one_for_each_key(const upstream_config& u) {
+  std::vector<upstream_config> out;
+  upstream_config plain = u;
+  plain.keys.clear();
+  if (!u.key.empty() || u.keys.empty()) out.push_back(plain);
+  for (const upstream_key_config& k : u.keys) {
+    upstream_config& one = out.emplace_back(plain);
+    one.name += "/" + k.name;
+    one.key = k.key;
+    one.key_env = k.key_env;
+    one.key_file = k.key_file;
+    one.weight = k.weight;
+    if (k.max_concurrent > 0) one.max_concurrent = k.max_concurrent;
+    if (k.creates_per_minute > 0) one.creates_per_minute = k.creates_per_minute;
+    one.poll_only = u.poll_only || k.poll_only;
+  }
+  return out;
+}
+
 }  // namespace relay

@@ -5,6 +5,7 @@
 // come.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,7 @@ namespace relay {
 
 /// The address of Luma's own API, as an example for operators.
 inline constexpr std::string_view official_url = "https://api.lumalabs.ai";
+inline constexpr std::string_view official_path = "/dream-machine/v1";
 
 /// Where to listen. Port 0 lets the system choose (tests).
 struct listen_address {
@@ -136,15 +138,34 @@ struct log_config {
   std::string file;
 };
 
+/// One of several keys of an upstream.
+struct upstream_key_config {
+  std::string name;
+  secret key;
+  std::string key_env;
+  std::string key_file;
+  std::int64_t weight = 1;
+  std::int64_t max_concurrent = 0;      // 0: the upstream's
+  std::int64_t creates_per_minute = 0;  // 0: the upstream's
+  bool poll_only = false;
+};
+
 struct upstream_config {
   std::string name;
   std::string url;
   secret key;
   std::string key_env;
   std::string key_file;
-  std::string protocol = "luma";  // or "station"
+  std::string protocol = "luma";  // one of families().protocol_names()
+  std::int64_t priority = 0;
+  std::int64_t weight = 1;
+  std::vector<std::string> actions;
+  std::vector<std::string> models;
+  std::vector<std::string> aliases;
+  bool poll_only = false;
   std::string default_model{luma::usual_model};
   std::string ca_file;
+  secret proxy;
   std::int64_t max_concurrent = 0;
   std::int64_t creates_per_minute = 0;
   std::int64_t polls_per_second = 5'000;
@@ -154,10 +175,17 @@ struct upstream_config {
   milliseconds total_timeout{60'000};
   milliseconds idle_timeout{4'000};
 
+  std::vector<upstream_key_config> keys;
+
   // Worked out when the configuration is checked.
   base_url base;
-  model_names models;
+  std::optional<proxy_address> through;  // nullopt: no proxy
+  model_names names;
 };
+
+/// One for each of its keys, which it has alone: "luma" for the key without a name, "luma/second" for one
+/// with a name. Jobs on disk refer to these names.
+std::vector<upstream_config> one_for_each_key(const upstream_config& u);
 
 struct config {
   server_config server;

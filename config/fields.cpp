@@ -12,6 +12,7 @@ constexpr std::int64_t day = 24 * hour;
 
 #define AT(member) [](config& c) -> field_target { return &c.member; }
 #define UP(member) [](upstream_config& c) -> field_target { return &c.member; }
+#define KEY(member) [](upstream_key_config& c) -> field_target { return &c.member; }
 
 const field table[] = {
     {"server",
@@ -477,15 +478,63 @@ const upstream_field upstream_table[] = {
     {"upstream",
      "key",
      UP(key),
-     "The key the upstream gave you. Exactly one of key, key_env and key_file.",
+     "The key the upstream gave you. Exactly one of key, key_env and key_file; or [[upstream.keys]].",
      0,
      0,
      {}},
     {"upstream", "key_env", UP(key_env), "Name of an environment variable that holds the key.", 0, 0, {}},
     {"upstream", "key_file", UP(key_file), "A file that holds the key, such as a Docker secret.", 0, 0, {}},
     {"upstream", "protocol", UP(protocol),
-     "\"luma\" for the official API, \"station\" for an API reseller's /luma/generations.", 0, 0,
-     families().protocol_names()},
+     "\"luma\" for the official API, \"agents\" for the newer one at agents.lumalabs.ai, \"station\" for an "
+     "API "
+     "reseller's /luma/generations.",
+     0, 0, families().protocol_names()},
+    {"upstream",
+     "priority",
+     UP(priority),
+     "The upstream with the largest one gets a job; the next gets it when that one cannot take it. Equal "
+     "ones "
+     "share the jobs by weight. 0: after all that have one, in the order of the file.",
+     0,
+     1'000'000,
+     {}},
+    {"upstream",
+     "weight",
+     UP(weight),
+     "Its share of the jobs among upstreams and keys of equal priority.",
+     1,
+     1'000,
+     {}},
+    {"upstream",
+     "actions",
+     UP(actions),
+     "Kinds of job that go there, such as [\"video\", \"generations\"]; empty: all that its protocol can "
+     "do. See models.defaults for the names; upscale and audio are kinds too.",
+     0,
+     0,
+     {}},
+    {"upstream",
+     "models",
+     UP(models),
+     "Models whose jobs go there, such as [\"ray-2\"]; empty: all.",
+     0,
+     0,
+     {}},
+    {"upstream",
+     "aliases",
+     UP(aliases),
+     "Names that its models have for clients, as NAME=MODEL, before those of models.aliases, such as "
+     "[\"ray-2=ray-3.2\", \"photon-1=uni-1\"] for the protocol agents.",
+     0,
+     0,
+     {}},
+    {"upstream",
+     "poll_only",
+     UP(poll_only),
+     "It gets no job any more; those it has are polled to their end.",
+     0,
+     0,
+     {}},
     {"upstream",
      "default_model",
      UP(default_model),
@@ -501,30 +550,41 @@ const upstream_field upstream_table[] = {
      0,
      {}},
     {"upstream",
+     "proxy",
+     UP(proxy),
+     "HTTP proxy through which it is reached (CONNECT), such as http://user:password@proxy:3128. Its name is "
+     "looked up by the proxy.",
+     0,
+     0,
+     {}},
+    {"upstream",
      "max_concurrent",
      UP(max_concurrent),
-     "Jobs open there at once; 0: as many as the upstream allows.",
+     "Jobs open there at once with one key; 0: as many as the upstream allows, which is learned from its "
+     "429s.",
      0,
      1'000'000,
      {}},
     {"upstream",
      "creates_per_minute",
      UP(creates_per_minute),
-     "Jobs submitted there in any minute; 0: as many as the upstream allows.",
+     "Jobs submitted there in any minute with one key; 0: as many as the upstream allows, which is learned "
+     "from its 429s.",
      0,
      1'000'000,
      {}},
     {"upstream",
      "polls_per_second",
      UP(polls_per_second),
-     "Polls in any second; needs to be at least open jobs divided by the poll interval.",
+     "Polls in any second with one key; needs to be at least open jobs divided by the poll interval.",
      1,
      1'000'000,
      {}},
     {"upstream",
      "max_connections",
      UP(max_connections),
-     "Creates in flight at once; polls have poll.concurrency.",
+     "Connections to it, for all its keys and all that is sent there. Creates in flight at once with one key "
+     "are at most as many.",
      1,
      10'000,
      {}},
@@ -546,8 +606,44 @@ const upstream_field upstream_table[] = {
      {}},
 };
 
+const key_field key_table[] = {
+    {"upstream.keys",
+     "name",
+     KEY(name),
+     "A short name; jobs on disk refer to it, so do not change it. The key itself may change.",
+     0,
+     0,
+     {}},
+    {"upstream.keys", "key", KEY(key), "Exactly one of key, key_env and key_file.", 0, 0, {}},
+    {"upstream.keys",
+     "key_env",
+     KEY(key_env),
+     "Name of an environment variable that holds the key.",
+     0,
+     0,
+     {}},
+    {"upstream.keys", "key_file", KEY(key_file), "A file that holds the key.", 0, 0, {}},
+    {"upstream.keys",
+     "weight",
+     KEY(weight),
+     "Its share of the jobs among the keys of this upstream, and upstreams of equal priority.",
+     1,
+     1'000,
+     {}},
+    {"upstream.keys", "max_concurrent", KEY(max_concurrent), "0: the upstream's.", 0, 1'000'000, {}},
+    {"upstream.keys", "creates_per_minute", KEY(creates_per_minute), "0: the upstream's.", 0, 1'000'000, {}},
+    {"upstream.keys",
+     "poll_only",
+     KEY(poll_only),
+     "It gets no job any more; those it has are polled to their end.",
+     0,
+     0,
+     {}},
+};
+
 #undef AT
 #undef UP
+#undef KEY
 
 std::string upper(std::string_view text) {
   std::string out(text);
@@ -601,10 +697,15 @@ std::span<const field> fields() {
 std::span<const upstream_field> upstream_fields() {
   return upstream_table;
 }
+std::span<const key_field> key_fields() {
+  return key_table;
+}
 
-std::string env_name(std::string_view section, std::string_view key, std::size_t number) {
-  std::string name = "LUMA_RELAY_" + upper(section) + "_";
+std::string env_name(std::string_view section, std::string_view key, std::size_t number,
+                     std::size_t number_of_key) {
+  std::string name = "LUMA_RELAY_" + upper(section.substr(0, section.find('.'))) + "_";
   if (number > 0) name += std::to_string(number) + "_";
+  if (number_of_key > 0) name += "KEYS_" + std::to_string(number_of_key) + "_";
   return name + upper(key);
 }
 

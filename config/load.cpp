@@ -171,8 +171,13 @@ class loader {
   void read_section(const toml::table& section, std::string_view name, std::string_view prefix,
                     std::span<const basic_field<Owner>> table, Owner& into);
   void read_upstreams(const toml::node& node);
+  void read_keys(const toml::node& node, const std::string& prefix, upstream_config& into);
   void check_listen(const std::string& text, const std::string& key);
   void check_upstream(upstream_config& u, std::size_t number);
+  void check_address(upstream_config& u, const std::string& prefix);
+  void check_key(secret& key, const std::string& env, const std::string& file, const std::string& prefix);
+  void check_keys(upstream_config& u, const std::string& prefix);
+  void check_names(upstream_config& u, const std::string& prefix);
   std::vector<std::pair<std::string, std::string>> pairs(const std::vector<std::string>& list,
                                                          const std::string& key);
   void check_models();
@@ -199,6 +204,7 @@ void loader::read_section(const toml::table& section, std::string_view name, std
                           std::span<const basic_field<Owner>> table, Owner& into) {
   // Every key of the section, known or not: one run shows all problems.
   for (const auto& [key, node] : section) {
+    if (name == "upstream" && key.str() == "keys") continue;  // sections of their own
     const std::string full = std::string(prefix) + "." + std::string(key.str());
     const auto found = std::ranges::find_if(
         table, [&](const basic_field<Owner>& f) { return f.section == name && f.key == key.str(); });
@@ -222,9 +228,22 @@ void loader::read_upstreams(const toml::node& node) {
   }
   for (const toml::node& item : *list) {
     upstream_config& u = out.value.upstreams.emplace_back();
-    read_section<upstream_config>(*item.as_table(), "upstream",
-                                  "upstream." + std::to_string(out.value.upstreams.size()), upstream_fields(),
-                                  u);
+    const std::string prefix = "upstream." + std::to_string(out.value.upstreams.size());
+    read_section<upstream_config>(*item.as_table(), "upstream", prefix, upstream_fields(), u);
+    if (const toml::node* keys = item.as_table()->get("keys")) read_keys(*keys, prefix, u);
+  }
+}
+
+void loader::read_keys(const toml::node& node, const std::string& prefix, upstream_config& into) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || !std::ranges::all_of(*list, [](const toml::node& n) { return n.is_table(); })) {
+    problem(&node.source(), prefix + ".keys", "each key is a section of its own: [[upstream.keys]]");
+    return;
+  }
+  for (const toml::node& item : *list) {
+    upstream_key_config& k = into.keys.emplace_back();
+    read_section<upstream_key_config>(*item.as_table(), "upstream.keys",
+                                      prefix + ".keys." + std::to_string(into.keys.size()), key_fields(), k);
   }
 }
 
@@ -264,8 +283,8 @@ void loader::read_environment() {
     const std::string name = env_name(r.section, r.key);
     if (env_(name)) out.problems.push_back({"environment", name, "is now " + std::string(r.now)});
   }
-  const auto apply = [&](const auto& f, auto& into, std::size_t number) {
-    const std::string name = env_name(f.section, f.key, number);
+  const auto apply = [&](const auto& f, auto& into, std::size_t number, std::size_t of_key = 0) {
+    const std::string name = env_name(f.section, f.key, number, of_key);
     const auto value = env_(name);
     if (!value) return;
     using owner = std::remove_reference_t<decltype(into)>;
@@ -283,7 +302,18 @@ void loader::read_environment() {
       if (!any) break;
       out.value.upstreams.emplace_back();
     }
-    for (const upstream_field& f : upstream_fields()) apply(f, out.value.upstreams[number - 1], number);
+    upstream_config& u = out.value.upstreams[number - 1];
+    for (const upstream_field& f : upstream_fields()) apply(f, u, number);
+    for (std::size_t of_key = 1;; ++of_key) {
+      if (of_key > u.keys.size()) {
+        const bool any = std::ranges::any_of(key_fields(), [&](const key_field& f) {
+          return env_(env_name(f.section, f.key, number, of_key)).has_value();
+        });
+        if (!any) break;
+        u.keys.emplace_back();
+      }
+      for (const key_field& f : key_fields()) apply(f, u.keys[of_key - 1], number, of_key);
+    }
   }
 }
 
@@ -301,12 +331,17 @@ void loader::check_upstream(upstream_config& u, std::size_t number) {
   if (!valid_upstream_name(u.name)) {
     problem(nullptr, prefix + "name", "must be 1 to 64 letters, digits, '-', '_' or '.'");
   }
+  check_address(u, prefix);
+  check_keys(u, prefix);
+  check_names(u, prefix);
+}
+
+void loader::check_address(upstream_config& u, const std::string& prefix) {
   if (auto base = parse_base_url(u.url)) {
-    // With or without a protocol's own prefix: it is added back where the protocol needs it.
-    for (const std::string_view name : families().protocol_names()) {
-      const std::string_view prefix_of_protocol = families().find_protocol(name)->base_path;
-      if (base->path.ends_with(prefix_of_protocol))
-        base->path.resize(base->path.size() - prefix_of_protocol.size());
+    // With or without the protocol's own prefix, or the official one: it is added back where it is needed.
+    const protocol* speaks = families().find_protocol(u.protocol);
+    for (const std::string_view own : {speaks != nullptr ? speaks->base_path : "", official_path}) {
+      if (base->path.ends_with(own)) base->path.resize(base->path.size() - own.size());
     }
     u.base = std::move(*base);
   } else {
@@ -314,27 +349,61 @@ void loader::check_upstream(upstream_config& u, std::size_t number) {
             u.url.empty() ? "is missing; the official one is " + std::string(official_url)
                           : base.error().message.text);
   }
+  if (u.proxy.empty()) return;
+  if (auto proxy = parse_proxy_address(u.proxy.reveal()))
+    u.through = std::move(*proxy);
+  else
+    problem(nullptr, prefix + "proxy", proxy.error().message.text);
+}
 
-  const int sources = !u.key.empty() + !u.key_env.empty() + !u.key_file.empty();
+// Exactly one of the three says what it is.
+void loader::check_key(secret& key, const std::string& env, const std::string& file,
+                       const std::string& prefix) {
+  const int sources = !key.empty() + !env.empty() + !file.empty();
   if (sources != 1) {
     problem(nullptr, prefix + "key", "give exactly one of key, key_env and key_file");
-  } else if (!u.key_env.empty()) {
-    if (const auto value = env_(u.key_env); value && !value->empty())
-      u.key = secret(strip(*value));
+  } else if (!env.empty()) {
+    if (const auto value = env_(env); value && !value->empty())
+      key = secret(strip(*value));
     else
-      problem(nullptr, prefix + "key_env", "the environment variable " + u.key_env + " is not set");
-  } else if (!u.key_file.empty()) {
-    std::ifstream in(u.key_file);
+      problem(nullptr, prefix + "key_env", "the environment variable " + env + " is not set");
+  } else if (!file.empty()) {
+    std::ifstream in(file);
     const std::string content{std::istreambuf_iterator<char>(in), {}};
     if (!in || strip(content).empty())
-      problem(nullptr, prefix + "key_file", "cannot read a key from " + u.key_file);
+      problem(nullptr, prefix + "key_file", "cannot read a key from " + file);
     else
-      u.key = secret(strip(content));
+      key = secret(strip(content));
   }
-  const std::string& key = u.key.reveal();
-  if (std::ranges::any_of(key, [](char c) { return c < 0x21 || c > 0x7e; })) {
+  if (std::ranges::any_of(key.reveal(), [](char c) { return c < 0x21 || c > 0x7e; })) {
     problem(nullptr, prefix + "key", "the key must be printable ASCII without spaces");
   }
+}
+
+void loader::check_keys(upstream_config& u, const std::string& prefix) {
+  const bool has_one = !u.key.empty() || !u.key_env.empty() || !u.key_file.empty();
+  if (has_one || u.keys.empty()) check_key(u.key, u.key_env, u.key_file, prefix);
+  std::set<std::string> names;
+  std::size_t number = 0;
+  for (upstream_key_config& k : u.keys) {
+    const std::string at = prefix + "keys." + std::to_string(++number) + ".";
+    if (!valid_upstream_name(k.name))
+      problem(nullptr, at + "name", "must be 1 to 64 letters, digits, '-', '_' or '.'");
+    else if (!names.insert(k.name).second)
+      problem(nullptr, at + "name", "two keys of this upstream have this name");
+    check_key(k.key, k.key_env, k.key_file, at);
+  }
+}
+
+void loader::check_names(upstream_config& u, const std::string& prefix) {
+  for (const std::string& kind : u.actions) {
+    if (!families().has_action(kind))
+      problem(nullptr, prefix + "actions", "'" + kind + "' is no kind of job");
+  }
+  auto own = pairs(u.aliases, prefix + "aliases");
+  u.names.aliases.insert(u.names.aliases.begin(), own.begin(), own.end());
+  // A list of models may use any of their names.
+  for (std::string& model : u.models) model = std::string(u.names.own(model));
 }
 
 // "NAME=MODEL" each.
@@ -359,7 +428,7 @@ void loader::check_models() {
   for (const auto& [kind, model] : names.defaults) {
     if (!families().has_action(kind)) problem(nullptr, "models.defaults", "'" + kind + "' is no kind of job");
   }
-  for (upstream_config& u : out.value.upstreams) u.models = names;
+  for (upstream_config& u : out.value.upstreams) u.names = names;
 }
 
 void loader::check() {
@@ -381,9 +450,10 @@ void loader::check() {
     if (const auto at = parse_name_server(s); !at)
       problem(nullptr, "dns.servers", "'" + s + "' " + at.error().message.text);
   }
-  if (out.value.upstreams.size() > max_lanes)
-    problem(nullptr, "upstream",
-            "there are more than " + std::to_string(max_lanes) + " [[upstream]] sections");
+  std::size_t keys = 0;
+  for (const upstream_config& u : out.value.upstreams) keys += std::max<std::size_t>(1, u.keys.size());
+  if (keys > max_lanes)
+    problem(nullptr, "upstream", "there are more than " + std::to_string(max_lanes) + " upstreams and keys");
   if (out.value.upstreams.empty()) {
     problem(nullptr, "upstream", "there is no [[upstream]]; add one with name, url and key");
   }

@@ -36,10 +36,11 @@ std::string section(std::span<const basic_field<Owner>> table, Owner& from, std:
 }
 
 template <class Owner>
-void rows(std::string& out, std::span<const basic_field<Owner>> table, Owner& defaults, std::size_t number) {
+void rows(std::string& out, std::span<const basic_field<Owner>> table, Owner& defaults, bool is_list) {
   for (const basic_field<Owner>& f : table) {
-    const std::string name =
-        number > 0 ? "[[upstream]] " + std::string(f.key) : std::string(f.section) + "." + std::string(f.key);
+    const std::string section(f.section);
+    const std::string key(f.key);
+    const std::string name = is_list ? "[[" + section + "]] " + key : section + "." + key;
     out += "| `" + name + "` | `" + to_toml(f.at(defaults)) + "` | " + allowed(f, f.at(defaults)) + " | " +
            std::string(f.help) + " |\n";
   }
@@ -63,6 +64,9 @@ std::string print_config(const config& c) {
   }
   for (upstream_config& u : copy.upstreams) {
     out += "[[upstream]]\n" + section<upstream_config>(upstream_fields(), u, "upstream", false) + "\n";
+    for (upstream_key_config& k : u.keys)
+      out += "[[upstream.keys]]\n" + section<upstream_key_config>(key_fields(), k, "upstream.keys", false) +
+             "\n";
   }
   if (out.ends_with("\n\n")) out.pop_back();
   return out;
@@ -85,6 +89,11 @@ std::string example_config() {
   for (const upstream_field& f : upstream_fields()) {
     out += "# " + std::string(f.help) + "\n# " + std::string(f.key) + " = " + to_toml(f.at(upstream)) + "\n";
   }
+  upstream_key_config one_key;
+  out += "\n# More keys of the same upstream, each with limits of its own.\n# [[upstream.keys]]\n";
+  for (const key_field& f : key_fields()) {
+    out += "# " + std::string(f.help) + "\n# " + std::string(f.key) + " = " + to_toml(f.at(one_key)) + "\n";
+  }
   for (const std::string_view name : section_names()) {
     out += "\n[" + std::string(name) + "]\n" + section<config>(fields(), defaults, name, true);
   }
@@ -95,8 +104,10 @@ std::string reference_table() {
   config defaults;
   upstream_config upstream;
   std::string out = "| key | default | allowed | what it does |\n| --- | --- | --- | --- |\n";
-  rows<config>(out, fields(), defaults, 0);
-  rows<upstream_config>(out, upstream_fields(), upstream, 1);
+  upstream_key_config one_key;
+  rows<config>(out, fields(), defaults, false);
+  rows<upstream_config>(out, upstream_fields(), upstream, true);
+  rows<upstream_key_config>(out, key_fields(), one_key, true);
   return out;
 }
 

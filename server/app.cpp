@@ -9,6 +9,7 @@
 
 #include "common/base/fault_point.hpp"
 #include "common/base/masked.hpp"
+#include "common/engine/address_policy.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/descriptors.hpp"
@@ -57,6 +58,7 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
                config_.limits.creates_per_minute_per_token}),
       large_(loop_, large_text_bytes),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)),
+      upstreams_(loop_, deadlines_, names_),
       facts_(loop_, upstreams_, *log_) {}
 
 app::~app() {
@@ -97,7 +99,7 @@ result<void> app::start() {
   if (auto files = open_assets(); !files) return files;
   // What can be wrong in the settings shows here, before anything runs.
   try {
-    make_loops(policy_of(config_));
+    if (auto made = make_loops(policy_of(config_)); !made) return made;
     make_listeners();
   } catch (const boost::system::system_error& e) {
     return fail(errc::internal, e.what());
@@ -149,22 +151,17 @@ result<void> app::open_assets() {
   return assets_->load();
 }
 
-// The loops that move tasks. Throws boost::system::system_error when a CA file cannot be used.
-void app::make_loops(const policy& p) {
+// The loops that move tasks. Errors: those of upstreams::prepare.
+result<void> app::make_loops(const policy& p) {
   changes_ = std::make_unique<task_changes>(loop_, *store_, p, *log_);
-  // One object for each upstream: its connections, its limits, the protocol that it speaks.
-  for (const upstream_config& u : config_.upstreams) {
-    const protocol* speaks = parts_.names.find_protocol(u.protocol);
-    if (speaks == nullptr)
-      throw boost::system::system_error(asio::error::invalid_argument,
-                                        "upstream " + u.name + ": protocol " + u.protocol);
-    upstreams_.push_back(std::make_unique<upstream>(loop_, deadlines_, names_, u, *speaks));
-  }
+  auto plan = upstreams_.prepare(config_, parts_.names);
+  if (!plan) return std::unexpected(std::move(plan.error()));
+  const std::vector<std::size_t> places = upstreams_.take_over(*plan);
   // The instance id stands in each attempt: recovery tells by it what an earlier process left behind.
   const dispatcher::identity who{make_id(now(), random_for_id()), config_.server.public_url};
   dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, *changes_, upstreams_, who, metrics_, *log_);
-  reconciler_ =
-      std::make_unique<reconciler>(loop_, *store_, *changes_, upstreams_, who.public_url, metrics_, *log_);
+  dispatcher_->use(*plan, places);
+  reconciler_ = std::make_unique<reconciler>(loop_, *store_, *changes_, upstreams_, metrics_, *log_);
   poller_ = std::make_unique<poller>(loop_, *store_, *changes_, upstreams_, config_.poll.concurrency,
                                      metrics_, *log_);
   deliverer_ = std::make_unique<deliverer>(loop_, deadlines_, names_, *store_, *changes_, config_.callbacks,
@@ -174,6 +171,7 @@ void app::make_loops(const policy& p) {
   timekeeper_ = std::make_unique<timekeeper>(loop_, *store_, *log_);
   restored_ = std::make_unique<restored_jobs>(loop_, *store_, *changes_, upstreams_, p.late_interval,
                                               metrics_, *log_);
+  return {};
 }
 
 // Throws boost::system::system_error when an address is taken.
@@ -274,7 +272,7 @@ void app::log_request(const http::access_record& a) {
 
 void app::announce() {
   log_->info("listening on {}:{}, {} upstream(s), database {}", parse_listen(config_.server.listen)->host,
-             public_->port(), upstreams_.size(), config_.storage.path);
+             public_->port(), config_.upstreams.size(), config_.storage.path);
   if (config_.server.public_url.empty()) {
     log_->warn(
         "server.public_url is not set: upstreams are polled only, and a submission whose response is lost is "
@@ -282,15 +280,26 @@ void app::announce() {
   } else {
     log_->info("clients and upstreams reach it at {}", config_.server.public_url);
   }
-  for (const upstream_config& u : config_.upstreams) {
-    if (u.key.reveal().size() < shortest_masked)
+  warn_about_upstreams();
+  if (admin_) log_->info("metrics on port {}", admin_->port());
+}
+
+void app::warn_about_upstreams() {
+  for (const auto& u : upstreams_.all()) {
+    const upstream_config& c = u->settings();
+    if (!u->configured()) continue;
+    if (c.key.reveal().size() < shortest_masked)
       log_->warn(
           "upstream {}: its key has fewer than {} characters; should the upstream quote it in an error, "
-          "clients and "
-          "this log see it",
-          u.name, shortest_masked);
+          "clients and this log see it",
+          u->name(), shortest_masked);
+    if (!c.base.tls && !is_private_host(c.base.host))
+      log_->warn(
+          "UPSTREAM {} IS REACHED WITHOUT TLS: {} is plain http, and everybody on the way can read its key "
+          "and "
+          "change what it responds; give it an https address",
+          u->name(), c.url);
   }
-  if (admin_) log_->info("metrics on port {}", admin_->port());
 }
 
 // Requests are accepted only when what an earlier process left behind is known.
@@ -370,7 +379,13 @@ awaitable<> app::housekeeping() {
     if (++rounds % 10 == 0) {
       metrics_.set_disk_free(disk_->free_bytes());
       metrics_.set_log_dropped(log_lines_dropped());
+      upstreams_.prune();
       if (assets_) metrics_.set_assets(assets_->files(), assets_->bytes());
+      for (const submit_lane& l : dispatcher_->lanes()) {
+        metrics_.set_upstream({l.name, l.state(now()) == submit_lane::circuit::open, l.open,
+                               l.max_open > 0 ? l.max_open : l.at_once.value(),
+                               l.per_minute > 0 ? l.per_minute : l.in_minute.value()});
+      }
       metrics_.set_overdue(poller_->overdue(now() - overdue_after));
       report_refused_connections();
     }
@@ -452,6 +467,7 @@ awaitable<> app::drain() {
   // 4. The rest is cut off. Whatever still begins to wait for a peer gives up at the next sweep.
   end_now();
   while (clients() || others()) co_await moment();
+  co_await dispatcher_->keep_lanes();
   co_await from_store(*store_, &store::mark_alive, now());
   deadlines_.stop();
   loop_.stop();  // a name service that does not respond is not waited for

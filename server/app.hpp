@@ -31,7 +31,7 @@
 #include "server/request_handler.hpp"
 #include "server/routes.hpp"
 #include "server/task_changes.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
 
@@ -67,12 +67,13 @@ class app {
   store_hooks hooks_for_store();
   result<void> open_store();
   result<void> open_assets();
-  void make_loops(const policy& p);
+  result<void> make_loops(const policy& p);
   void bind_addresses();
   void make_listeners();
   http::application serve(request_handler& requests, bool is_public);
   void log_request(const http::access_record& a);
   void announce();
+  void warn_about_upstreams();
 
   awaitable<> begin();
   awaitable<result<void>> recover();
@@ -100,7 +101,7 @@ class app {
   std::unique_ptr<store> store_;
   std::unique_ptr<assets> assets_;
   std::unique_ptr<task_changes> changes_;
-  std::vector<std::unique_ptr<upstream>> upstreams_;
+  upstreams upstreams_;
   upstream_facts facts_;
   std::unique_ptr<dispatcher> dispatcher_;
   std::unique_ptr<poller> poller_;

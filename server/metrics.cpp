@@ -33,6 +33,25 @@ metrics::metrics()
                             .Name("luma_relay_upstream_call_seconds")
                             .Help("Time of a call to an upstream")
                             .Register(registry_)),
+      circuits_opened_(BuildCounter()
+                           .Name("luma_relay_upstream_circuits_opened_total")
+                           .Help("How often an upstream's circuit opened because of its account, by cause")
+                           .Register(registry_)),
+      circuit_open_(BuildGauge()
+                        .Name("luma_relay_upstream_circuit_open")
+                        .Help("1 while an upstream gets no jobs: its key was refused, it is out of credits, "
+                              "cannot be reached, or lost a response")
+                        .Register(registry_)),
+      open_jobs_(BuildGauge()
+                     .Name("luma_relay_upstream_open_jobs")
+                     .Help("Jobs that an upstream has, or may have")
+                     .Register(registry_)),
+      limits_(
+          BuildGauge()
+              .Name("luma_relay_upstream_limit")
+              .Help("Jobs an upstream takes at once and in a minute, as configured, else as learned; 0: no "
+                    "limit is known")
+              .Register(registry_)),
       tasks_(BuildGauge().Name("luma_relay_tasks").Help("Tasks on disk by state").Register(registry_)),
       callbacks_(BuildCounter()
                      .Name("luma_relay_callbacks_total")
@@ -131,6 +150,20 @@ void metrics::upstream_call(std::string_view upstream, std::string_view what, st
   }
   found->figures.count->Increment();
   found->figures.seconds->Observe(seconds);
+}
+
+void metrics::circuit_opened(std::string_view upstream, std::string_view why) {
+  circuits_opened_.Add({{"upstream", std::string(upstream)}, {"cause", std::string(why)}}).Increment();
+}
+
+void metrics::set_upstream(const upstream_figures& u) {
+  const std::string name(u.name);
+  for (const char* why : {"key_refused", "no_credits"})  // there from the start
+    circuits_opened_.Add({{"upstream", name}, {"cause", why}});
+  circuit_open_.Add({{"upstream", name}}).Set(u.circuit_open ? 1 : 0);
+  open_jobs_.Add({{"upstream", name}}).Set(static_cast<double>(u.open_jobs));
+  limits_.Add({{"upstream", name}, {"of", "at_once"}}).Set(static_cast<double>(u.limit_at_once));
+  limits_.Add({{"upstream", name}, {"of", "in_minute"}}).Set(static_cast<double>(u.limit_in_minute));
 }
 
 void metrics::committed(std::size_t writes, double seconds) {

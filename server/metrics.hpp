@@ -25,6 +25,16 @@ class metrics {
   void request_done(std::string_view route, int status, double seconds);
   void upstream_call(std::string_view upstream, std::string_view what, std::string_view outcome,
                      double seconds);
+  /// The circuit of an upstream opened because of its account; `why`: the name of the cause.
+  void circuit_opened(std::string_view upstream, std::string_view why);
+  struct upstream_figures {
+    std::string_view name;
+    bool circuit_open = false;
+    std::int64_t open_jobs = 0;
+    std::int64_t limit_at_once = 0;    // configured, else learned; 0: none
+    std::int64_t limit_in_minute = 0;  // the same
+  };
+  void set_upstream(const upstream_figures& u);
   void committed(std::size_t writes, double seconds);
   /// `outcome`: "delivered", "failed" or "given_up".
   void callback_done(std::string_view outcome);
@@ -53,6 +63,10 @@ class metrics {
   prometheus::Family<prometheus::Histogram>& request_seconds_;
   prometheus::Family<prometheus::Counter>& upstream_calls_;
   prometheus::Family<prometheus::Histogram>& upstream_seconds_;
+  prometheus::Family<prometheus::Counter>& circuits_opened_;
+  prometheus::Family<prometheus::Gauge>& circuit_open_;
+  prometheus::Family<prometheus::Gauge>& open_jobs_;
+  prometheus::Family<prometheus::Gauge>& limits_;
   prometheus::Family<prometheus::Gauge>& tasks_;
   prometheus::Family<prometheus::Counter>& callbacks_;
   prometheus::Histogram& commit_seconds_;

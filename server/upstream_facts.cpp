@@ -44,7 +44,8 @@ awaitable<std::optional<std::string>> upstream_facts::body_of(std::string path,
 
 awaitable<std::optional<std::string>> upstream_facts::first_body(std::string path,
                                                                  bool (*usable)(std::string_view)) {
-  for (const auto& u : upstreams_) {
+  for (const auto& u : upstreams_.all()) {
+    if (!u->configured()) continue;
     if (!u->speaks().lists_words) continue;
     exchange x = co_await u->fetch(path);
     if (x.responded && x.status == 200 && usable(x.body)) co_return std::move(x.body);
@@ -67,7 +68,8 @@ awaitable<std::optional<double>> upstream_facts::credits() {
 awaitable<std::optional<std::string>> upstream_facts::sum_of_credits() {
   double sum = 0;
   bool any = false;
-  for (const auto& u : upstreams_) {
+  for (const auto& u : upstreams_.all()) {
+    if (!u->configured()) continue;
     const protocol& p = u->speaks();
     if (p.credits_path.empty()) continue;
     const std::string path(p.credits_path);

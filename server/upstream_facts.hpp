@@ -12,7 +12,7 @@
 
 #include "common/base/time.hpp"
 #include "server/asio.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 
 namespace spdlog {
 class logger;
@@ -22,9 +22,8 @@ namespace relay {
 
 class upstream_facts {
  public:
-  upstream_facts(asio::io_context& loop, const std::vector<std::unique_ptr<upstream>>& upstreams,
-                 spdlog::logger& log)
-      : loop_(loop), upstreams_(upstreams), log_(log) {}
+  upstream_facts(asio::io_context& loop, const upstreams& all, spdlog::logger& log)
+      : loop_(loop), upstreams_(all), log_(log) {}
 
   /// The body of a GET that an upstream answers with 200 and that `usable` accepts, at most an hour old; the
   /// last one there was when none answers now; nullopt when there was none. `path`: as protocol::build_fetch
@@ -50,7 +49,7 @@ class upstream_facts {
   awaitable<std::optional<std::string>> sum_of_credits();
 
   asio::io_context& loop_;
-  const std::vector<std::unique_ptr<upstream>>& upstreams_;
+  const upstreams& upstreams_;
   spdlog::logger& log_;
   std::map<std::string, answer> known_;  // one for each question there is
 };

@@ -182,6 +182,18 @@ CREATE INDEX task_owner ON task(owner, id) WHERE deleted_at = 0;
     {11, R"sql(
 ALTER TABLE task ADD COLUMN next_remove_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX task_remove ON task(next_remove_at, task_id) WHERE next_remove_at > 0;
+)sql"},
+    // What is known of upstreams, by key: what an operator said, and limits learned from their refusals. The
+    // time until which the links of a result work.
+    {12, R"sql(
+CREATE TABLE upstream (
+  name      TEXT    PRIMARY KEY,
+  mode      TEXT    NOT NULL,
+  at_once   INTEGER NOT NULL,
+  in_minute INTEGER NOT NULL
+) STRICT;
+ALTER TABLE task ADD COLUMN links_until   INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN links_lost_at INTEGER NOT NULL DEFAULT 0;
 )sql"}};
 
 }  // namespace

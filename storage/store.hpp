@@ -187,6 +187,8 @@ class store {
   /// After a restore, while the jobs of the backup are looked up: those since then may be missing in it, or
   /// held; `never`: there is nothing to look up.
   virtual void restored_from(completion<timestamp> done) = 0;
+  /// What earlier processes knew of their upstreams, those that are no longer configured too.
+  virtual void lane_memories(completion<std::vector<lane_memory>> done) = 0;
   virtual void tokens(completion<std::vector<token>> done) = 0;
   /// Null when there is none; a revoked one is found.
   virtual void token_by_id(std::int64_t id, completion<std::optional<token>> done) = 0;
@@ -213,6 +215,8 @@ class store {
   virtual void resume(timestamp now, completion<milliseconds> done) = 0;
   /// The same for a time in which this process did not run; of how many tasks.
   virtual void extend_deadlines(milliseconds by, completion<std::int64_t> done) = 0;
+  /// What is to be known of an upstream after a restart.
+  virtual void keep_lane(lane_memory m, completion<std::int64_t> done) = 0;
   /// The jobs of a restored backup have been looked up.
   virtual void end_restore(completion<std::int64_t> done) = 0;
   /// Deletes up to `limit` idempotency records made before `before`; how many.

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "common/base/addresses.hpp"
+#include "common/base/ascii.hpp"
+
 namespace relay {
 namespace {
 
@@ -61,6 +64,20 @@ bool is_public(const std::array<unsigned char, 4>& ipv4) {
 bool is_public(const std::array<unsigned char, 16>& ipv6) {
   if ((ipv6[0] & 0xe0) != 0x20) return false;  // mapped, compatible, NAT64, ULA, link-local, multicast, …
   return std::ranges::none_of(closed_v6, [&](const network_v6& n) { return within(ipv6, n.start, n.bits); });
+}
+
+bool is_private_host(std::string_view host) {
+  if (const auto ip = parse_ip(host)) {
+    constexpr std::size_t before_v4 = 12;
+    if (host.find(':') != host.npos) return !is_public(*ip);
+    std::array<unsigned char, 4> v4{};
+    std::copy_n(ip->begin() + before_v4, v4.size(), v4.begin());
+    return !is_public(v4);
+  }
+  const std::string name = lower(host);
+  constexpr std::string_view private_names[] = {".localhost", ".local", ".internal", ".lan", ".home.arpa"};
+  return name.find('.') == name.npos ||
+         std::ranges::any_of(private_names, [&name](std::string_view end) { return name.ends_with(end); });
 }
 
 }  // namespace relay

@@ -35,8 +35,9 @@ struct rejected {
 /// Certainly no job exists: it may be submitted again.
 struct unavailable {
   milliseconds retry_after{0};
-  /// The upstream as a whole has a cool-down: the task keeps its place, for the others or for later.
-  bool whole_upstream = false;
+  /// It is not this task's alone, or another upstream may take it: the task keeps its place, for the others
+  /// or for later.
+  bool keeps_place = false;
   std::string attempt_id{};
   bool accounts_refused = false;  // each upstream that could take it refuses the relay's key
 };

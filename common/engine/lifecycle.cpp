@@ -138,7 +138,7 @@ struct step {
     if (is_set(t.cancelled_at)) return cancel();
     if (now >= t.deadline) return expire({e.accounts_refused});
     t.state = task_state::pending;
-    if (e.whole_upstream) {
+    if (e.keeps_place) {
       // It keeps its place; but if it is this task that the upstream refuses, others get a turn.
       constexpr int turns = 3;
       t.next_submit_at = t.attempts <= turns ? std::min(t.created_at, now) : now;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/ascii.hpp"
 #include "common/base/text.hpp"
-#include "common/engine/submit_lane.hpp"
 
 namespace relay {
 namespace {
@@ -11,7 +11,6 @@ namespace {
 using kind = submit_outcome::kind;
 
 constexpr milliseconds default_poll_cool_down{2'000};
-constexpr milliseconds account_cool_down{30'000};  // a bad key or no credits does not mend itself in seconds
 constexpr int max_retry_after = 300;
 
 milliseconds retry_after(const exchange& x, milliseconds otherwise) {
@@ -19,15 +18,27 @@ milliseconds retry_after(const exchange& x, milliseconds otherwise) {
   return milliseconds(1000 * std::min(x.retry_after_seconds, max_retry_after));
 }
 
-submit_outcome unavailable(std::string note, bool whole_upstream, milliseconds cool_down = {}) {
-  event::unavailable e;
-  e.whole_upstream = whole_upstream;
-  return {kind::unavailable, std::move(e), std::move(note), whole_upstream, cool_down};
+submit_outcome unavailable(std::string note, cause why, milliseconds cool_down = {}) {
+  return {kind::unavailable, event::unavailable{}, std::move(note), why, cool_down};
+}
+
+constexpr std::string_view cause_names[] = {"none",       "unreachable", "lost",          "key_refused",
+                                            "no_credits", "not_allowed", "wrong_address", "limited"};
+
+// Upstreams word their 429s as they like; these are the words of those that are known.
+limit_kind limit_named_in(std::string_view text) {
+  const std::string words = lower(text);
+  const auto any = [&words](std::initializer_list<std::string_view> parts) {
+    return std::ranges::any_of(parts, [&](std::string_view p) { return words.contains(p); });
+  };
+  if (any({"concurren", "simultaneous", "at once", "in parallel"})) return limit_kind::at_once;
+  if (any({"per minute", "/min", "rpm", "requests per"})) return limit_kind::in_minute;
+  return limit_kind::unknown;
 }
 
 // An upstream that loses one response may lose the next: it gets a cool-down too.
 submit_outcome unknown(std::string note) {
-  return {kind::unknown, event::outcome_unknown{}, std::move(note), true, {}};
+  return {kind::unknown, event::outcome_unknown{}, std::move(note), cause::lost};
 }
 
 }  // namespace
@@ -37,39 +48,40 @@ std::string_view name_of(kind k) {
   return names[static_cast<std::size_t>(k)];
 }
 
+std::string_view name_of(cause c) {
+  return cause_names[static_cast<std::size_t>(c)];
+}
+
 submit_outcome classify_submit(const exchange& x, const protocol& p) {
-  if (!x.responded) return x.sent_any ? unknown(x.problem) : unavailable(x.problem, true);
+  if (!x.responded) return x.sent_any ? unknown(x.problem) : unavailable(x.problem, cause::unreachable);
   const std::string status = "status " + std::to_string(x.status);
   if (x.status >= 200 && x.status < 300) {
     auto reported = p.parse_job(x.body);
     if (!reported || reported->id.empty()) return unknown(status + ", but the response names no job");
     std::string note = "as " + for_log(reported->id);
-    return {kind::accepted, event::accepted{std::move(*reported), x.body, {}}, std::move(note), false, {}};
+    return {kind::accepted, event::accepted{std::move(*reported), x.body, {}}, std::move(note)};
   }
   const std::string text = p.error_text(x.status, x.body);
   const std::string refusal = status + ": " + text;
-  const auto of_the_account = [](submit_outcome o, int refusals) {
-    o.account_refusals = refusals;
-    return o;
-  };
   switch (x.status) {
-    // The key or the account: nothing was created, and no other request would fare better.
+    // The key or the account: nothing was created. For lack of credits, or of a right, a cheaper or another
+    // request may still pass.
     case 401:
+      return unavailable(refusal + "; check this upstream's key", cause::key_refused);
     case 402:
-      return of_the_account(
-          unavailable(refusal + "; check this upstream's key and credits", true, account_cool_down),
-          submit_lane::account_refused_from);
-    // Nothing was created; it may be this request's model or rights, or the address: others may still pass.
+      return unavailable(refusal + "; check this upstream's credits", cause::no_credits);
     case 403:
-      return of_the_account(
-          unavailable(refusal + "; check this upstream's url and what its key may do", false), 1);
+      return unavailable(refusal + "; check this upstream's url and what its key may do", cause::not_allowed);
     case 404:
     case 405:
     case 307:
     case 308:
-      return unavailable(refusal + "; check this upstream's url and what its key may do", false);
-    case 429:
-      return unavailable(refusal, true, retry_after(x, {}));
+      return unavailable(refusal + "; check this upstream's url", cause::wrong_address);
+    case 429: {
+      submit_outcome o = unavailable(refusal, cause::limited, retry_after(x, {}));
+      o.limit = limit_named_in(text);
+      return o;
+    }
     // The upstream gave up waiting, or is at work on the same thing.
     case 408:
     case 409:
@@ -79,7 +91,7 @@ submit_outcome classify_submit(const exchange& x, const protocol& p) {
       break;
   }
   if (x.status >= 400 && x.status < 500)
-    return {kind::rejected, event::rejected{x.status, text, {}}, refusal, false, {}};
+    return {kind::rejected, event::rejected{x.status, text, {}}, refusal};
   // 3xx: it may be the address of what was created; redirects are never followed. 5xx: the gateway in front
   // of the upstream may respond after the job was created, a 503 with Retry-After too.
   return unknown(refusal);

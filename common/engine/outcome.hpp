@@ -12,6 +12,21 @@
 
 namespace relay {
 
+/// Why an upstream did not take a job.
+enum class cause : std::uint8_t {
+  none,           // it did, or the request itself is at fault
+  unreachable,    // no connection: certainly no job
+  lost,           // bytes left and no usable response came
+  key_refused,    // 401
+  no_credits,     // 402
+  not_allowed,    // 403
+  wrong_address,  // 404, 405, 307, 308
+  limited,        // 429
+};
+std::string_view name_of(cause c);
+/// What a 429 says it is about.
+enum class limit_kind : std::uint8_t { unknown, at_once, in_minute };
+
 struct submit_outcome {
   enum class kind : std::uint8_t {
     accepted,     // the upstream has the job
@@ -19,11 +34,11 @@ struct submit_outcome {
     unavailable,  // certainly no job: another upstream, or later
     unknown,      // bytes left and no usable response: never again
   } what;
-  task_event event;             // without its attempt_id
-  std::string note;             // for the operator
-  bool whole_upstream = false;  // the failure is not this task's alone: the upstream gets a cool-down
-  milliseconds cool_down{0};    // at least so long, if the upstream says
-  int account_refusals = 0;     // the key or its credits are the cause, or, a hint only, its rights
+  task_event event;  // without its attempt_id
+  std::string note;  // for the operator
+  cause why = cause::none;
+  milliseconds cool_down{0};  // at least so long, if the upstream says
+  limit_kind limit = limit_kind::unknown;
 };
 
 std::string_view name_of(submit_outcome::kind k);

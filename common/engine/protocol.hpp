@@ -26,7 +26,7 @@ struct outgoing {
 struct outgoing_settings {
   std::string default_model;  // for a protocol that wants one named; empty: none is sent
   std::string public_url;     // where the upstream can call the relay; empty: it is given no address
-  const model_names* models = nullptr;  // null: every name is a model's own
+  model_names models;         // none: every name is a model's own
 };
 
 /// The upstream's id for one of ours; nullopt when it has none.
@@ -38,8 +38,11 @@ struct protocol {
   std::string_view authorization;  // stands before the key in the Authorization header, such as "Bearer "
   std::string_view marker_field;   // field of the body that carries the callback URL
 
-  /// True if an upstream of this protocol can take the task at all.
-  bool (*can_serve)(const task& t);
+  /// Why no upstream of this protocol can take the task, for the client: which field, and what is allowed.
+  /// Empty: it can.
+  std::string (*obstacle)(const task& t, const outgoing_settings& with);
+  /// The own name of the model that a submission would ask for; empty: it would name none.
+  std::string (*model_of)(const task& t, const outgoing_settings& with);
   /// Errors: invalid_request when a referenced job has no id upstream.
   result<outgoing> (*build_create)(const task& t, const outgoing_settings& with,
                                    const id_translation& translate);

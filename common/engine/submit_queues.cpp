@@ -10,6 +10,11 @@ bool submit_queues::queue::has_due(timestamp now, lane_set free) const {
   });
 }
 
+void submit_queues::start_over() {
+  queues_.clear();
+  order_.clear();
+}
+
 void submit_queues::open(const submit_queue& q) {
   queue_named(q).more = true;
 }

@@ -16,12 +16,9 @@
 #include <vector>
 
 #include "common/base/time.hpp"
+#include "common/engine/submit_lane.hpp"
 
 namespace relay {
-
-/// Upstreams, as bits in the order of the configuration.
-using lane_set = std::uint64_t;
-inline constexpr std::size_t max_lanes = 64;
 
 /// Whose jobs, and the one upstream that can take them; empty: any that serves them.
 struct submit_queue {
@@ -46,6 +43,8 @@ class submit_queues {
     lane_set lanes;  // that could take it
   };
 
+  /// Nothing was read: open() says again what there is. Turns stay as they are.
+  void start_over();
   /// There are jobs of this queue on disk, of which nothing was read yet.
   void open(const submit_queue& q);
   /// A job was saved as one that waits; one that is there already is there once. What is beyond the part

@@ -8,6 +8,7 @@ namespace relay {
 submit_slots::lease::lease(lease&& other) noexcept
     : slots_(std::move(other.slots_)),
       lane_(other.lane_),
+      began_(other.began_),
       task_id_(std::move(other.task_id_)),
       sent_(other.sent_) {}
 
@@ -15,6 +16,7 @@ submit_slots::lease& submit_slots::lease::operator=(lease&& other) noexcept {
   // What this one held is given back with the other.
   std::swap(slots_, other.slots_);
   std::swap(lane_, other.lane_);
+  std::swap(began_, other.began_);
   std::swap(task_id_, other.task_id_);
   std::swap(sent_, other.sent_);
   return *this;
@@ -24,20 +26,98 @@ submit_slots::lease::~lease() {
   if (!slots_) return;
   submit_lane& l = slots_->lanes_[lane_];
   if (sent_) {
-    --l.in_flight;
+    l.end(began_);
   } else {
-    l.take_back();
+    l.take_back(began_);
     slots_->close_job(task_id_);
   }
   if (std::ranges::any_of(slots_->lanes_, &submit_lane::has_waiters)) slots_->on_free_();
 }
 
+std::optional<choice> submit_slots::choose_for(const task& t, timestamp now) const {
+  const auto held = held_off_.find(t.id);
+  const lane_set from = held == held_off_.end() ? ~lane_set{0} : serving(t);
+  return choose(lanes_, t, now, from);
+}
+
 std::optional<submit_slots::lease> submit_slots::acquire(const task& t, timestamp now) {
-  const auto i = choose(lanes_, t, now);
-  if (!i) return std::nullopt;
-  lanes_[*i].begin(now);
-  count_open(t.id, *i);
-  return lease(shared_from_this(), *i, t.id);
+  const auto c = choose_for(t, now);
+  if (!c) return std::nullopt;
+  take_turn(lanes_, *c);
+  lanes_[c->lane].begin(now);
+  count_open(t.id, c->lane);
+  return lease(shared_from_this(), c->lane, now, t.id);
+}
+
+submit_slots::verdict submit_slots::finish(const lease& slot, const task& t, const submit_outcome& o,
+                                           timestamp now, const policy& p) {
+  submit_lane& l = lanes_[slot.lane()];
+  const bool was_closed = l.failures == 0;
+  const std::int64_t at_once = l.at_once.value();
+  const std::int64_t in_minute = l.in_minute.value();
+  verdict out;
+  out.pause = l.ended(o, t.id, slot.began(), now, p);
+  const bool of_account = o.why == cause::key_refused || o.why == cause::no_credits;
+  out.opened = of_account && was_closed && l.failures > 0;
+  out.closed = !was_closed && l.failures == 0;
+  out.learned = l.at_once.value() != at_once || l.in_minute.value() != in_minute;
+  if (o.what != submit_outcome::kind::unavailable) return out;
+  const lane_set this_lane = lane_set{1} << slot.lane();
+  if (of_account || o.why == cause::not_allowed) refused_[t.id] |= this_lane;
+  const bool of_task = o.why == cause::not_allowed || o.why == cause::wrong_address ||
+                       (o.why == cause::no_credits && l.failures == 0);
+  out.keeps_place = !of_task || hold_task_off(slot.lane(), t, now);
+  return out;
+}
+
+// True: another lane could take it. False: all have refused it, and it waits by itself.
+bool submit_slots::hold_task_off(std::size_t lane, const task& t, timestamp now) {
+  lane_set& held = held_off_[t.id];
+  if (held == 0) hold_off_ends_.emplace(now + hold_off, t.id);
+  held |= lane_set{1} << lane;
+  if ((all_serving(t) & ~held) != 0) return true;
+  end_hold_off(t.id);
+  return false;
+}
+
+std::vector<std::string> submit_slots::end_hold_offs(timestamp now) {
+  std::vector<std::string> out;
+  while (!hold_off_ends_.empty() && hold_off_ends_.begin()->first <= now) {
+    out.push_back(std::move(hold_off_ends_.begin()->second));
+    hold_off_ends_.erase(hold_off_ends_.begin());
+    held_off_.erase(out.back());
+  }
+  return out;
+}
+
+std::optional<timestamp> submit_slots::next_hold_off_end() const {
+  if (hold_off_ends_.empty()) return std::nullopt;
+  return hold_off_ends_.begin()->first;
+}
+
+void submit_slots::forget(const std::string& task_id) {
+  refused_.erase(task_id);
+  end_hold_off(task_id);
+}
+
+void submit_slots::end_hold_off(const std::string& task_id) {
+  if (held_off_.erase(task_id) == 0) return;
+  std::erase_if(hold_off_ends_, [&](const auto& end) { return end.second == task_id; });
+}
+
+void submit_slots::add(lane_settings s) {
+  lanes_.emplace_back(std::move(s));
+  if (lanes_.back().poll_only) lanes_.back().mode = lane_mode::closed;
+}
+
+void submit_slots::change(std::size_t lane, lane_settings s) {
+  static_cast<lane_settings&>(lanes_[lane]) = std::move(s);
+  on_free_();
+}
+
+void submit_slots::set_mode(std::size_t lane, lane_mode m) {
+  lanes_[lane].mode = m;
+  on_free_();
 }
 
 void submit_slots::count_open(const std::string& task_id, std::size_t lane) {
@@ -73,20 +153,40 @@ lane_set submit_slots::free(timestamp now) const {
   return out;
 }
 
-lane_set submit_slots::serving(const task& t) const {
+lane_set submit_slots::all_serving(const task& t) const {
   lane_set out = 0;
   for (std::size_t i = 0; i < lanes_.size(); ++i) out |= lane_set{serves(lanes_[i], t)} << i;
   return out;
+}
+
+lane_set submit_slots::serving(const task& t) const {
+  const lane_set all = all_serving(t);
+  const auto held = held_off_.find(t.id);
+  if (held == held_off_.end() || (all & ~held->second) == 0) return all;
+  return all & ~held->second;
 }
 
 bool submit_slots::any_serves(const task& t) const {
   return std::ranges::any_of(lanes_, [&t](const submit_lane& l) { return serves(l, t); });
 }
 
+std::string submit_slots::why_none_serves(const task& t) const {
+  std::string out;
+  for (const submit_lane& l : lanes_) {
+    const std::string reason = why_not(l, t);
+    if (reason.empty() || out.contains(reason)) continue;
+    out += (out.empty() ? "" : "; ") + reason;
+  }
+  return out;
+}
+
 bool submit_slots::accounts_refused(const task& t) const {
-  return any_serves(t) && std::ranges::all_of(lanes_, [&t](const submit_lane& l) {
-           return l.refuses_account() || !serves(l, t);
-         });
+  const auto found = refused_.find(t.id);
+  const lane_set refused = found == refused_.end() ? 0 : found->second;
+  lane_set refuses = 0;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) refuses |= lane_set{lanes_[i].refuses_account()} << i;
+  const lane_set all = all_serving(t);
+  return all != 0 && (all & ~(refused | refuses)) == 0;
 }
 
 }  // namespace relay

@@ -79,15 +79,17 @@ struct task {
 
   timestamp created_at;
   timestamp updated_at;
-  timestamp attempted_at;  // the last submission began
-  timestamp ambiguous_at;  // since then its outcome is unknown: the upstream may or may not have the job
-  timestamp absent_at;     // a list that would have shown it was asked for then, and did not (rule M10)
-  timestamp not_found_at;  // the first of the 404s in a row
-  timestamp cancelled_at;  // cancelled while it was being submitted: it is not submitted again
-  timestamp deleted_at;    // by its client, who sees it no more; it is followed to its end all the same
-  timestamp held_at;       // pending since a backup was restored: it goes nowhere until an operator says so
-  timestamp started_at;    // the upstream accepted it
-  timestamp finished_at;   // it completed or failed: set in these states, and in no other
+  timestamp attempted_at;   // the last submission began
+  timestamp ambiguous_at;   // since then its outcome is unknown: the upstream may or may not have the job
+  timestamp absent_at;      // a list that would have shown it was asked for then, and did not (rule M10)
+  timestamp not_found_at;   // the first of the 404s in a row
+  timestamp cancelled_at;   // cancelled while it was being submitted: it is not submitted again
+  timestamp deleted_at;     // by its client, who sees it no more; it is followed to its end all the same
+  timestamp held_at;        // pending since a backup was restored: it goes nowhere until an operator says so
+  timestamp started_at;     // the upstream accepted it
+  timestamp finished_at;    // it completed or failed: set in these states, and in no other
+  timestamp links_until;    // completed: the addresses of the result work until then; never: nobody says
+  timestamp links_lost_at;  // since then they do not, and the upstream has no others
 
   std::int64_t revision = 0;  // compare-and-set: the store adds one at each save
 

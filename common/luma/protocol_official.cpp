@@ -12,23 +12,14 @@
 namespace relay::luma {
 namespace {
 
-bool can_serve(const task&) {
-  return true;
+std::string obstacle(const task&, const outgoing_settings&) {
+  return {};
 }
 
-// The model's own name, or the one for a job whose client named none.
-void name_model(json::object& request, const action& a, const outgoing_settings& with) {
-  static const model_names none;
-  const model_names& names = with.models != nullptr ? *with.models : none;
-  const std::string_view usual =
-      names.default_for(a.name, a.default_model ? std::string_view(with.default_model) : std::string_view());
-  const json::value* named = member(request, "model");
-  if (named != nullptr && !named->is_string()) return;
-  std::string_view model = named != nullptr ? names.own(view(named->get_string())) : usual;
-  if (is_billing_name(model) && !usual.empty()) model = usual;
-  if (model.empty()) return;
-  const json::string own(model);  // it may be a view of the member
-  request["model"] = own;
+std::string model_of(const task& t, const outgoing_settings& with) {
+  json_arena memory;
+  const auto request = parse_lenient(t.request, memory.storage());
+  return request && request->is_object() ? own_model(request->get_object(), row_of(t), with) : "";
 }
 
 result<outgoing> build_create(const task& t, const outgoing_settings& with, const id_translation& translate) {
@@ -41,7 +32,8 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
   request.erase("expand_prompt");  // the web app's own; the official API has no such field
   request.erase("sync");           // served by the relay: a create must get its response soon
   request.erase("sync_timeout");
-  name_model(request, a, with);
+  if (const std::string model = own_model(request, a, with); !model.empty())
+    request["model"] = json::string(model);
 
   if (a.type_is_sent) request["generation_type"] = json::string(a.request_type);
 
@@ -107,7 +99,8 @@ const protocol official_protocol = {.name = "luma",
                                     .base_path = "/dream-machine/v1",
                                     .authorization = "Bearer ",
                                     .marker_field = "callback_url",
-                                    .can_serve = can_serve,
+                                    .obstacle = obstacle,
+                                    .model_of = model_of,
                                     .build_create = build_create,
                                     .build_fetch = build_fetch,
                                     .build_remove = build_fetch,  // the same path

@@ -13,12 +13,21 @@ namespace {
 constexpr reference_place first_frame{"keyframes", "frame0"};
 constexpr reference_place last_frame{"keyframes", "frame1"};
 
-bool can_serve(const task& t) {
-  if (row_of(t).for_station == nullptr) return false;
-  // A station can extend a generation, nothing more.
+std::string obstacle(const task& t, const outgoing_settings&) {
+  if (row_of(t).for_station == nullptr) return "stations do not offer " + std::string(t.action->name);
   json_arena memory;
   auto request = parse_lenient(t.request, memory.storage());
-  return request && request->is_object() && reference_at(request->get_object(), last_frame) == nullptr;
+  if (!request || !request->is_object()) return "the stored request is not an object";
+  if (reference_at(request->get_object(), last_frame) == nullptr) return {};
+  return "keyframes.frame1: stations can extend a generation at its end only";
+}
+
+std::string model_of(const task& t, const outgoing_settings& with) {
+  json_arena memory;
+  const auto request = parse_lenient(t.request, memory.storage());
+  return request && request->is_object()
+             ? std::string(with.models.own(text_of(request->get_object(), "model")))
+             : "";
 }
 
 result<outgoing> build_create(const task& t, const outgoing_settings& with, const id_translation& translate) {
@@ -29,8 +38,8 @@ result<outgoing> build_create(const task& t, const outgoing_settings& with, cons
     return fail(errc::invalid_request, "stations do not offer " + std::string(t.action->name));
   if (const std::string marker = marker_url(with.public_url, t); !marker.empty())
     (*request)["notify_hook"] = json::string(marker);
-  if (const auto model = text_of(*request, "model"); with.models != nullptr && !model.empty()) {
-    const json::string own(with.models->own(model));
+  if (const auto model = text_of(*request, "model"); !model.empty()) {
+    const json::string own(with.models.own(model));
     (*request)["model"] = own;
   }
   return row_of(t).for_station(std::move(*request));
@@ -88,7 +97,8 @@ const protocol station_protocol = {.name = "station",
                                    .base_path = "",
                                    .authorization = "Bearer ",
                                    .marker_field = "notify_hook",
-                                   .can_serve = can_serve,
+                                   .obstacle = obstacle,
+                                   .model_of = model_of,
                                    .build_create = build_create,
                                    .build_fetch = build_fetch,
                                    .build_remove = nullptr,

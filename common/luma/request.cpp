@@ -1,6 +1,7 @@
 #include "common/luma/request.hpp"
 
 #include "common/base/id.hpp"
+#include "common/luma/models.hpp"
 
 namespace relay::luma {
 
@@ -21,6 +22,15 @@ result<json::object> outgoing_request(const task& t, const id_translation& trans
     (*holder)["id"] = json::string(*theirs);
   }
   return std::move(request);
+}
+
+std::string own_model(const json::object& request, const action& a, const outgoing_settings& with) {
+  const std::string_view usual = with.models.default_for(
+      a.name, a.default_model ? std::string_view(with.default_model) : std::string_view());
+  const json::value* named = member(request, "model");
+  if (named != nullptr && !named->is_string()) return {};
+  const std::string_view model = named != nullptr ? with.models.own(view(named->get_string())) : usual;
+  return std::string(is_billing_name(model) && !usual.empty() ? usual : model);
 }
 
 void rename_member(json::object& o, std::string_view from, std::string_view to) {

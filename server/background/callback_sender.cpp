@@ -107,7 +107,7 @@ awaitable<callback_sender::posted> callback_sender::post(const web_address& to, 
   std::unique_ptr<connection> c;
   boost::system::error_code ec;
   for (std::size_t i = 0; i < tries; ++i) {
-    c = std::make_unique<connection>(loop_, deadlines_, to.at.tls ? &tls_ : nullptr);
+    c = std::make_unique<connection>(loop_, deadlines_);
     c->arm(config_.timeout / (2 * static_cast<int>(tries)));
     ec = co_await c->connect(where.endpoints[i]);
     if (!ec) break;
@@ -119,7 +119,7 @@ awaitable<callback_sender::posted> callback_sender::post(const web_address& to, 
   // TLS, when the URL says so, then the exchange in what time is left.
   c->arm(left_until(until));
   try {
-    ec = co_await c->handshake(to.at.host);
+    if (to.at.tls) ec = co_await c->handshake(tls_, to.at.host);
   } catch (const std::exception& e) {
     out.what.problem = std::string("cannot begin TLS: ") + e.what();
     co_return out;

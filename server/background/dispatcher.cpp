@@ -17,20 +17,7 @@ namespace {
 
 constexpr std::int64_t page = 256;  // pending tasks read at once
 constexpr std::int64_t max_interrupted = 1'000;
-
-std::vector<submit_lane> lanes_of(const std::vector<std::unique_ptr<upstream>>& upstreams) {
-  std::vector<submit_lane> lanes;
-  for (const auto& u : upstreams) {
-    submit_lane l;
-    l.name = u->name();
-    l.speaks = &u->speaks();
-    l.max_in_flight = u->settings().max_connections;
-    l.max_open = u->settings().max_concurrent;
-    l.per_minute = u->settings().creates_per_minute;
-    lanes.push_back(std::move(l));
-  }
-  return lanes;
-}
+constexpr std::chrono::seconds between_notes{2};
 
 // How a lost submission is looked up.
 std::string_view lookup_of(const upstream& at, const task& t) {
@@ -45,22 +32,94 @@ double seconds_since(steady_clock::time_point t) {
 
 }  // namespace
 
-dispatcher::dispatcher(asio::io_context& loop, store& s, task_changes& changes,
-                       std::vector<std::unique_ptr<upstream>>& upstreams, identity who, metrics& m,
-                       spdlog::logger& log)
+dispatcher::dispatcher(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, identity who,
+                       metrics& m, spdlog::logger& log)
     : loop_(loop),
       store_(s),
       changes_(changes),
-      upstreams_(upstreams),
+      upstreams_(all),
       who_(std::move(who)),
       metrics_(m),
       log_(log),
       wake_(loop),
       expiry_(loop),
-      slots_(std::make_shared<submit_slots>(lanes_of(upstreams), [this] { wake_.notify(); })) {}
+      remember_(loop.get_executor()),
+      slots_(std::make_shared<submit_slots>(std::vector<submit_lane>{}, [this] { wake_.notify(); })) {}
 
 dispatcher::~dispatcher() {
   slots_->detach();
+}
+
+void dispatcher::use(const std::vector<planned_upstream>& plan, const std::vector<std::size_t>& places) {
+  // Lanes are in the order of all upstreams; what the configuration does not name any more is closed.
+  std::vector<bool> named(upstreams_.all().size(), false);
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    const std::size_t at = places[i];
+    named[at] = true;
+    if (at < slots_->lanes().size()) {
+      slots_->change(at, plan[i].lane);
+    } else {
+      slots_->add(plan[i].lane);
+    }
+  }
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    if (!named[i]) slots_->set_mode(i, lane_mode::closed);
+  }
+}
+
+awaitable<result<void>> dispatcher::count_open(std::size_t first) {
+  const auto known = co_await from_store(store_, &store::lane_memories);
+  if (!known) co_return std::unexpected(known.error());
+  kept_ = *known;
+  for (std::size_t i = first; i < slots_->lanes().size(); ++i) {
+    const std::string name = slots_->lanes()[i].name;
+    const auto memory = std::ranges::find(*known, name, &lane_memory::name);
+    if (memory != known->end()) {
+      (*slots_)[i].remember(*memory);
+      if ((*slots_)[i].mode == lane_mode::paused || (*slots_)[i].mode == lane_mode::draining)
+        log_.warn("{} is {}, as an operator left it; luma-relay upstream resume {} lets jobs go there again",
+                  name, name_of((*slots_)[i].mode), name);
+    }
+    // Jobs that an upstream works on count against its limit of open jobs.
+    auto open = co_await from_store(store_, &store::open_at, name);
+    if (!open) co_return std::unexpected(std::move(open.error()));
+    for (const std::string& id : *open) slots_->open_job(id, name);
+  }
+  co_return result<void>{};
+}
+
+awaitable<result<void>> dispatcher::keep_lanes() {
+  for (std::size_t i = 0; i < slots_->lanes().size(); ++i) {
+    lane_memory m = slots_->lanes()[i].memory();
+    const auto kept = std::ranges::find(kept_, m.name, &lane_memory::name);
+    if (m.mode == lane_mode::closed) m.mode = kept != kept_.end() ? kept->mode : lane_mode::open;
+    const lane_memory unknown{m.name, lane_mode::open, 0, 0};
+    if (m == (kept != kept_.end() ? *kept : unknown)) continue;
+    const auto written = co_await from_store(store_, &store::keep_lane, m);
+    if (!written) co_return std::unexpected(written.error());
+    std::erase_if(kept_, [&m](const lane_memory& k) { return k.name == m.name; });
+    kept_.push_back(m);
+  }
+  co_return result<void>{};
+}
+
+// What was learned is written down once in a while; after a crash the last seconds of it are learned again.
+awaitable<> dispatcher::remember() {
+  while (!stopped_) {
+    remember_.expires_after(between_notes);
+    co_await remember_.async_wait(as_result);
+    if (stopped_) break;
+    const auto kept = co_await keep_lanes();
+    if (!kept)
+      log_.error("cannot write down the limits of upstreams, will try again: {}", kept.error().log.text);
+  }
+}
+
+awaitable<result<void>> dispatcher::set_mode(std::size_t lane, lane_mode m) {
+  slots_->set_mode(lane, m);
+  requeue_ = true;
+  wake_.notify();
+  co_return co_await keep_lanes();
 }
 
 awaitable<result<void>> dispatcher::recover() {
@@ -70,24 +129,20 @@ awaitable<result<void>> dispatcher::recover() {
     if (!left) co_return std::unexpected(std::move(left.error()));
     if (left->empty()) break;
     for (const task_ptr& t : *left) {
-      const auto at = std::ranges::find(upstreams_, t->upstream, [](const auto& u) { return u->name(); });
+      const upstream* at = upstreams_.find(t->upstream);
       log_.error(
           "task {}: a relay stopped while it was submitting it to {}; it may exist there, and is not "
           "submitted "
           "again{}",
           t->id, t->upstream,
-          at == upstreams_.end() ? ", and this upstream is not configured any more" : lookup_of(**at, *t));
+          at == nullptr ? ", and this upstream is not configured any more" : lookup_of(*at, *t));
       task_event e = event::interrupted{t->attempt_id};
       auto changed = co_await changes_.apply(t->id, std::move(e));
       if (!changed) co_return std::unexpected(std::move(changed.error()));
     }
   }
-  // Jobs that an upstream works on count against its limit of open jobs.
-  for (const submit_lane& l : slots_->lanes()) {
-    auto open = co_await from_store(store_, &store::open_at, l.name);
-    if (!open) co_return std::unexpected(std::move(open.error()));
-    for (const std::string& id : *open) slots_->open_job(id, l.name);
-  }
+  const auto counted = co_await count_open(0);
+  if (!counted) co_return std::unexpected(counted.error());
   const auto waiting = co_await from_store(store_, &store::submit_queues);
   if (!waiting) co_return std::unexpected(waiting.error());
   for (const submit_queue& q : *waiting) queues_.open(q);
@@ -98,7 +153,8 @@ awaitable<result<void>> dispatcher::recover() {
 event::submit_started dispatcher::start_on(const submit_slots::lease& slot, const task& t) const {
   event::submit_started e;
   e.upstream = slot.upstream();
-  if (!who_.public_url.empty()) e.marker = t.marker.empty() ? random_word() : t.marker;
+  const bool calls_back = !upstreams_.all()[slot.lane()]->speaks().marker_field.empty();
+  if (!who_.public_url.empty() && calls_back) e.marker = t.marker.empty() ? random_word() : t.marker;
   e.attempt_id = make_id(now(), random_for_id());
   e.submitter = who_.instance;
   return e;
@@ -109,8 +165,8 @@ dispatcher::assigned dispatcher::assign(std::shared_ptr<task> t) {
   assigned out{std::move(t), std::nullopt};
   if (stopped_) return out;
   // A free upstream that serves it, and no older job that waits for the same one.
-  const auto lane = choose(slots_->lanes(), *out.value, time);
-  if (!lane || slots_->lanes()[*lane].has_waiters) return out;  // what waits for it came first
+  const auto chosen = slots_->choose_for(*out.value, time);
+  if (!chosen || slots_->lanes()[chosen->lane].has_waiters) return out;  // what waits for it came first
   // The attempt is written with the task itself: one transaction instead of two.
   out.slot = slots_->acquire(*out.value, time);
   const task_event started = start_on(*out.slot, *out.value);
@@ -127,6 +183,7 @@ void dispatcher::launch(task_ptr t, submit_slots::lease slot) {
 void dispatcher::saved(const task& t) {
   if (t.state == task_state::pending && is_set(t.next_submit_at)) wait_again(t);
   if (t.state == task_state::pending || is_terminal(t.state)) slots_->close_job(t.id);
+  if (t.state != task_state::pending && t.state != task_state::submitting) slots_->forget(t.id);
 }
 
 void dispatcher::wait_again(const task& t) {
@@ -140,6 +197,8 @@ void dispatcher::wait_again(const task& t) {
 awaitable<> dispatcher::run() {
   auto expiring = expire();
   asio::co_spawn(loop_.get_executor(), std::move(expiring), asio::detached);
+  auto remembering = remember();
+  asio::co_spawn(loop_.get_executor(), std::move(remembering), asio::detached);
   while (!stopped_) {
     const timestamp at = co_await submit_due(now());
     co_await wake_.wait(now(), at);
@@ -149,6 +208,8 @@ awaitable<> dispatcher::run() {
 // Submits what can go out now. When to come back; `never`: when something changes.
 awaitable<timestamp> dispatcher::submit_due(timestamp time) {
   constexpr std::chrono::seconds again{1};
+  const bool prepared = co_await offer_again(time);
+  if (!prepared) co_return time + again;
   while (!stopped_) {
     const lane_set free = slots_->free(time);
     if (auto unread = free != 0 ? queues_.to_read(time, free) : std::nullopt) {
@@ -166,8 +227,30 @@ awaitable<timestamp> dispatcher::submit_due(timestamp time) {
   if (slots_->any_free_for_waiters(now())) co_return time;
   // A slot that becomes free notifies; a cool-down ends, or a task becomes due.
   const timestamp due = queues_.next_due(time).value_or(timestamp::max());
-  const timestamp at = std::min(due, next_available(slots_->lanes(), time).value_or(timestamp::max()));
+  const timestamp at = std::min({due, next_available(slots_->lanes(), time).value_or(timestamp::max()),
+                                 slots_->next_hold_off_end().value_or(timestamp::max())});
   co_return at == timestamp::max() ? never : at;
+}
+
+// Tasks that a lane may be offered again, and after a change of the lanes those of all queues: they are read
+// anew, since other lanes serve them now. False: the store cannot be read now.
+awaitable<bool> dispatcher::offer_again(timestamp time) {
+  if (std::exchange(requeue_, false)) {
+    queues_.start_over();  // what is saved from here on is added
+    const auto waiting = co_await from_store(store_, &store::submit_queues);
+    if (!waiting) {
+      log_.error("cannot read which jobs wait, will try again: {}", waiting.error().log.text);
+      requeue_ = true;
+      co_return false;
+    }
+    for (const submit_queue& q : *waiting) queues_.open(q);
+  }
+  for (const std::string& id : slots_->end_hold_offs(time)) {
+    const auto loaded = co_await load_task(store_, id);
+    if (loaded && *loaded && (*loaded)->state == task_state::pending && !sending_.contains(id))
+      wait_again(**loaded);
+  }
+  co_return true;
 }
 
 // False: the store cannot be read now.
@@ -301,14 +384,14 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
   slot.sent();
   std::string thrown;
   try {
-    co_await exchange_and_save(*t, slot.lane());
+    co_await exchange_and_save(*t, slot);
   } catch (const std::exception& e) {
     thrown = e.what();
   }
   // Whether the request went out is not known: that is an outcome too.
   if (!thrown.empty()) {
     log_.error("task {}: the submission to {} ended by an exception, and may have arrived{}: {}", t->id,
-               t->upstream, lookup_of(*upstreams_[slot.lane()], *t), thrown);
+               t->upstream, lookup_of(*upstreams_.all()[slot.lane()], *t), thrown);
     task_event e = event::outcome_unknown{t->attempt_id};
     co_await save_outcome(*t, std::move(e), "unknown");
   }
@@ -318,11 +401,11 @@ awaitable<> dispatcher::send(task_ptr t, submit_slots::lease slot) {
     wait_again(*newest);
 }
 
-awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
-  upstream& to = *upstreams_[lane];
+awaitable<> dispatcher::exchange_and_save(const task& t, const submit_slots::lease& slot) {
+  upstream& to = *upstreams_.all()[slot.lane()];
   // What the client asked for, in the words of this upstream.
-  const outgoing_settings with{to.settings().default_model, who_.public_url, &to.settings().models};
-  auto what = co_await outgoing_request(store_, t, to.speaks(), with);
+  const auto with = to.sends_with();
+  auto what = co_await outgoing_request(store_, t, to.speaks(), *with);
   if (!what) {
     log_.warn("task {}: not sent: {}", t.id, what.error().log.text);
     task_event e = event::rejected{what.error().http_status(), what.error().message.text, t.attempt_id};
@@ -340,18 +423,13 @@ awaitable<> dispatcher::exchange_and_save(const task& t, std::size_t lane) {
   metrics_.upstream_call(to.name(), "create", name_of(outcome.what), seconds_since(started));
 
   // What it says of the upstream, then what it says of the task.
-  const policy& p = changes_.limits();
-  milliseconds pause{0};
-  int& refusals = (*slots_)[lane].account_refusals;
-  refusals = outcome.account_refusals == 0 ? 0 : refusals + outcome.account_refusals;
-  if (auto* e = std::get_if<event::unavailable>(&outcome.event))
+  const submit_slots::verdict v = slots_->finish(slot, t, outcome, now(), changes_.limits());
+  if (auto* e = std::get_if<event::unavailable>(&outcome.event)) {
+    e->keeps_place = v.keeps_place;
     e->accounts_refused = slots_->accounts_refused(t);
-  if (outcome.whole_upstream) {
-    pause = (*slots_)[lane].failure(now(), outcome.cool_down, p.submit_retry, p.submit_retry_max);
-  } else {
-    (*slots_)[lane].success();
   }
-  log_outcome(t, outcome, to, pause);
+  log_outcome(t, outcome, to, v.pause);
+  log_lane(slot.lane(), v);
   // The outcome of a submission must not be lost: it is kept in memory until the disk takes it.
   task_event e = for_attempt(std::move(outcome.event), t.attempt_id);
   std::string note = std::string(name_of(outcome.what)) + " " + outcome.note;
@@ -398,8 +476,30 @@ void dispatcher::log_outcome(const task& t, const submit_outcome& o, const upstr
   }
 }
 
+// What changed about the upstream itself: loud, and once.
+void dispatcher::log_lane(std::size_t lane, const submit_slots::verdict& v) {
+  const submit_lane& l = slots_->lanes()[lane];
+  if (v.opened) {
+    metrics_.circuit_opened(l.name, name_of(l.why));
+    log_.error(
+        "{} {}: {}. It gets no job until it takes one again; one is tried every {} to {} s. Its open jobs "
+        "are polled "
+        "all the same, other keys and upstreams go on. Mend the account, or give the relay another key and "
+        "send it "
+        "SIGHUP",
+        l.name, l.why == cause::key_refused ? "REFUSES ITS KEY" : "IS OUT OF CREDITS", l.problem,
+        submit_lane::account_first.count() / 1'000, submit_lane::account_longest.count() / 1'000);
+  }
+  if (v.closed) log_.warn("{} takes jobs again", l.name);
+  if (v.learned && l.at_once.value() > 0)
+    log_.info("{} takes {} jobs at once, as it has shown", l.name, l.at_once.value());
+  if (v.learned && l.in_minute.value() > 0)
+    log_.info("{} takes {} jobs a minute, as it has shown", l.name, l.in_minute.value());
+}
+
 void dispatcher::stop() {
   stopped_ = true;
+  remember_.cancel();
   wake_.notify();
   expiry_.notify();
 }

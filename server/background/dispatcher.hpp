@@ -16,7 +16,7 @@
 #include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
 #include "server/task_changes.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 #include "storage/store.hpp"
 
 namespace spdlog {
@@ -31,10 +31,26 @@ class dispatcher {
     std::string instance;    // of this process: who submits
     std::string public_url;  // where upstreams can call the relay; empty: they get no address
   };
-  dispatcher(asio::io_context& loop, store& s, task_changes& changes,
-             std::vector<std::unique_ptr<upstream>>& upstreams, identity who, metrics& m,
-             spdlog::logger& log);
+  dispatcher(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, identity who,
+             metrics& m, spdlog::logger& log);
   ~dispatcher();
+
+  /// The lanes are these, at these places of all upstreams, and no others take jobs. What is new is to be
+  /// counted.
+  void use(const std::vector<planned_upstream>& plan, const std::vector<std::size_t>& places);
+  /// Reads what is known of the lanes from this one on, and which jobs they have. Errors:
+  /// storage_unavailable.
+  awaitable<result<void>> count_open(std::size_t first);
+  /// Jobs that wait are looked at anew: other lanes may serve them now.
+  void lanes_changed() {
+    requeue_ = true;
+    wake_.notify();
+  }
+  const std::vector<submit_lane>& lanes() const { return slots_->lanes(); }
+  /// On disk when it returns. Errors: those of a write.
+  awaitable<result<void>> set_mode(std::size_t lane, lane_mode m);
+  /// Writes down what is to be known of the lanes after a restart. Errors: those of a write.
+  awaitable<result<void>> keep_lanes();
 
   /// Reads which jobs each upstream has, and whose jobs wait; hands the tasks that a process which has ended
   /// left in `submitting` to the reconciler. Errors: storage_unavailable.
@@ -55,6 +71,8 @@ class dispatcher {
   void launch(task_ptr t, submit_slots::lease slot);
   /// True when an upstream of the configuration could take the task at some time.
   bool any_serves(const task& t) const { return slots_->any_serves(t); }
+  /// Why none could, for a client.
+  std::string why_none_serves(const task& t) const { return slots_->why_none_serves(t); }
 
   /// A task was saved: keeps count of open jobs, wakes run() when it is due.
   void saved(const task& t);
@@ -62,6 +80,8 @@ class dispatcher {
 
  private:
   awaitable<timestamp> submit_due(timestamp time);
+  awaitable<bool> offer_again(timestamp time);
+  awaitable<> remember();
   awaitable<bool> read_on(submit_queue q);
   awaitable<bool> begin(submit_queues::waiting next, timestamp time);
   void wait_again(const task& t);
@@ -73,21 +93,25 @@ class dispatcher {
   awaitable<> submit_pending(task_ptr t, submit_slots::lease slot);
   awaitable<task_ptr> record_start(const task& t, const submit_slots::lease& slot);
   awaitable<> send(task_ptr t, submit_slots::lease slot);
-  awaitable<> exchange_and_save(const task& t, std::size_t lane);
+  awaitable<> exchange_and_save(const task& t, const submit_slots::lease& slot);
   awaitable<> save_outcome(const task& t, task_event e, std::string note);
+  void log_lane(std::size_t lane, const submit_slots::verdict& v);
   void log_outcome(const task& t, const submit_outcome& o, const upstream& to, milliseconds pause);
   event::submit_started start_on(const submit_slots::lease& slot, const task& t) const;
 
   asio::io_context& loop_;
   store& store_;
   task_changes& changes_;
-  std::vector<std::unique_ptr<upstream>>& upstreams_;
+  upstreams& upstreams_;
   const identity who_;
   metrics& metrics_;
   spdlog::logger& log_;
   wake_timer wake_, expiry_;
+  steady_timer remember_;
   submit_queues queues_;
-  std::shared_ptr<submit_slots> slots_;      // lanes in the order of upstreams_
+  std::shared_ptr<submit_slots> slots_;  // lanes in the order of upstreams_
+  std::vector<lane_memory> kept_;        // as they are on disk
+  bool requeue_ = false;
   std::unordered_set<std::string> sending_;  // ids of tasks
   bool stopped_ = false;
 };

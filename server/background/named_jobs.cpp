@@ -18,20 +18,12 @@ constexpr std::size_t max_looks = 64;  // a callback that is dropped comes again
 
 }  // namespace
 
-named_jobs::named_jobs(asio::io_context& loop, store& s, task_changes& changes,
-                       std::vector<std::unique_ptr<upstream>>& upstreams, std::string public_url, metrics& m,
+named_jobs::named_jobs(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, metrics& m,
                        spdlog::logger& log)
-    : loop_(loop),
-      store_(s),
-      changes_(changes),
-      upstreams_(upstreams),
-      public_url_(std::move(public_url)),
-      metrics_(m),
-      log_(log) {}
+    : loop_(loop), store_(s), changes_(changes), upstreams_(all), metrics_(m), log_(log) {}
 
 upstream* named_jobs::find(const std::string& name) const {
-  const auto at = std::ranges::find(upstreams_, name, [](const auto& u) { return u->name(); });
-  return at == upstreams_.end() ? nullptr : at->get();
+  return upstreams_.find(name);
 }
 
 bool named_jobs::named(const task& t, std::string_view body) {
@@ -72,8 +64,8 @@ awaitable<std::string> named_jobs::why_not(upstream& at, const task& t, const li
   if (!known) co_return "the task table cannot be read: " + known.error().log.text;
   if (!known->empty()) co_return "another task has it";
   // 2. What the upstream shows of it is what was sent.
-  const outgoing_settings with{at.settings().default_model, public_url_, &at.settings().models};
-  const auto sent = co_await outgoing_request(store_, t, at.speaks(), with);
+  const auto with = at.sends_with();
+  const auto sent = co_await outgoing_request(store_, t, at.speaks(), *with);
   const lost_submission s(std::make_shared<const task>(t), sent ? *sent : outgoing{}, at.speaks());
   if (contradicts(s, shown, at.speaks())) co_return "it was made from another request";
   co_return std::string{};

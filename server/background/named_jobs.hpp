@@ -11,7 +11,7 @@
 
 #include "server/metrics.hpp"
 #include "server/task_changes.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 #include "storage/store.hpp"
 
 namespace spdlog {
@@ -22,9 +22,7 @@ namespace relay {
 
 class named_jobs {
  public:
-  /// `public_url`: where upstreams can call the relay.
-  named_jobs(asio::io_context& loop, store& s, task_changes& changes,
-             std::vector<std::unique_ptr<upstream>>& upstreams, std::string public_url, metrics& m,
+  named_jobs(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, metrics& m,
              spdlog::logger& log);
 
   /// An upstream called about a task whose job is not known. False: the body names no job.
@@ -42,8 +40,7 @@ class named_jobs {
   asio::io_context& loop_;
   store& store_;
   task_changes& changes_;
-  std::vector<std::unique_ptr<upstream>>& upstreams_;
-  const std::string public_url_;
+  upstreams& upstreams_;
   metrics& metrics_;
   spdlog::logger& log_;
   std::unordered_map<std::string, std::string> early_;  // task id to upstream id: the submission still runs

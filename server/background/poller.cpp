@@ -28,23 +28,28 @@ timestamp earlier(timestamp a, timestamp b) {
 
 }  // namespace
 
-poller::poller(asio::io_context& loop, store& s, task_changes& changes,
-               std::vector<std::unique_ptr<upstream>>& upstreams, std::int64_t concurrency, metrics& m,
-               spdlog::logger& log)
+poller::poller(asio::io_context& loop, store& s, task_changes& changes, upstreams& all,
+               std::int64_t concurrency, metrics& m, spdlog::logger& log)
     : loop_(loop),
       store_(s),
       changes_(changes),
+      upstreams_(all),
       concurrency_(static_cast<std::size_t>(concurrency)),
       metrics_(m),
       log_(log),
       wake_(loop) {
-  for (const auto& u : upstreams) {
-    auto l = std::make_unique<poll_lane>();
+  use_upstreams();
+}
+
+void poller::use_upstreams() {
+  for (const auto& u : upstreams_.all()) {
+    poll_lane* l = find_lane(u->name());
+    if (l == nullptr) l = lanes_.emplace_back(std::make_unique<poll_lane>()).get();
     l->name = u->name();
-    l->from = u.get();
+    l->from = u->configured() ? u.get() : nullptr;
     l->limit = rate(u->settings().polls_per_second);
-    lanes_.push_back(std::move(l));
   }
+  wake_.notify();
 }
 
 poller::poll_lane* poller::find_lane(const std::string& name) {
@@ -202,17 +207,18 @@ awaitable<std::optional<timestamp>> poller::poll_and_save(poll_lane& l, std::str
 
 // One question. Without a name: it was cut off by the stop.
 awaitable<poll_outcome> poller::ask(poll_lane& l, const task& t) {
-  if (l.from == nullptr)
+  upstream* const at = l.from;  // a reload may change it meanwhile
+  if (at == nullptr)
     co_return poll_outcome{event::poll_failed{}, "error", "no upstream of this name is configured", {}};
   const auto started = steady_clock::now();
-  const std::string path = l.from->speaks().build_fetch(t.upstream_id);
-  const exchange x = co_await l.from->fetch(path);
+  const std::string path = at->speaks().build_fetch(t.upstream_id);
+  const exchange x = co_await at->fetch(path);
   if (!x.responded && stopped_) co_return poll_outcome{};
-  poll_outcome outcome = classify_poll(x, l.from->speaks());
+  poll_outcome outcome = classify_poll(x, at->speaks());
   if (std::holds_alternative<event::polled>(outcome.event)) l.well_at = now();
   if (auto* failed = std::get_if<event::poll_failed>(&outcome.event);
       failed != nullptr && failed->not_found) {
-    const not_found_check check = co_await check_not_found(l, t);
+    const not_found_check check = co_await check_not_found(l, *at, t);
     failed->not_found = check.why_not.empty();
     failed->confirmed = check.confirmed;
     if (!failed->not_found) outcome.note += "; " + check.why_not + ", so this does not count";
@@ -223,21 +229,21 @@ awaitable<poll_outcome> poller::ask(poll_lane& l, const task& t) {
 }
 
 // Rule M9: what a 404 says of the job.
-awaitable<poller::not_found_check> poller::check_not_found(poll_lane& l, const task& t) {
+awaitable<poller::not_found_check> poller::check_not_found(poll_lane& l, upstream& at, const task& t) {
   // 1. One that knows no job at all has lost its mind, not this job.
-  const bool well = co_await is_well(l);
+  const bool well = co_await is_well(l, at);
   if (!well) co_return not_found_check{"it shows no other job either", false};
   // 2. The last that counts would end the job: the list has the last word.
   const policy& p = changes_.limits();
   const bool last = t.not_found + 1 >= p.not_found_limit && now() >= t.not_found_at + p.not_found_for;
   if (!last) co_return not_found_check{"", false};
-  if (l.from->speaks().build_list == nullptr) co_return not_found_check{"", true};
+  if (at.speaks().build_list == nullptr) co_return not_found_check{"", true};
   const timestamp since = needed_since(t);
   // One that was read before the first of these 404s may be older than the job.
   if (!is_set(l.listed_at) || l.listed_at + recent < now() || l.listed_at < t.not_found_at ||
       l.listed_since > since) {
     if (l.listing) co_return not_found_check{"its list is being read", false};
-    const bool read = co_await read_list(l, since);
+    const bool read = co_await read_list(l, at, since);
     if (!read) co_return not_found_check{"its list cannot be read now", false};
   }
   if (l.listed.contains(t.upstream_id)) co_return not_found_check{"its list shows the job", false};
@@ -245,15 +251,15 @@ awaitable<poller::not_found_check> poller::check_not_found(poll_lane& l, const t
 }
 
 // It answered for another job within the last minute, or its list can be read now.
-awaitable<bool> poller::is_well(poll_lane& l) {
-  const protocol& p = l.from->speaks();
+awaitable<bool> poller::is_well(poll_lane& l, upstream& at) {
+  const protocol& p = at.speaks();
   if (p.build_list != nullptr && (!is_set(l.well_at) || l.well_at + recent < now()) &&
       (!is_set(l.checked_at) || l.checked_at + recent < now())) {
     l.checked_at = now();
     page_reader page(p);
     const std::string path = p.build_list(1, 0);
     body_sink sink = [&page](std::string_view part) { page.feed(part); };
-    const exchange x = co_await l.from->fetch_list(path, std::move(sink));
+    const exchange x = co_await at.fetch_list(path, std::move(sink));
     const auto first = page.end();
     if (x.responded && x.status == 200 && first && !first->jobs.empty()) l.well_at = now();
   }
@@ -261,11 +267,11 @@ awaitable<bool> poller::is_well(poll_lane& l) {
 }
 
 // The ids in its list back to `since`, for all that ask within a minute. False: not now.
-awaitable<bool> poller::read_list(poll_lane& l, timestamp since) {
+awaitable<bool> poller::read_list(poll_lane& l, upstream& at, timestamp since) {
   if (std::exchange(l.listing, true)) co_return false;
-  listing seen(now(), {}, l.from->speaks());
+  listing seen(now(), {}, at.speaks());
   std::unordered_set<std::string> ids;
-  list_reader reader(loop_, *l.from, metrics_, [this] { return stopped_; });
+  list_reader reader(loop_, at, metrics_, [this] { return stopped_; });
   struct page_taker {
     std::unordered_set<std::string>& ids;
     const listing& seen;

@@ -17,7 +17,7 @@
 #include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
 #include "server/task_changes.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 #include "storage/store.hpp"
 
 namespace spdlog {
@@ -29,10 +29,11 @@ namespace relay {
 class poller {
  public:
   /// `concurrency`: polls in flight at once, for each upstream.
-  poller(asio::io_context& loop, store& s, task_changes& changes,
-         std::vector<std::unique_ptr<upstream>>& upstreams, std::int64_t concurrency, metrics& m,
-         spdlog::logger& log);
+  poller(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, std::int64_t concurrency,
+         metrics& m, spdlog::logger& log);
 
+  /// After a reload: the upstreams are as they are now.
+  void use_upstreams();
   /// Until stop().
   awaitable<> run();
   void stop();
@@ -71,15 +72,16 @@ class poller {
   awaitable<> poll(poll_lane& l, turn_schedule::entry what);
   awaitable<std::optional<timestamp>> poll_and_save(poll_lane& l, std::string id);
   awaitable<poll_outcome> ask(poll_lane& l, const task& t);
-  awaitable<not_found_check> check_not_found(poll_lane& l, const task& t);
-  awaitable<bool> is_well(poll_lane& l);
-  awaitable<bool> read_list(poll_lane& l, timestamp since);
+  awaitable<not_found_check> check_not_found(poll_lane& l, upstream& at, const task& t);
+  awaitable<bool> is_well(poll_lane& l, upstream& at);
+  awaitable<bool> read_list(poll_lane& l, upstream& at, timestamp since);
   poll_lane* find_lane(const std::string& name);
   poll_lane& lane_of(const std::string& name);
 
   asio::io_context& loop_;
   store& store_;
   task_changes& changes_;
+  upstreams& upstreams_;
   const std::size_t concurrency_;
   metrics& metrics_;
   spdlog::logger& log_;

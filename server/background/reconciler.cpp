@@ -22,17 +22,15 @@ constexpr int max_retry_after = 300;
 
 }  // namespace
 
-reconciler::reconciler(asio::io_context& loop, store& s, task_changes& changes,
-                       std::vector<std::unique_ptr<upstream>>& upstreams, std::string public_url, metrics& m,
+reconciler::reconciler(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, metrics& m,
                        spdlog::logger& log)
     : loop_(loop),
       store_(s),
       changes_(changes),
-      upstreams_(upstreams),
-      public_url_(std::move(public_url)),
+      upstreams_(all),
       metrics_(m),
       log_(log),
-      named_(loop, s, changes, upstreams, public_url_, m, log),
+      named_(loop, s, changes, all, m, log),
       wake_(loop) {}
 
 void reconciler::saved(const task& t) {
@@ -100,8 +98,7 @@ awaitable<> reconciler::look_up_due(timestamp time) {
 }
 
 awaitable<> reconciler::look_up(std::string upstream_name, tasks due) {
-  const auto at = std::ranges::find(upstreams_, upstream_name, [](const auto& u) { return u->name(); });
-  upstream* found = at == upstreams_.end() ? nullptr : at->get();
+  upstream* found = upstreams_.find(upstream_name);
   bool failed = false;
   try {
     co_await look_up_at(found, std::move(due));
@@ -153,10 +150,10 @@ awaitable<> reconciler::fail_lookups(const tasks& due, event::lookup_failed e,
 
 // The tasks, and what was sent for them.
 awaitable<std::vector<lost_submission>> reconciler::submissions(upstream& at, const tasks& of) {
-  const outgoing_settings with{at.settings().default_model, public_url_, &at.settings().models};
+  const auto with = at.sends_with();
   std::vector<lost_submission> out;
   for (const task_ptr& t : of) {
-    const auto request = co_await outgoing_request(store_, *t, at.speaks(), with);
+    const auto request = co_await outgoing_request(store_, *t, at.speaks(), *with);
     out.emplace_back(t, request ? *request : outgoing{}, at.speaks());
   }
   co_return out;

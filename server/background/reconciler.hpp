@@ -16,7 +16,7 @@
 #include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
 #include "server/task_changes.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 #include "storage/store.hpp"
 
 namespace spdlog {
@@ -27,9 +27,7 @@ namespace relay {
 
 class reconciler {
  public:
-  /// `public_url`: where upstreams can call the relay.
-  reconciler(asio::io_context& loop, store& s, task_changes& changes,
-             std::vector<std::unique_ptr<upstream>>& upstreams, std::string public_url, metrics& m,
+  reconciler(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, metrics& m,
              spdlog::logger& log);
 
   /// Until stop().
@@ -61,8 +59,7 @@ class reconciler {
   asio::io_context& loop_;
   store& store_;
   task_changes& changes_;
-  std::vector<std::unique_ptr<upstream>>& upstreams_;
-  const std::string public_url_;
+  upstreams& upstreams_;
   metrics& metrics_;
   spdlog::logger& log_;
   std::unordered_set<std::string> reading_;  // upstreams whose list is being read

@@ -18,9 +18,9 @@ constexpr std::chrono::seconds pause_for{10};
 
 }  // namespace
 
-remover::remover(asio::io_context& loop, store& s, task_changes& changes,
-                 std::vector<std::unique_ptr<upstream>>& upstreams, metrics& m, spdlog::logger& log)
-    : loop_(loop), store_(s), changes_(changes), upstreams_(upstreams), metrics_(m), log_(log), wake_(loop) {}
+remover::remover(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, metrics& m,
+                 spdlog::logger& log)
+    : loop_(loop), store_(s), changes_(changes), upstreams_(all), metrics_(m), log_(log), wake_(loop) {}
 
 void remover::saved(const task& t) {
   if (is_set(t.next_remove_at)) wake_.notify_by(t.next_remove_at);
@@ -38,9 +38,7 @@ awaitable<> remover::run() {
     std::map<upstream*, std::vector<task_ptr>> by_upstream;
     if (due) {
       for (const task_ptr& t : due->tasks) {
-        const auto at =
-            std::ranges::find_if(upstreams_, [&t](const auto& u) { return u->name() == t->upstream; });
-        by_upstream[at != upstreams_.end() ? at->get() : nullptr].push_back(t);
+        by_upstream[upstreams_.find(t->upstream)].push_back(t);
       }
     }
     // One that does not respond delays none of another upstream's, but for the next round.

@@ -9,14 +9,14 @@
 #include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
 #include "server/task_changes.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 
 namespace relay {
 
 class remover {
  public:
-  remover(asio::io_context& loop, store& s, task_changes& changes,
-          std::vector<std::unique_ptr<upstream>>& upstreams, metrics& m, spdlog::logger& log);
+  remover(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, metrics& m,
+          spdlog::logger& log);
 
   /// Until stop().
   awaitable<> run();
@@ -34,7 +34,7 @@ class remover {
   asio::io_context& loop_;
   store& store_;
   task_changes& changes_;
-  std::vector<std::unique_ptr<upstream>>& upstreams_;
+  upstreams& upstreams_;
   metrics& metrics_;
   spdlog::logger& log_;
   wake_timer wake_;

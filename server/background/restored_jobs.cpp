@@ -40,8 +40,9 @@ awaitable<> restored_jobs::run() {
 // True: nothing is held any more, and every list was read.
 awaitable<bool> restored_jobs::look(timestamp since) {
   bool all_read = true;
-  for (const auto& u : upstreams_) {
+  for (const auto& u : upstreams_.all()) {
     if (stopped_) co_return false;
+    if (!u->configured()) continue;
     const bool read = co_await look_at(*u, since - margin);
     all_read = all_read && read;
   }

@@ -13,7 +13,7 @@
 #include "server/background/wake_timer.hpp"
 #include "server/metrics.hpp"
 #include "server/task_changes.hpp"
-#include "server/upstream/upstream.hpp"
+#include "server/upstream/upstreams.hpp"
 #include "storage/store.hpp"
 
 namespace spdlog {
@@ -25,13 +25,12 @@ namespace relay {
 class restored_jobs {
  public:
   /// `again`: how long after one look at the lists the next follows, while tasks are held.
-  restored_jobs(asio::io_context& loop, store& s, task_changes& changes,
-                std::vector<std::unique_ptr<upstream>>& upstreams, milliseconds again, metrics& m,
-                spdlog::logger& log)
+  restored_jobs(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, milliseconds again,
+                metrics& m, spdlog::logger& log)
       : loop_(loop),
         store_(s),
         changes_(changes),
-        upstreams_(upstreams),
+        upstreams_(all),
         again_(again),
         metrics_(m),
         log_(log),
@@ -49,7 +48,7 @@ class restored_jobs {
   asio::io_context& loop_;
   store& store_;
   task_changes& changes_;
-  std::vector<std::unique_ptr<upstream>>& upstreams_;
+  upstreams& upstreams_;
   const milliseconds again_;
   metrics& metrics_;
   spdlog::logger& log_;

@@ -107,8 +107,10 @@ awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t)
     t.upstream = (*other)->upstream;
   }
   if (t.pinned && !c.in.submit.any_serves(t)) {
+    const std::string reason = c.in.submit.why_none_serves(t);
     co_return fail(errc::invalid_request, references.front().where + ": the upstream that holds generation " +
-                                              references.front().id + " cannot do this with it");
+                                              references.front().id + " cannot do this with it" +
+                                              (reason.empty() ? "" : ": " + reason));
   }
   co_return result<void>{};
 }
@@ -118,12 +120,12 @@ result<void> possible(const call& c, const task& t) {
   if (t.pinned || c.in.submit.any_serves(t)) return {};
   std::string needed;
   for (const std::string_view name : c.in.names.protocol_names()) {
-    if (!c.in.names.find_protocol(name)->can_serve(t)) continue;
+    if (!c.in.names.find_protocol(name)->obstacle(t, {}).empty()) continue;
     needed.append(needed.empty() ? "\"" : " or \"").append(name).append("\"");
   }
-  return fail(errc::invalid_request,
-              "No upstream of this relay can do this kind of job: it needs one with protocol " + needed +
-                  ". Nothing was submitted");
+  std::string text = "No upstream of this relay can do this job: " + c.in.submit.why_none_serves(t);
+  if (!needed.empty()) text += "; it needs one with protocol " + needed;
+  return fail(errc::invalid_request, text + ". Nothing was submitted");
 }
 
 std::shared_ptr<task> task_for(const call& c, asked_for& asked, timestamp time) {

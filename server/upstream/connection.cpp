@@ -2,14 +2,14 @@
 
 #include <sys/socket.h>
 
+#include <openssl/ssl.h>
 #include <boost/asio/write.hpp>
 #include <cerrno>
 
 namespace relay {
 
-connection::connection(asio::io_context& loop, deadlines& d, tls_client* tls)
+connection::connection(asio::io_context& loop, deadlines& d)
     : socket_(loop.get_executor()),
-      tls_(tls),
       deadline_(
           d,
           [](void* self) {
@@ -28,39 +28,44 @@ awaitable<boost::system::error_code> connection::connect(const asio::ip::tcp::en
   co_return boost::system::error_code{};
 }
 
-awaitable<boost::system::error_code> connection::handshake(const std::string& host) {
-  if (tls_ == nullptr) co_return boost::system::error_code{};
-  stream_ = tls_->make_stream(socket_, host);
-  auto [ec] = co_await stream_->async_handshake(asio::ssl::stream_base::client, as_result);
+awaitable<boost::system::error_code> connection::handshake(tls_client& tls, const std::string& host) {
+  if (outer_) {
+    inner_ = tls.make_stream(*outer_, host);
+    auto [ec] = co_await inner_->async_handshake(asio::ssl::stream_base::client, as_result);
+    co_return ec;
+  }
+  outer_ = tls.make_stream(socket_, host);
+  auto [ec] = co_await outer_->async_handshake(asio::ssl::stream_base::client, as_result);
   co_return ec;
 }
 
 awaitable<connection::io_result> connection::write(std::string_view bytes) {
   const auto buffer = asio::buffer(bytes.data(), bytes.size());
-  if (stream_) {
-    auto [ec, n] = co_await asio::async_write(*stream_, buffer, as_result);
-    co_return io_result{ec, n};
-  }
-  auto [ec, n] = co_await asio::async_write(socket_, buffer, as_result);
+  const auto operation = [&buffer](auto& s) { return asio::async_write(s, buffer, as_result); };
+  auto writing = on_stream(operation);
+  auto [ec, n] = co_await std::move(writing);
   co_return io_result{ec, n};
 }
 
 awaitable<connection::io_result> connection::read_some(asio::mutable_buffer into) {
-  if (stream_) {
-    auto [ec, n] = co_await stream_->async_read_some(into, as_result);
-    co_return io_result{ec, n};
-  }
-  auto [ec, n] = co_await socket_.async_read_some(into, as_result);
+  const auto operation = [&into](auto& s) { return s.async_read_some(into, as_result); };
+  auto reading = on_stream(operation);
+  auto [ec, n] = co_await std::move(reading);
   co_return io_result{ec, n};
 }
 
-bool connection::looks_alive() {
+bool connection::looks_alive() const {
   if (!socket_.is_open()) return false;
   char byte = 0;
-  const auto n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  // Bytes without a request: an end, an alert, or a response that we no longer wait for. With TLS 1.3
-  // it may be a session ticket; the connection is given up all the same.
+  const auto n = ::recv(const_cast<tcp_socket&>(socket_).native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  // Bytes without a request: an end, an alert, or a response that we no longer wait for.
+  if (n > 0) return !used && outer_ != nullptr;
   return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+bool connection::resumed() const {
+  if (inner_) return SSL_session_reused(inner_->native_handle()) == 1;
+  return outer_ && SSL_session_reused(outer_->native_handle()) == 1;
 }
 
 void connection::close() {

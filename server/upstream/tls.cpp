@@ -42,15 +42,26 @@ int tls_client::on_session(SSL* ssl, SSL_SESSION* session) {
   return 1;  // the session is ours now
 }
 
-std::unique_ptr<tls_client::stream> tls_client::make_stream(tcp_socket& socket, const std::string& host) {
-  auto s = std::make_unique<stream>(socket, context_);
+template <class Stream>
+void tls_client::set_up(Stream& s, const std::string& host) {
   boost::system::error_code is_name;
   asio::ip::make_address(host, is_name);
-  if (is_name && SSL_set_tlsext_host_name(s->native_handle(), host.c_str()) != 1) {
+  if (is_name && SSL_set_tlsext_host_name(s.native_handle(), host.c_str()) != 1) {
     throw boost::system::system_error(asio::error::invalid_argument, "server name indication for " + host);
   }
-  s->set_verify_callback(asio::ssl::host_name_verification(host));
-  if (session_) SSL_set_session(s->native_handle(), session_.get());
+  s.set_verify_callback(asio::ssl::host_name_verification(host));
+  if (session_) SSL_set_session(s.native_handle(), session_.get());
+}
+
+std::unique_ptr<tls_client::stream> tls_client::make_stream(tcp_socket& socket, const std::string& host) {
+  auto s = std::make_unique<stream>(socket, context_);
+  set_up(*s, host);
+  return s;
+}
+
+std::unique_ptr<tls_client::nested_stream> tls_client::make_stream(stream& outer, const std::string& host) {
+  auto s = std::make_unique<nested_stream>(outer, context_);
+  set_up(*s, host);
   return s;
 }
 

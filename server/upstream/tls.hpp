@@ -22,11 +22,15 @@ class tls_client {
   ~tls_client();
 
   using stream = asio::ssl::stream<tcp_socket&>;
+  using nested_stream = asio::ssl::stream<stream&>;
   /// A stream set up for the host: SNI, name check, the last session. Throws boost::system::system_error.
   std::unique_ptr<stream> make_stream(tcp_socket& socket, const std::string& host);
+  std::unique_ptr<nested_stream> make_stream(stream& outer, const std::string& host);
   asio::ssl::context& context() { return context_; }
 
  private:
+  template <class Stream>
+  void set_up(Stream& s, const std::string& host);
   static int on_session(SSL* ssl, SSL_SESSION* session);
 
   asio::ssl::context context_;

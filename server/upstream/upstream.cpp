@@ -5,12 +5,7 @@
 namespace relay {
 namespace {
 
-constexpr std::size_t addresses_tried = 4;
 constexpr std::uint64_t max_list_bytes = 64 * 1024 * 1024;  // of one page
-constexpr std::size_t kept_connections = 64;
-// A create must not meet a connection that the upstream is just closing: such an end looks like a lost
-// response.
-constexpr auto create_freshness = std::chrono::milliseconds(1'000);
 
 exchange_limits limits_of(const upstream_config& c) {
   exchange_limits l;
@@ -21,17 +16,21 @@ exchange_limits limits_of(const upstream_config& c) {
 
 }  // namespace
 
-upstream::upstream(asio::io_context& loop, deadlines& d, resolver& names, const upstream_config& c,
-                   const protocol& p)
-    : loop_(loop),
-      deadlines_(d),
-      config_(c),
+upstream::upstream(deadlines& d, upstream_config c, const protocol& p,
+                   std::shared_ptr<const outgoing_settings> with, std::shared_ptr<connection_pool> pool)
+    : deadlines_(d),
+      name_(c.name),
       protocol_(p),
-      tls_(c.base.tls ? std::make_unique<tls_client>(c.ca_file) : nullptr),
-      addresses_(loop, names, c.base.host, c.base.port) {}
+      config_(std::make_shared<const upstream_config>(std::move(c))),
+      with_(std::move(with)),
+      pool_(std::move(pool)) {}
 
-std::string upstream::target(const std::string& path) const {
-  return std::string(config_.base.path).append(protocol_.base_path).append(path);
+void upstream::change(upstream_config c, std::shared_ptr<const outgoing_settings> with,
+                      std::shared_ptr<connection_pool> pool) {
+  config_ = std::make_shared<const upstream_config>(std::move(c));
+  with_ = std::move(with);
+  pool_ = std::move(pool);
+  configured_ = true;
 }
 
 // One buffer, one write. These are all the header fields that ever go upstream: nothing of the client's.
@@ -39,12 +38,9 @@ std::string upstream::make_request(std::string_view method, const std::string& p
                                    std::string_view body) const {
   std::string out;
   out.reserve(body.size() + 512);
-  out.append(method)
-      .append(" ")
-      .append(target(path))
-      .append(" HTTP/1.1\r\nHost: ")
-      .append(config_.base.authority());
-  out.append("\r\nAuthorization: ").append(protocol_.authorization).append(config_.key.reveal());
+  out.append(method).append(" ").append(config_->base.path).append(protocol_.base_path).append(path);
+  out.append(" HTTP/1.1\r\nHost: ").append(config_->base.authority());
+  out.append("\r\nAuthorization: ").append(protocol_.authorization).append(config_->key.reveal());
   out.append("\r\nAccept: application/json\r\nUser-Agent: luma-relay\r\n");
   if (!body.empty()) {
     out.append("Content-Type: application/json\r\nContent-Length: ")
@@ -55,80 +51,32 @@ std::string upstream::make_request(std::string_view method, const std::string& p
   return out;
 }
 
-awaitable<upstream::leased> upstream::lease(steady_clock::duration freshness) {
-  leased out;
-  const auto now = steady_clock::now();
-  while (!idle_.empty()) {
-    std::unique_ptr<connection> c = std::move(idle_.back());
-    idle_.pop_back();
-    if (now - c->idle_since > freshness || !c->looks_alive()) continue;
-    c->reused = true;
-    out.conn = std::move(c);
-    co_return out;
-  }
-
-  const auto endpoints = co_await addresses_.get(config_.connect_timeout);
-  if (endpoints.empty()) {
-    out.problem = "cannot resolve " + config_.base.host + ": " + addresses_.problem();
-    co_return out;
-  }
-  // The time is shared by the addresses, so that one that does not respond leaves some for the next.
-  const std::size_t tries = std::min(endpoints.size(), addresses_tried);
-  std::unique_ptr<connection> fresh;
-  boost::system::error_code ec;
-  for (std::size_t i = 0; i < tries; ++i) {
-    fresh = std::make_unique<connection>(loop_, deadlines_, tls_.get());
-    fresh->arm(config_.connect_timeout / static_cast<int>(tries));
-    ec = co_await fresh->connect(endpoints[i]);
-    if (!ec) break;
-  }
-  if (ec) {
-    out.problem = "cannot connect to " + config_.base.authority() + ": " + describe(ec, fresh->timed_out());
-    co_return out;
-  }
-  fresh->arm(config_.connect_timeout);
-  try {
-    ec = co_await fresh->handshake(config_.base.host);
-  } catch (const std::exception& e) {  // OpenSSL could not make a stream: no byte has left
-    out.problem = std::string("cannot begin TLS: ") + e.what();
-    co_return out;
-  }
-  if (ec) {
-    out.problem = "no TLS with " + config_.base.authority() + ": " + describe(ec, fresh->timed_out());
-    co_return out;
-  }
-  fresh->disarm();
-  out.conn = std::move(fresh);
-  co_return out;
-}
-
-awaitable<exchange> upstream::one_exchange(const std::string& request, steady_clock::duration freshness,
-                                           bool& was_reused, body_sink sink) {
-  leased l = co_await lease(freshness);
-  if (!l.conn) {
+awaitable<exchange> upstream::one_exchange(const std::string& request, bool is_create, bool& was_reused,
+                                           body_sink sink) {
+  // A reload meanwhile means the next exchange.
+  const auto config = config_;
+  const auto pool = pool_;
+  connection_pool::lease l = co_await pool->get(is_create);
+  if (!l) {
     exchange none;
     none.problem = std::move(l.problem);
     co_return none;
   }
-  was_reused = l.conn->reused;
+  was_reused = l.reused();
   bool reusable = false;
-  exchange_limits limits = limits_of(config_);
+  exchange_limits limits = limits_of(*config);
   if (sink) limits.response_bytes = max_list_bytes;
-  exchange out = co_await run_exchange(*l.conn, request, limits, reusable, std::move(sink));
+  exchange out = co_await run_exchange(*l, request, limits, reusable, std::move(sink));
   // An upstream may quote the key: what is kept, shown or logged of its words is without it.
-  if (quotes(out.body, config_.key.reveal())) out.body = masked(out.body, config_.key.reveal());
-  if (reusable && idle_.size() < kept_connections) {
-    l.conn->idle_since = steady_clock::now();
-    idle_.push_back(std::move(l.conn));
-  }
+  if (quotes(out.body, config->key.reveal())) out.body = masked(out.body, config->key.reveal());
+  if (reusable) l.give_back();
   co_return out;
 }
 
 awaitable<exchange> upstream::create(const outgoing& what) {
   const std::string request = make_request("POST", what.path, what.body);
   bool reused = false;
-  const auto freshness = std::min<steady_clock::duration>(create_freshness, config_.idle_timeout);
-  co_return co_await one_exchange(request, freshness, reused);
+  co_return co_await one_exchange(request, true, reused);
 }
 
 awaitable<exchange> upstream::fetch(const std::string& path) {
@@ -142,10 +90,10 @@ awaitable<exchange> upstream::remove(const std::string& path) {
 awaitable<exchange> upstream::ask(std::string_view method, const std::string& path) {
   const std::string request = make_request(method, path, {});
   bool reused = false;
-  exchange out = co_await one_exchange(request, config_.idle_timeout, reused);
+  exchange out = co_await one_exchange(request, false, reused);
   if (!out.responded && reused && !deadlines_.expiring()) {
-    idle_.clear();  // where one is dead, the others are old too
-    out = co_await one_exchange(request, config_.idle_timeout, reused);
+    pool_->drop_kept();  // where one is dead, the others are old too
+    out = co_await one_exchange(request, false, reused);
   }
   co_return out;
 }
@@ -154,15 +102,16 @@ awaitable<exchange> upstream::fetch_list(const std::string& path, body_sink sink
   const std::string request = make_request("GET", path, {});
   bool reused = false;
   bool began = false;  // once some of it was taken, it cannot be sent again
-  masking_stream without_key(config_.key.reveal(), std::move(sink));
+  const auto config = config_;
+  masking_stream without_key(config->key.reveal(), std::move(sink));
   body_sink watched = [&](std::string_view part) {
     began = true;
     without_key.feed(part);
   };
-  exchange out = co_await one_exchange(request, config_.idle_timeout, reused, watched);
+  exchange out = co_await one_exchange(request, false, reused, watched);
   if (!out.responded && reused && !began && !out.timed_out && !deadlines_.expiring()) {
-    idle_.clear();
-    out = co_await one_exchange(request, config_.idle_timeout, reused, watched);
+    pool_->drop_kept();
+    out = co_await one_exchange(request, false, reused, watched);
   }
   without_key.end();
   co_return out;

@@ -1,30 +1,42 @@
 #pragma once
 
-// One upstream: its address, its key, its kept connections, and one exchange with it. What is sent and what a
-// response means is decided by its protocol and by engine/outcome. Loop thread.
+// One upstream under one of its keys, and one exchange with it. Its connections are shared with the other
+// keys (connection_pool). What is sent and what a response means is decided by its protocol and by
+// engine/outcome. It stays where it is while the relay runs, also when the configuration does not name it any
+// more. Loop thread.
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "common/engine/protocol.hpp"
 #include "config/config.hpp"
-#include "server/upstream/host_addresses.hpp"
+#include "server/upstream/connection_pool.hpp"
 #include "server/upstream/run_exchange.hpp"
 
 namespace relay {
 
 class upstream {
  public:
-  /// Throws boost::system::system_error when the CA file cannot be used.
-  upstream(asio::io_context& loop, deadlines& d, resolver& names, const upstream_config& c,
-           const protocol& p);
+  /// `c`: of one key (one_for_each_key).
+  upstream(deadlines& d, upstream_config c, const protocol& p, std::shared_ptr<const outgoing_settings> with,
+           std::shared_ptr<connection_pool> pool);
 
-  const std::string& name() const { return config_.name; }
-  const upstream_config& settings() const { return config_; }
+  /// "luma", or "luma/second": as jobs on disk name it.
+  const std::string& name() const { return name_; }
+  const upstream_config& settings() const { return *config_; }
   const protocol& speaks() const { return protocol_; }
+  /// What every submission is made with; a reload replaces it.
+  std::shared_ptr<const outgoing_settings> sends_with() const { return with_; }
+  const std::shared_ptr<connection_pool>& connections() const { return pool_; }
 
-  /// A create. Goes out at most once, on a connection that is new or was checked a moment ago.
+  /// From the next exchange on. The protocol stays.
+  void change(upstream_config c, std::shared_ptr<const outgoing_settings> with,
+              std::shared_ptr<connection_pool> pool);
+  /// The configuration does not name it any more: its jobs cannot be asked about.
+  void remove() { configured_ = false; }
+  bool configured() const { return configured_; }
+
+  /// A create. Goes out at most once, on a connection that is new or was used a moment ago.
   awaitable<exchange> create(const outgoing& what);
   /// A GET. Sent again, once, when a kept connection turns out to be dead.
   awaitable<exchange> fetch(const std::string& path);
@@ -34,25 +46,18 @@ class upstream {
   awaitable<exchange> fetch_list(const std::string& path, body_sink sink);
 
  private:
-  struct leased {
-    std::unique_ptr<connection> conn;
-    std::string problem;  // when there is none
-  };
-
   awaitable<exchange> ask(std::string_view method, const std::string& path);
-  awaitable<leased> lease(steady_clock::duration freshness);
-  awaitable<exchange> one_exchange(const std::string& request, steady_clock::duration freshness,
-                                   bool& was_reused, body_sink sink = {});
+  awaitable<exchange> one_exchange(const std::string& request, bool is_create, bool& was_reused,
+                                   body_sink sink = {});
   std::string make_request(std::string_view method, const std::string& path, std::string_view body) const;
-  std::string target(const std::string& path) const;
 
-  asio::io_context& loop_;
   deadlines& deadlines_;
-  const upstream_config config_;
+  const std::string name_;
   const protocol& protocol_;
-  std::unique_ptr<tls_client> tls_;  // null: plain
-  host_addresses addresses_;
-  std::vector<std::unique_ptr<connection>> idle_;  // the last used at the back
+  std::shared_ptr<const upstream_config> config_;
+  std::shared_ptr<const outgoing_settings> with_;
+  std::shared_ptr<connection_pool> pool_;
+  bool configured_ = true;
 };
 
 }  // namespace relay

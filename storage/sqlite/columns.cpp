@@ -179,6 +179,8 @@ constexpr column columns[] = {
     changing<&task::cancelled_at>("cancelled_at"),
     changing<&task::started_at>("start_time"),
     changing<&task::finished_at>("finish_time"),
+    changing<&task::links_until>("links_until"),
+    changing<&task::links_lost_at>("links_lost_at"),
     changing<&task::updated_at>("updated_at"),
     changing<&task::revision>("revision"),
 };

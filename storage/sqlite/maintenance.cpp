@@ -121,6 +121,21 @@ class deadline_extension final : public write_of<std::int64_t> {
   milliseconds by_;
 };
 
+class lane_kept final : public write_of<std::int64_t> {
+ public:
+  lane_kept(write_statements& s, lane_memory m, completion<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), what_(std::move(m)) {}
+  result<void> apply() override {
+    const use guard(s_.keep_lane);
+    s_.keep_lane.bind(1, std::string_view(what_.name)).bind(2, name_of(what_.mode));
+    s_.keep_lane.bind(3, what_.at_once).bind(4, what_.in_minute);
+    return run(s_.keep_lane);
+  }
+
+ private:
+  lane_memory what_;
+};
+
 class end_of_restore final : public write_of<std::int64_t> {
  public:
   end_of_restore(write_statements& s, completion<std::int64_t> done) : write_of(s, 0, std::move(done)) {}
@@ -206,6 +221,10 @@ std::unique_ptr<write> write_resume(write_statements& s, timestamp now, completi
 std::unique_ptr<write> write_extension(write_statements& s, const std::function<void()>& moved,
                                        milliseconds by, completion<std::int64_t> done) {
   return std::make_unique<deadline_extension>(s, moved, by, std::move(done));
+}
+
+std::unique_ptr<write> write_lane(write_statements& s, lane_memory m, completion<std::int64_t> done) {
+  return std::make_unique<lane_kept>(s, std::move(m), std::move(done));
 }
 
 std::unique_ptr<write> write_end_of_restore(write_statements& s, completion<std::int64_t> done) {

@@ -108,6 +108,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       "SELECT task_id FROM task WHERE finish_time=0 AND status IN ('submitting','queued','running') "
       "AND upstream=?1");
   jobs_since_ = prepare("SELECT upstream_id FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id<>''");
+  lanes_ = prepare("SELECT name,mode,at_once,in_minute FROM upstream");
   tokens_ = prepare(select_tokens("ORDER BY id"));
   token_by_id_ = prepare(select_tokens("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
@@ -435,6 +436,18 @@ result<std::vector<std::string>> reads::known_jobs(const std::string& upstream,
 result<timestamp> reads::restored_from() {
   const use guard(restored_from_);
   return time(restored_from_);
+}
+
+result<std::vector<lane_memory>> reads::lane_memories() {
+  const use guard(lanes_);
+  std::vector<lane_memory> out;
+  auto read = each_row(lanes_, [&out](const statement& row) {
+    // A word of a later release is none of ours: the lane is as the configuration says.
+    const auto mode = lane_mode_from(row.text(1)).value_or(lane_mode::open);
+    out.push_back({std::string(row.text(0)), mode, row.integer(2), row.integer(3)});
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
 }
 
 result<std::vector<token>> reads::tokens() {

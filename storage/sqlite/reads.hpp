@@ -39,6 +39,7 @@ class reads {
   result<std::vector<std::string>> known_jobs(const std::string& upstream,
                                               const std::vector<std::string>& upstream_ids, timestamp since);
   result<timestamp> restored_from();
+  result<std::vector<lane_memory>> lane_memories();
   result<std::vector<token>> tokens();
   result<std::optional<token>> token_by_id(std::int64_t id);
   /// By reading an index over the whole table: at start only.
@@ -71,9 +72,10 @@ class reads {
   bool in_moment_ = false;
   statement begin_, end_, newest_, newer_, deletions_;
   statement find_, load_, list_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
-      restored_from_, due_expiry_, due_reconcile_, due_removal_, next_expiry_, next_reconcile_, next_removal_,
-      next_place_, next_owner_, pending_, polled_, pending_callbacks_, submitting_to_, interrupted_, open_at_,
-      jobs_since_, tokens_, token_by_id_, count_, count_failed_, open_, count_ambiguous_, count_callbacks_;
+      restored_from_, lanes_, due_expiry_, due_reconcile_, due_removal_, next_expiry_, next_reconcile_,
+      next_removal_, next_place_, next_owner_, pending_, polled_, pending_callbacks_, submitting_to_,
+      interrupted_, open_at_, jobs_since_, tokens_, token_by_id_, count_, count_failed_, open_,
+      count_ambiguous_, count_callbacks_;
 };
 
 }  // namespace relay::sqlite

@@ -207,6 +207,9 @@ class sqlite_store final : public store {
   void restored_from(completion<timestamp> done) override {
     lists_.run<timestamp>([](reads& r) { return r.restored_from(); }, std::move(done));
   }
+  void lane_memories(completion<std::vector<lane_memory>> done) override {
+    lists_.run<std::vector<lane_memory>>([](reads& r) { return r.lane_memories(); }, std::move(done));
+  }
   void tokens(completion<std::vector<token>> done) override {
     lists_.run<std::vector<token>>([](reads& r) { return r.tokens(); }, std::move(done));
   }
@@ -241,6 +244,9 @@ class sqlite_store final : public store {
   }
   void extend_deadlines(milliseconds by, completion<std::int64_t> done) override {
     commits_.push(write_extension(write_, deadlines_moved_, by, std::move(done)));
+  }
+  void keep_lane(lane_memory m, completion<std::int64_t> done) override {
+    commits_.push(write_lane(write_, std::move(m), std::move(done)));
   }
   void end_restore(completion<std::int64_t> done) override {
     commits_.push(write_end_of_restore(write_, std::move(done)));

@@ -174,8 +174,10 @@ write_statements::write_statements(db& d)
                           "AND next_reconcile_at=0 AND next_callback_at=0 AND next_remove_at=0 "
                           "ORDER BY task_id LIMIT ?3")),
       delete_task(d.prepare("DELETE FROM task WHERE id=?1")),
-      begin_log(d.prepare(
-          "UPDATE process SET log_number=log_number+1,log_check=database_id||' '||(log_number+1)")) {}
+      begin_log(
+          d.prepare("UPDATE process SET log_number=log_number+1,log_check=database_id||' '||(log_number+1)")),
+      keep_lane(d.prepare("INSERT INTO upstream(name,mode,at_once,in_minute) VALUES(?1,?2,?3,?4) "
+                          "ON CONFLICT(name) DO UPDATE SET mode=?2,at_once=?3,in_minute=?4")) {}
 
 std::unique_ptr<write> write_task(write_statements& s, const task_listener& memory, change c,
                                   completion<written_change> done) {

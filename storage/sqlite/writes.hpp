@@ -21,7 +21,7 @@ struct write_statements {
   column_statements insert_task, update_task;
   statement insert_token, find_token, revoke_token, rotate_token, set_webhook;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
-  statement old_tasks, delete_task, begin_log;
+  statement old_tasks, delete_task, begin_log, keep_lane;
 };
 
 /// Counts the log in its own first transaction, so that it can be told from that of another file.
@@ -53,6 +53,7 @@ std::unique_ptr<write> write_resume(write_statements& s, timestamp now, completi
 /// disk.
 std::unique_ptr<write> write_extension(write_statements& s, const std::function<void()>& moved,
                                        milliseconds by, completion<std::int64_t> done);
+std::unique_ptr<write> write_lane(write_statements& s, lane_memory m, completion<std::int64_t> done);
 std::unique_ptr<write> write_end_of_restore(write_statements& s, completion<std::int64_t> done);
 std::unique_ptr<write> write_idempotency_purge(write_statements& s, timestamp before, std::int64_t limit,
                                                completion<std::int64_t> done);

@@ -547,7 +547,7 @@ TEST(protocols, what_goes_upstream) {
        R"({"media":{"url":"u"},"aspect_ratio":"1:1","model":"photon-1","generation_type":"reframe_image"})"},
   };
   for (const auto& row : table) {
-    const auto out = sent(row.t, row.speaks, {"ray-2", "", &names}, theirs);
+    const auto out = sent(row.t, row.speaks, {"ray-2", "", names}, theirs);
     ASSERT_TRUE(out) << row.what;
     EXPECT_EQ(out->path, row.path) << row.what;
     EXPECT_EQ(parse(out->body), parse(row.body)) << row.what;
@@ -561,15 +561,15 @@ TEST(protocols, what_goes_upstream) {
   marked.id = "t-1";
   marked.marker = "s3cret";
   marked.callback_url = "https://client.example.com/hook";
-  EXPECT_EQ(parse(sent(marked, luma_api, {"", "https://relay.example.com/"}, none)->body),
+  EXPECT_EQ(parse(sent(marked, luma_api, {"", "https://relay.example.com/", {}}, none)->body),
             parse(R"({"prompt":"abc","callback_url":"https://relay.example.com/callbacks/t-1/s3cret"})"));
-  EXPECT_EQ(parse(sent(marked, station, {"", "https://r"}, none)->body).as_object().at("notify_hook"),
+  EXPECT_EQ(parse(sent(marked, station, {"", "https://r", {}}, none)->body).as_object().at("notify_hook"),
             "https://r/callbacks/t-1/s3cret");
   EXPECT_EQ(parse(sent(marked, luma_api, {}, none)->body), parse(R"({"prompt":"abc"})"));
   for (const relay::action* a : {&actions::image, &actions::upscale, &actions::audio, &actions::image_reframe,
                                  &actions::video_reframe, &actions::video_modify})
-    EXPECT_FALSE(station.can_serve(asked("{}", *a))) << a->name;
-  EXPECT_TRUE(station.can_serve(asked(extend)));
+    EXPECT_NE(station.obstacle(asked("{}", *a), {}), "") << a->name;
+  EXPECT_EQ(station.obstacle(asked(extend), {}), "");
 }
 
 TEST(dream_machine, upscale_and_audio_build_on_the_generation_in_the_path) {

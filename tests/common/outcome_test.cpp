@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "common/engine/lifecycle.hpp"
-#include "common/engine/submit_slots.hpp"
 #include "tests/support/luma.hpp"
 
 namespace relay {
@@ -79,13 +78,13 @@ TEST(outcome, of_a_create) {
     EXPECT_EQ(std::holds_alternative<event::unavailable>(o.event), row.want == kind::unavailable) << row.what;
     EXPECT_EQ(std::holds_alternative<event::outcome_unknown>(o.event), row.want == kind::unknown) << row.what;
     if (row.want == kind::accepted || row.want == kind::rejected) {
-      EXPECT_FALSE(o.whole_upstream) << row.what;
+      EXPECT_EQ(name_of(o.why), name_of(cause::none)) << row.what;
     }
     if (row.want == kind::unknown) {
-      EXPECT_TRUE(o.whole_upstream) << row.what << ": the next answer may be lost too";
+      EXPECT_EQ(name_of(o.why), name_of(cause::lost)) << row.what << ": the next answer may be lost too";
     }
-    if (const auto* e = std::get_if<event::unavailable>(&o.event)) {
-      EXPECT_EQ(e->whole_upstream, o.whole_upstream) << row.what;
+    if (row.want == kind::unavailable) {
+      EXPECT_NE(name_of(o.why), name_of(cause::none)) << row.what;
     }
   }
 }
@@ -95,13 +94,33 @@ TEST(outcome, retry_after_is_obeyed_within_reason) {
   EXPECT_EQ(classify_submit(answered(429, "", 1'000'000)).cool_down, milliseconds(300'000));
 }
 
-// One request that an upstream does not like must not close it for the others.
-TEST(outcome, only_what_concerns_every_request_holds_the_upstream_off) {
-  for (const int status : {401, 402, 429})
-    EXPECT_TRUE(classify_submit(answered(status)).whole_upstream) << status;
-  for (const int status : {403, 404, 405, 308})
-    EXPECT_FALSE(classify_submit(answered(status)).whole_upstream) << status;
-  EXPECT_TRUE(classify_submit(cut_off(false)).whole_upstream);
+TEST(outcome, what_a_refusal_is_about) {
+  const auto why = [](int status) { return name_of(classify_submit(answered(status)).why); };
+  EXPECT_EQ(why(401), "key_refused");
+  EXPECT_EQ(why(402), "no_credits");
+  EXPECT_EQ(why(403), "not_allowed");
+  for (const int status : {404, 405, 307, 308}) EXPECT_EQ(why(status), "wrong_address") << status;
+  EXPECT_EQ(why(429), "limited");
+  EXPECT_EQ(name_of(classify_submit(cut_off(false)).why), "unreachable");
+}
+
+TEST(outcome, which_limit_a_429_names) {
+  struct {
+    const char* text;
+    limit_kind want;
+  } const table[] = {
+      {"Concurrency limit exceeded: 10 generations", limit_kind::at_once},
+      {"too many concurrent requests", limit_kind::at_once},
+      {"Rate limit exceeded: 20 create requests per minute", limit_kind::in_minute},
+      {"RPM exceeded", limit_kind::in_minute},
+      {"Too many requests", limit_kind::unknown},
+      {"", limit_kind::unknown},
+  };
+  for (const auto& row : table) {
+    const submit_outcome o =
+        classify_submit(answered(429, R"({"detail":")" + std::string(row.text) + R"("})"));
+    EXPECT_EQ(static_cast<int>(o.limit), static_cast<int>(row.want)) << row.text;
+  }
 }
 
 TEST(outcome, of_a_poll) {
@@ -155,140 +174,6 @@ TEST(outcome, the_upstreams_words_for_the_client) {
       {R"({"detail":"a\u000ab"})", "a\\x0ab"},
   };
   for (const auto& row : table) EXPECT_EQ(luma::official_protocol.error_text(400, row.body), row.text);
-}
-
-TEST(submit_lane, the_first_that_can) {
-  const timestamp now{std::chrono::hours(1)};
-  std::vector<submit_lane> lanes(3);
-  lanes[0].name = "a";
-  lanes[1].name = "b";
-  lanes[2].name = "c";
-  task t = test::luma_task();
-  t.request = "{}";
-  EXPECT_EQ(choose(lanes, t, now), 0u);
-  lanes[0].cool_down_until = now + std::chrono::seconds(5);
-  EXPECT_EQ(choose(lanes, t, now), 1u);
-  lanes[1].max_open = 2;
-  lanes[1].open = 2;
-  EXPECT_EQ(choose(lanes, t, now), 2u);
-  lanes[2].in_flight = lanes[2].max_in_flight;
-  EXPECT_EQ(choose(lanes, t, now), std::nullopt);
-  EXPECT_EQ(next_available(lanes, now), lanes[0].cool_down_until);
-  EXPECT_EQ(choose(lanes, t, lanes[0].cool_down_until), 0u);
-  t.pinned = true;
-  t.upstream = "b";
-  EXPECT_EQ(choose(lanes, t, lanes[0].cool_down_until), std::nullopt);
-  lanes[1].open = 1;
-  EXPECT_EQ(choose(lanes, t, now), 1u);
-  t.pinned = false;
-  t.action = &luma::actions::image;
-  lanes[1].speaks = &luma::station_protocol;
-  EXPECT_EQ(choose(lanes, t, now), std::nullopt);
-}
-
-TEST(submit_lane, a_rate_is_kept_in_any_minute) {
-  timestamp now{std::chrono::hours(1)};
-  submit_lane l;
-  l.per_minute = 3;
-  for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE(l.can_take(now));
-    l.begin(now);
-    --l.in_flight;
-    now += std::chrono::seconds(10);
-  }
-  EXPECT_FALSE(l.can_take(now));
-  EXPECT_EQ(l.next_available(now), timestamp(std::chrono::hours(1)) + std::chrono::minutes(1));
-  now = l.next_available(now);
-  EXPECT_TRUE(l.can_take(now));
-  l.begin(now);
-  EXPECT_FALSE(l.can_take(now));
-}
-
-TEST(submit_lane, after_trouble_one_tries_and_then_more) {
-  timestamp now{std::chrono::hours(1)};
-  submit_lane l;
-  EXPECT_EQ(l.failure(now, {}, milliseconds(2'000), milliseconds(30'000)), milliseconds(2'000));
-  EXPECT_FALSE(l.can_take(now));
-  l.failure(now, {}, milliseconds(2'000),
-            milliseconds(30'000));  // one that was in flight with the first: the same trouble
-  now = l.cool_down_until;
-  EXPECT_EQ(now, timestamp(std::chrono::hours(1)) + std::chrono::seconds(4)) << "troubles in a row";
-  EXPECT_TRUE(l.can_take(now));
-  l.begin(now);
-  EXPECT_FALSE(l.can_take(now)) << "one tries";
-  --l.in_flight;
-  l.success();
-  l.begin(now);
-  EXPECT_TRUE(l.can_take(now));
-  l.begin(now);
-  EXPECT_FALSE(l.can_take(now)) << "then two";
-  l.in_flight = 0;
-  l.success();
-  for (int i = 0; i < 4; ++i) {
-    EXPECT_TRUE(l.can_take(now)) << i;
-    l.begin(now);
-  }
-  EXPECT_FALSE(l.can_take(now)) << "then four: doubled by each success";
-  for (int i = 0; i < 20; ++i) l.failure(l.cool_down_until, {}, milliseconds(2'000), milliseconds(30'000));
-  EXPECT_EQ(l.failure(l.cool_down_until, {}, milliseconds(2'000), milliseconds(30'000)),
-            milliseconds(30'000));
-  EXPECT_EQ(l.failure(l.cool_down_until, milliseconds(90'000), milliseconds(2'000), milliseconds(30'000)),
-            milliseconds(90'000))
-      << "the upstream's own wish";
-}
-
-TEST(submit_lane, submissions_that_fail_together_are_one_trouble) {
-  const timestamp now{std::chrono::hours(1)};
-  submit_lane l;
-  for (int i = 0; i < 8; ++i) l.failure(now, {}, milliseconds(2'000), milliseconds(30'000));
-  EXPECT_EQ(l.failure(l.cool_down_until, {}, milliseconds(2'000), milliseconds(30'000)), milliseconds(4'000))
-      << "the second in a row, not the ninth";
-}
-
-// Whatever becomes of a lease, its slot comes back.
-TEST(submit_slots, a_lease_is_given_back_by_destruction) {
-  const timestamp now{std::chrono::hours(1)};
-  submit_lane one;
-  one.name = "a";
-  one.max_in_flight = 1;
-  one.max_open = 2;
-  one.per_minute = 2;
-  int freed = 0;
-  const auto slots = std::make_shared<submit_slots>(std::vector{one}, [&freed] { ++freed; });
-  const submit_lane& lane = slots->lanes().front();
-  const auto waiting = std::make_shared<task>(test::luma_task());
-  waiting->id = "t-waiting";
-  task t = test::luma_task();
-  t.id = "t-1";
-  {
-    auto slot = slots->acquire(t, now);
-    ASSERT_TRUE(slot);
-    EXPECT_EQ(slot->upstream(), "a");
-    EXPECT_EQ(lane.in_flight, 1);
-    EXPECT_EQ(lane.open, 1);
-    EXPECT_FALSE(slots->acquire(*waiting, now)) << "one at a time";
-    slots->set_waiters(slots->serving(*waiting));
-  }
-  EXPECT_EQ(lane.in_flight, 0) << "nothing was sent";
-  EXPECT_EQ(lane.open, 0);
-  EXPECT_TRUE(lane.recent.empty()) << "it does not count against the rate";
-  EXPECT_GE(freed, 1) << "a task waits for it";
-  {
-    auto slot = slots->acquire(t, now);
-    slot->sent();
-    auto moved = std::move(*slot);
-    EXPECT_EQ(lane.in_flight, 1) << "moving is not giving back";
-  }
-  EXPECT_EQ(lane.in_flight, 0);
-  EXPECT_EQ(lane.open, 1) << "the upstream has the job";
-  EXPECT_EQ(lane.recent.size(), 1u);
-  slots->open_job("t-1", "a");
-  EXPECT_EQ(lane.open, 1) << "twice is once";
-  freed = 0;
-  slots->close_job("t-1");
-  slots->close_job("t-1");
-  EXPECT_EQ(lane.open, 0);
-  EXPECT_EQ(freed, 1);
 }
 
 TEST(outcome, an_end_belongs_to_its_attempt) {

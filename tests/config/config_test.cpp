@@ -111,6 +111,28 @@ TEST(config, each_problem_names_file_line_and_key) {
        one_upstream + "[models]\ndefaults = [\"sing=ray-2\", \"=x\"]\n",
        {"relay.toml: models.defaults: '=x' must be NAME=MODEL",
         "relay.toml: models.defaults: 'sing' is no kind of job"}},
+      {"keys as a list of text",
+       one_upstream + "keys = [\"a\"]",
+       {"relay.toml:5: upstream.1.keys: each key is a section of its own: [[upstream.keys]]"}},
+      {"keys of an upstream",
+       one_upstream + "[[upstream.keys]]\nname = \"b\"\nkey = \"x\"\nkeey = 1\n[[upstream.keys]]\nname = "
+                      "\"b\"\n[[upstream.keys]]\nname = \"a/b\"\nkey = \"x\"\n",
+       {"relay.toml:8: upstream.1.keys.1.keey: no such key; [upstream.keys] has name, key",
+        "relay.toml: upstream.1.keys.2.name: two keys of this upstream have this name",
+        "relay.toml: upstream.1.keys.2.key: give exactly one of",
+        "relay.toml: upstream.1.keys.3.name: must be 1 to 64"}},
+      {"what an upstream takes",
+       one_upstream + "actions = [\"video\", \"sing\"]\naliases = [\"x\"]\npriority = -1\nweight = 0\n",
+       {"relay.toml:7: upstream.1.priority: must be a whole number from 0 to",
+        "relay.toml:8: upstream.1.weight: must be a whole number from 1 to",
+        "relay.toml: upstream.1.actions: 'sing' is no kind of job",
+        "relay.toml: upstream.1.aliases: 'x' must be NAME=MODEL"}},
+      {"a proxy",
+       one_upstream + "proxy = \"proxy:3128\"",
+       {"relay.toml: upstream.1.proxy: must be an address such as http://proxy.example.com:3128"}},
+      {"a proxy with a path",
+       one_upstream + "proxy = \"http://u:p@proxy:3128/x\"",
+       {"relay.toml: upstream.1.proxy: must end after the port"}},
       {"key with a line break",
        "[[upstream]]\nname=\"a\"\nurl=\"http://x\"\nkey=\"a\\nb\"",
        {"relay.toml: upstream.1.key: the key must be printable"}},
@@ -129,13 +151,42 @@ TEST(config, each_problem_names_file_line_and_key) {
 TEST(config, models_by_name) {
   const loaded_config c = load(one_upstream + "[models]\naliases = [\"fast=ray-flash-2\", \"a = b=c\"]\n");
   ASSERT_TRUE(c.problems.empty());
-  const model_names& names = c.value.upstreams[0].models;
+  const model_names& names = c.value.upstreams[0].names;
   EXPECT_EQ(names.own("fast"), "ray-flash-2");
   EXPECT_EQ(names.own("a"), "b=c");
   EXPECT_EQ(names.own("ray-v2"), "ray-v2") << "a list that is given takes the place of the usual one";
   EXPECT_EQ(names.default_for("image", "other"), "photon-1");
   EXPECT_EQ(names.default_for("video", "other"), "other");
-  EXPECT_EQ(load(one_upstream).value.upstreams[0].models.own("ray-v2"), "ray-2");
+  EXPECT_EQ(load(one_upstream).value.upstreams[0].names.own("ray-v2"), "ray-2");
+}
+
+TEST(config, several_keys) {
+  const loaded_config c = load(
+      "[[upstream]]\nname=\"a\"\nurl=\"https://a.example\"\nkey=\"k\"\nmax_concurrent=10\npoll_only=false\n"
+      "proxy=\"http://me:p%40ss@proxy:3128\"\nmodels=[\"fast\"]\naliases=[\"fast=ray-flash-2\"]\n"
+      "[[upstream.keys]]\nname=\"two\"\nkey_env=\"TWO\"\nweight=3\n"
+      "[[upstream.keys]]\nname=\"old\"\nkey=\"k3\"\npoll_only=true\nmax_concurrent=4\n"
+      "[[upstream]]\nname=\"b\"\nurl=\"https://b.example\"\n[[upstream.keys]]\nname=\"one\"\nkey=\"k4\"\n",
+      {{"TWO", "k2"},
+       {"LUMA_RELAY_UPSTREAM_1_KEYS_1_WEIGHT", "7"},
+       {"LUMA_RELAY_UPSTREAM_2_KEYS_2_NAME", "env"},
+       {"LUMA_RELAY_UPSTREAM_2_KEYS_2_KEY", "k5"}});
+  ASSERT_TRUE(c.problems.empty()) << to_string(c.problems[0]);
+  std::string all;
+  for (const upstream_config& u : c.value.upstreams) {
+    for (const upstream_config& one : one_for_each_key(u)) {
+      all += one.name + " " + one.key.reveal() + " " + std::to_string(one.weight) + " " +
+             std::to_string(one.max_concurrent) + (one.poll_only ? " poll_only" : "") + "\n";
+    }
+  }
+  EXPECT_EQ(all, "a k 1 10\na/two k2 7 10\na/old k3 1 4 poll_only\nb/one k4 1 0\nb/env k5 1 0\n");
+  EXPECT_EQ(c.value.upstreams[0].through->at.host, "proxy");
+  EXPECT_EQ(c.value.upstreams[0].through->credentials.reveal(), "me:p@ss");
+  EXPECT_EQ(c.value.upstreams[0].models, std::vector<std::string>{"ray-flash-2"}) << "the model's own name";
+  EXPECT_EQ(c.value.upstreams[0].names.own("ray-v2"), "ray-2") << "the relay's aliases are known too";
+  const std::string printed = print_config(c.value);
+  for (const char* secret : {"k2", "k4", "p%40ss"}) EXPECT_EQ(printed.find(secret), std::string::npos);
+  EXPECT_NE(printed.find("[[upstream.keys]]\nname = \"two\""), std::string::npos);
 }
 
 TEST(config, the_environment_is_stronger_than_the_file) {

@@ -45,7 +45,7 @@ seen run(const peer& p, const std::string& request, exchange_limits limits, bool
   deadlines d(loop);
   seen out;
   auto work = [&]() -> awaitable<> {
-    relay::connection c(loop, d, nullptr);
+    relay::connection c(loop, d);
     const auto failed = co_await c.connect(p.address());
     EXPECT_FALSE(failed);
     body_sink sink;

@@ -95,7 +95,10 @@ const protocol upstream = {.name = "poets",
                            .base_path = "/desk",
                            .authorization = "Poet ",
                            .marker_field = "tell",
-                           .can_serve = [](const task& t) { return t.action == &write_poems; },
+                           .obstacle = [](const task& t, const outgoing_settings&) -> std::string {
+                             return t.action == &write_poems ? "" : "poets write poems only";
+                           },
+                           .model_of = [](const task&, const outgoing_settings&) { return std::string(); },
                            .build_create = [](const task& t, const outgoing_settings& with,
                                               const id_translation&) -> result<outgoing> {
                              json::object request = parse_lenient(t.request)->get_object();

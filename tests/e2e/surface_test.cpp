@@ -404,7 +404,7 @@ TEST(surface, names_that_operators_choose) {
   running_simulator sim;
   config settings = test_config(dir, sim.url());
   settings.server.tasks_platform = "luma_free";
-  settings.upstreams[0].models.aliases = {{"fast", "ray-flash-2"}};
+  settings.upstreams[0].names.aliases = {{"fast", "ray-flash-2"}};
   running_relay relay(settings);
   const client c = relay.as("me");
   const response made = c.post("/dream-machine/v1/generations", R"({"prompt":"abc","model":"fast"})");

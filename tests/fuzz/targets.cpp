@@ -134,9 +134,10 @@ void create(std::string_view in) {
     if (shown) must(parse_lenient(*shown).has_value(), "what is shown is JSON");
   }
   for (const protocol* p : protocols) {
-    if (!p->can_serve(t)) continue;
-    const auto sent = p->build_create(t, {"ray-2", "https://relay.example"},
-                                      [](const std::string&) { return std::optional<std::string>("u-1"); });
+    const outgoing_settings with{"ray-2", "https://relay.example", {}};
+    if (!p->obstacle(t, with).empty()) continue;
+    const auto sent =
+        p->build_create(t, with, [](const std::string&) { return std::optional<std::string>("u-1"); });
     if (sent) must(parse_lenient(sent->body).has_value(), "what is sent is JSON");
   }
 }

@@ -314,6 +314,7 @@ class sim_day {
     for (std::size_t i = 0; i < upstreams_.size(); ++i) {
       submit_lane l;
       l.name = upstreams_[i].name;
+      l.rank = static_cast<int>(i);
       l.per_minute = per_minute_[i];
       l.max_open = max_open_[i];
       lanes.push_back(l);
@@ -548,7 +549,7 @@ class sim_day {
   }
 
   result<outgoing> sent_for(const task& t) const {
-    return upstream_speaks.build_create(t, {"", marked_ ? public_url : ""},
+    return upstream_speaks.build_create(t, {"", marked_ ? public_url : "", {}},
                                         [](const std::string&) { return std::nullopt; });
   }
 
@@ -562,13 +563,12 @@ class sim_day {
 
   void answered(const std::string& id, std::size_t i, const exchange& x) {
     const submit_outcome o = classify_submit(x, upstream_speaks);
-    if (o.whole_upstream)
-      (*slots_)[i].failure(now_, o.cool_down, policy_.submit_retry, policy_.submit_retry_max);
-    else
-      (*slots_)[i].success();
-    say(id + " " + std::string(name_of(o.what)) + " by " + upstreams_[i].name + ": " + o.note);
     const task_ptr t = load(id);
-    save(t, for_attempt(o.event, t->attempt_id));
+    const submit_slots::verdict v = slots_->finish(sending_.at(id), *t, o, now_, policy_);
+    say(id + " " + std::string(name_of(o.what)) + " by " + upstreams_[i].name + ": " + o.note);
+    task_event e = for_attempt(o.event, t->attempt_id);
+    if (auto* u = std::get_if<event::unavailable>(&e)) u->keeps_place = v.keeps_place;
+    save(t, e);
     sending_.erase(id);  // the slot is free again
     wake(now_);
   }

@@ -173,6 +173,8 @@ TEST_P(store_test, every_field_comes_back) {
   u.deadline = at(9);
   u.started_at = at(10);
   u.finished_at = at(11);
+  u.links_until = at(16);
+  u.links_lost_at = at(17);
   u.updated_at = at(12);
   const auto saved = save(u);
   ASSERT_TRUE(saved) << saved.error().log.text;
@@ -435,6 +437,23 @@ TEST_P(store_test, a_token_signs_with_its_secret) {
   EXPECT_EQ(get(&store::token_by_id, made->id).value()->webhook, secret("new"));
   EXPECT_FALSE(get(&store::token_by_id, 99).value());
   EXPECT_FALSE(get(&store::set_webhook_secret, "b", secret("new")));
+}
+
+TEST_P(store_test, what_is_known_of_an_upstream_is_there_after_a_restart) {
+  EXPECT_TRUE(get(&store::lane_memories)->empty());
+  lane_memory first{"luma", lane_mode::paused, 10, 20};
+  const lane_memory second{"luma/second", lane_mode::open, 0, 7};
+  ASSERT_TRUE(get(&store::keep_lane, first));
+  ASSERT_TRUE(get(&store::keep_lane, second));
+  first.mode = lane_mode::draining;
+  first.at_once = 12;
+  ASSERT_TRUE(get(&store::keep_lane, first));
+  auto known = get(&store::lane_memories).value();
+  std::ranges::sort(known, {}, &lane_memory::name);
+  EXPECT_EQ(known, (std::vector{first, second}));
+  store_.reset();
+  open();
+  EXPECT_EQ(get(&store::lane_memories)->size(), 2u);
 }
 
 TEST_P(store_test, a_foreign_task_is_as_absent_as_an_absent_one) {

@@ -22,6 +22,7 @@ struct tables {
   std::map<std::string, task_ptr> tasks;  // by id
   std::vector<record> records;
   std::vector<token> tokens;
+  std::map<std::string, lane_memory> lanes;
   std::int64_t rows = 0;
   timestamp alive_at;
 };
@@ -170,6 +171,15 @@ class memory_store final : public store {
   // Restoring is the other engine's.
   void restored_from(completion<timestamp> done) override { answer(std::move(done), timestamp(never)); }
   void end_restore(completion<std::int64_t> done) override { answer(std::move(done), 0); }
+  void lane_memories(completion<std::vector<lane_memory>> done) override {
+    std::vector<lane_memory> out;
+    for (const auto& [name, m] : kept_->lanes) out.push_back(m);
+    answer(std::move(done), std::move(out));
+  }
+  void keep_lane(lane_memory m, completion<std::int64_t> done) override {
+    kept_->lanes.insert_or_assign(m.name, m);
+    answer(std::move(done), 0);
+  }
   void tokens(completion<std::vector<token>> done) override { answer(std::move(done), kept_->tokens); }
   void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
     std::optional<token> out;
