@@ -5,6 +5,7 @@
 #include "common/base/id.hpp"
 #include "common/engine/dialect.hpp"
 #include "common/engine/webhook_signature.hpp"
+#include "server/admin_upstreams.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
@@ -432,6 +433,11 @@ awaitable<json::object> run_admin_command(admin_context in, json::value request)
   if (command == "task-cancel-all-pending")
     co_return co_await cancel_all_pending(in, std::string(text_of(o, "token")));
   if (command == "task-release-all") co_return co_await release_all(in);
+  if (command == "upstream-list") co_return list_upstreams(in);
+  if (command == "upstream-pause") co_return co_await set_upstream_mode(in, name, lane_mode::paused);
+  if (command == "upstream-resume") co_return co_await set_upstream_mode(in, name, lane_mode::open);
+  if (command == "upstream-drain") co_return co_await set_upstream_mode(in, name, lane_mode::draining);
+  if (command == "reload") co_return co_await reload(in);
   if (command == "task-show" || command == "task-release" || command == "task-cancel-pending" ||
       command == "task-retry-callback")
     co_return co_await with_task(in, command, id);

@@ -3,6 +3,10 @@
 // The operator's commands, as one JSON object in and one out: run by the server for those who reach its admin
 // socket, or by the command line itself when no server has the database. Loop thread.
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "common/base/json.hpp"
 #include "server/asio.hpp"
 #include "server/auth.hpp"
@@ -11,20 +15,28 @@
 
 namespace relay {
 
+class dispatcher;
+class upstreams;
+
 /// What the commands work on. Outlives them.
 struct admin_context {
   asio::io_context& loop;
   store& tasks;
   task_changes& changes;
   token_registry& registry;
+  // Of a relay that runs; null: none does.
+  dispatcher* submit = nullptr;
+  upstreams* all_upstreams = nullptr;
+  /// Reads the configuration again; what came of it, a line each.
+  std::function<awaitable<result<std::vector<std::string>>>()> reload{};
 };
 
 /// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke` (`name`,
 /// `keep_pending`); `token-rotate` (`name`, `grace_s`); `webhook-secret` (`name`, `rotate`); `task-list`
 /// (`state`, `token`, `ambiguous`, `limit`); `task-show`, `task-release`, `task-cancel-pending`,
 /// `task-retry-callback` (`id`); `task-release-all`; `task-cancel-all-pending` (`token`, of all when it is
-/// empty). A failure is
-/// `{"ok":false,"message":…}`.
+/// empty); `upstream-list`; `upstream-pause`, `upstream-resume`, `upstream-drain` (`name`); `reload`. A
+/// failure is `{"ok":false,"message":…}`.
 awaitable<json::object> run_admin_command(admin_context in, json::value request);
 
 }  // namespace relay

@@ -38,15 +38,6 @@ result<std::unique_ptr<store>> open_sqlite(const storage_config& c, const catalo
   return open_sqlite_store(options, names, std::move(hooks));
 }
 
-name_servers servers_of(const dns_config& c) {
-  name_servers out;
-  for (const std::string& text : c.servers) {
-    const auto at = parse_name_server(text);
-    out.emplace_back(asio::ip::make_address(at->host), at->port);
-  }
-  return out;
-}
-
 }  // namespace
 
 app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
@@ -54,8 +45,7 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
       log_(std::move(log)),
       parts_(std::move(parts)),
       names_(loop_, servers_of(config_.dns)),
-      limits_({config_.limits.pending_per_token, config_.limits.open_per_token,
-               config_.limits.creates_per_minute_per_token}),
+      limits_(limits_of(config_.limits)),
       large_(loop_, large_text_bytes),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)),
       upstreams_(loop_, deadlines_, names_),
@@ -157,10 +147,11 @@ result<void> app::make_loops(const policy& p) {
   auto plan = upstreams_.prepare(config_, parts_.names);
   if (!plan) return std::unexpected(std::move(plan.error()));
   const std::vector<std::size_t> places = upstreams_.take_over(*plan);
+  links_ = std::make_unique<fresh_links>(loop_, *changes_, upstreams_, metrics_, *log_);
   // The instance id stands in each attempt: recovery tells by it what an earlier process left behind.
   const dispatcher::identity who{make_id(now(), random_for_id()), config_.server.public_url};
   dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, *changes_, upstreams_, who, metrics_, *log_);
-  dispatcher_->use(*plan, places);
+  dispatcher_->use(*plan, places, {});
   reconciler_ = std::make_unique<reconciler>(loop_, *store_, *changes_, upstreams_, metrics_, *log_);
   poller_ = std::make_unique<poller>(loop_, *store_, *changes_, upstreams_, config_.poll.concurrency,
                                      metrics_, *log_);
@@ -206,6 +197,7 @@ void app::make_listeners() {
                                 limits_,
                                 large_,
                                 facts_,
+                                *links_,
                                 assets_.get(),
                                 [this] { return !stopping_ && !store_stopped_; },
                                 [this] { return disk_->refusal(store_->counts().to_come()); },
@@ -230,7 +222,8 @@ void app::make_listeners() {
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }
   tokens_.on_removed = [this] { watch_.look_again(); };
-  const admin_context admin{loop_, *store_, *changes_, tokens_};
+  const admin_context admin{
+      loop_, *store_, *changes_, tokens_, dispatcher_.get(), &upstreams_, [this] { return reload_now(); }};
   socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), admin, *log_);
 }
 
@@ -327,6 +320,7 @@ awaitable<> app::begin() {
   if (admin_) spawn(admin_->run());
   spawn(socket_->run());
   spawn(housekeeping());
+  serving_ = true;
 }
 
 awaitable<result<void>> app::recover() {

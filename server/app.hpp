@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/families.hpp"
-#include "config/config.hpp"
+#include "config/load.hpp"
 #include "server/admin.hpp"
 #include "server/assets/assets.hpp"
 #include "server/auth.hpp"
@@ -45,6 +45,8 @@ struct app_parts {
   /// Null: SQLite.
   std::function<result<std::unique_ptr<store>>(const storage_config&, const catalogue&, store_hooks)>
       open_store;
+  /// Reads the configuration once more, for a reload; null: it cannot be.
+  std::function<loaded_config()> read_config;
 };
 
 class app {
@@ -58,6 +60,9 @@ class app {
   bool run();
   /// Any thread: begin to stop; a second call ends everything now.
   void stop();
+  /// Any thread: reads the configuration once more. Upstreams, keys, limits, models and the log file are as
+  /// it says from then on; what is wrong in it changes nothing. The log says what came of it.
+  void reload();
 
   std::uint16_t port() const { return public_->port(); }
   std::uint16_t admin_port() const { return admin_ ? admin_->port() : 0; }
@@ -72,6 +77,8 @@ class app {
   void make_listeners();
   http::application serve(request_handler& requests, bool is_public);
   void log_request(const http::access_record& a);
+  awaitable<result<std::vector<std::string>>> reload_now();
+  awaitable<result<std::vector<std::string>>> use_config(config fresh);
   void announce();
   void warn_about_upstreams();
 
@@ -83,7 +90,7 @@ class app {
   void spawn(awaitable<> work);
   void end_now();
 
-  const config config_;
+  config config_;
   std::shared_ptr<spdlog::logger> log_;
   const app_parts parts_;
   asio::io_context loop_{1};
@@ -103,6 +110,7 @@ class app {
   std::unique_ptr<task_changes> changes_;
   upstreams upstreams_;
   upstream_facts facts_;
+  std::unique_ptr<fresh_links> links_;
   std::unique_ptr<dispatcher> dispatcher_;
   std::unique_ptr<poller> poller_;
   std::unique_ptr<reconciler> reconciler_;
@@ -123,6 +131,8 @@ class app {
   std::string access_line_;
   http::listener::refusals counted_, logged_;  // of the connections that were refused
   steady_clock::time_point refusals_logged_at_;
+  bool serving_ = false;
+  bool reloading_ = false;
   bool stopping_ = false;
   bool ended_ = false;
   bool failed_ = false;

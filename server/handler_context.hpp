@@ -12,6 +12,7 @@
 #include "server/assets/assets.hpp"
 #include "server/auth.hpp"
 #include "server/background/dispatcher.hpp"
+#include "server/fresh_links.hpp"
 #include "server/large_texts.hpp"
 #include "server/metrics.hpp"
 #include "server/rendered.hpp"
@@ -39,6 +40,7 @@ struct handler_context {
   create_limits& limits;
   large_texts& large;
   upstream_facts& facts;
+  fresh_links& links;
   assets* files;  // null: the relay takes none
   std::function<bool()> ready;
   /// Empty: new jobs are accepted; else why not.

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <thread>
 
@@ -35,13 +37,19 @@ struct log_queue {
   bool at_once = false;       // do not gather more lines first
   bool writing = false;
   bool stopping = false;
-  int file = STDOUT_FILENO;
+  int file = STDOUT_FILENO;  // the writer's, once it runs
   bool own_file = false;
+  int next_file = -1;  // takes its place before the next lines
 
   ~log_queue() {
     if (own_file) ::close(file);
+    if (next_file >= 0) ::close(next_file);
   }
 };
+
+int open_log_file(const std::string& path) {
+  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
 
 // False: what is left could not be written.
 bool write_all(int file, std::string_view text) {
@@ -68,6 +76,11 @@ void write_lines(const std::shared_ptr<log_queue>& q) {
     const std::uint64_t dropped = std::exchange(q->dropped, 0);
     q->at_once = false;
     q->writing = true;
+    if (q->next_file >= 0) {
+      if (q->own_file) ::close(q->file);
+      q->file = std::exchange(q->next_file, -1);
+      q->own_file = true;
+    }
     lock.unlock();
     if (dropped > 0) {
       const std::string gap =
@@ -87,7 +100,7 @@ class queue_sink final : public spdlog::sinks::base_sink<spdlog::details::null_m
  public:
   explicit queue_sink(const std::string& path) {
     if (!path.empty()) {
-      queue_->file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+      queue_->file = open_log_file(path);
       queue_->own_file = true;
       if (queue_->file < 0) throw spdlog::spdlog_ex("cannot open the log file " + path, errno);
     }
@@ -105,6 +118,13 @@ class queue_sink final : public spdlog::sinks::base_sink<spdlog::details::null_m
     } else {
       writer_.detach();
     }
+  }
+
+  /// Takes the file over.
+  void write_to(int file) {
+    const std::lock_guard lock(queue_->mutex);
+    if (queue_->next_file >= 0) ::close(queue_->next_file);
+    queue_->next_file = file;
   }
 
   /// False: not within a second.
@@ -228,6 +248,19 @@ std::shared_ptr<spdlog::logger> make_logger(const log_config& c) {
   logger->set_level(spdlog::level::from_str(c.level));
   logger->set_formatter(std::make_unique<line_formatter>(c.format == "json"));
   return logger;
+}
+
+result<void> reopen_log(spdlog::logger& log, const std::string& path) {
+  if (path.empty()) return {};
+  for (const auto& sink : log.sinks()) {
+    auto* queue = dynamic_cast<queue_sink*>(sink.get());
+    if (queue == nullptr) continue;
+    const int file = open_log_file(path);
+    if (file < 0)
+      return fail(errc::internal, "cannot open the log file " + path + ": " + std::strerror(errno));
+    queue->write_to(file);
+  }
+  return {};
 }
 
 void finish_log(spdlog::logger& log) {

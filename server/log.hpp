@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/error.hpp"
 #include "config/config.hpp"
 
 namespace relay {
@@ -17,6 +18,9 @@ namespace relay {
 /// Thread-safe. At most 4 MiB of lines wait to be written; beyond that the oldest are dropped, and a line
 /// says how many. Throws spdlog::spdlog_ex when the file cannot be opened.
 std::shared_ptr<spdlog::logger> make_logger(const log_config& c);
+/// Lines from now on go to this file, which is opened anew: the old one may have been moved away. Empty: as
+/// before. Errors: internal; nothing changes.
+result<void> reopen_log(spdlog::logger& log, const std::string& path);
 /// Before the process ends: waits until all lines are written, for a second at most.
 void finish_log(spdlog::logger& log);
 /// Lines of this process that were dropped, or could not be written.

@@ -27,6 +27,19 @@ policy policy_of(const config& c) {
   return p;
 }
 
+name_servers servers_of(const dns_config& c) {
+  name_servers out;
+  for (const std::string& text : c.servers) {
+    const auto at = parse_name_server(text);
+    out.emplace_back(asio::ip::make_address(at->host), at->port);
+  }
+  return out;
+}
+
+token_limits limits_of(const limits_config& c) {
+  return {c.pending_per_token, c.open_per_token, c.creates_per_minute_per_token};
+}
+
 http::session_limits limits_of(const server_config& c) {
   http::session_limits l;
   l.head.head_bytes = static_cast<std::size_t>(c.max_header_bytes);

@@ -102,6 +102,14 @@ struct poll_failed {
   milliseconds retry_after{0};
 };
 
+/// Of a completed job: the upstream was asked again, and named its files anew.
+struct links_renewed {
+  job reported;
+  std::string reply;
+};
+/// The same, but it does not know the job any more.
+struct links_lost {};
+
 /// The callback with this number (task::callbacks_done when it was sent) was accepted.
 struct delivered {
   int number = 0;
@@ -118,11 +126,11 @@ struct callback_requested {};
 
 }  // namespace event
 
-using task_event =
-    std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
-                 event::outcome_unknown, event::interrupted, event::found, event::found_held, event::released,
-                 event::absent, event::lookup_failed, event::submit_expired, event::cancelled, event::deleted,
-                 event::removed, event::removal_failed, event::polled, event::poll_failed, event::delivered,
-                 event::delivery_failed, event::callback_requested>;
+using task_event = std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
+                                event::outcome_unknown, event::interrupted, event::found, event::found_held,
+                                event::released, event::absent, event::lookup_failed, event::submit_expired,
+                                event::cancelled, event::deleted, event::removed, event::removal_failed,
+                                event::polled, event::poll_failed, event::links_renewed, event::links_lost,
+                                event::delivered, event::delivery_failed, event::callback_requested>;
 
 }  // namespace relay

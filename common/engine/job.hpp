@@ -22,6 +22,8 @@ struct job {
   std::string failure_reason;
   std::optional<int> progress;  // percent, 0 to 100
   bool has_result = true;       // something of the result can be fetched
+  timestamp links_until;        // completed: the first of its addresses ends then; never: they do not say
+  milliseconds links_for{0};    // the same, from now on; 0: nobody says
 };
 
 /// A job in an upstream's list.

@@ -43,6 +43,13 @@ bool is_over_and_deleted(const task& t) {
   return is_set(t.deleted_at) && is_terminal(t.state) && !is_set(t.next_poll_at) && !t.upstream_id.empty();
 }
 
+// When the first of a result's addresses ends, as far as anybody says it.
+timestamp end_of_links(const job& reported, timestamp now) {
+  const timestamp counted = reported.links_for.count() > 0 ? now + reported.links_for : never;
+  if (!is_set(reported.links_until) || !is_set(counted)) return std::max(reported.links_until, counted);
+  return std::min(reported.links_until, counted);
+}
+
 bool at_upstream(const task& t) {
   return t.state == task_state::queued || t.state == task_state::running;
 }
@@ -63,6 +70,7 @@ void follow(task& t, const job& reported, const std::string& reply, timestamp no
       finish(t, task_state::completed, now);
       t.fail_reason.clear();
       t.progress = 100;
+      t.links_until = end_of_links(reported, now);
       return;
     case job_state::failed:
       fail_task(t,
@@ -400,6 +408,22 @@ struct step {
     const milliseconds delay =
         std::max(e.retry_after, backoff(t.misses, p.poll_interval, p.poll_retry_max, jitter));
     t.next_poll_at = std::min(now + delay, std::max(t.deadline, now + p.poll_interval));
+    return true;
+  }
+
+  // ---- after the end
+
+  bool operator()(const event::links_renewed& e) const {
+    if (t.state != task_state::completed) return false;
+    t.reply = e.reply;
+    t.links_until = end_of_links(e.reported, now);
+    t.links_lost_at = never;
+    return true;
+  }
+  bool operator()(const event::links_lost&) const {
+    if (t.state != task_state::completed || !is_set(t.links_until)) return false;
+    t.links_until = never;
+    t.links_lost_at = now;
     return true;
   }
 

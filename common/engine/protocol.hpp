@@ -81,6 +81,9 @@ struct protocol {
   /// The client's text for a refusal: the upstream's own words when its body has some, and nothing that could
   /// hold a secret of ours.
   std::string (*error_text)(int status, std::string_view body);
+  /// Path of a GET that changes nothing, costs nothing and needs the key: by it an operator sees whether the
+  /// upstream can be used.
+  std::string_view check_path;
 };
 
 }  // namespace relay

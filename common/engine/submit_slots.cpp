@@ -111,7 +111,12 @@ void submit_slots::add(lane_settings s) {
 }
 
 void submit_slots::change(std::size_t lane, lane_settings s) {
-  static_cast<lane_settings&>(lanes_[lane]) = std::move(s);
+  submit_lane& l = lanes_[lane];
+  static_cast<lane_settings&>(l) = std::move(s);
+  if (l.poll_only)
+    l.mode = lane_mode::closed;
+  else if (l.mode == lane_mode::closed)
+    l.mode = lane_mode::open;
   on_free_();
 }
 

@@ -50,13 +50,16 @@ class create_limits {
     bool waits_ = false;
   };
 
+  /// From the next create on.
+  void change(token_limits l) { limits_ = l; }
+
   /// `counted`: what the store counts; `waits`: no upstream can take the job now. Errors: rate_limited.
   result<place> admit(std::int64_t owner, task_counts::customer counted, bool waits, timestamp now);
 
  private:
   void give_back(std::int64_t owner, bool waits);
 
-  const token_limits limits_;
+  token_limits limits_;
   std::unordered_map<std::int64_t, task_counts::customer> under_way_;
   std::unordered_map<std::int64_t, std::deque<timestamp>> recent_;  // creates of the last minute
 };

@@ -2,6 +2,7 @@
 
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
+#include "common/luma/protocol_agents.hpp"
 #include "common/luma/protocol_official.hpp"
 #include "common/luma/protocol_station.hpp"
 
@@ -12,7 +13,7 @@ constexpr const relay::action* all[] = {
     &actions::generations, &actions::video,         &actions::image,         &actions::upscale,
     &actions::audio,       &actions::image_reframe, &actions::video_reframe, &actions::video_modify};
 constexpr const dialect* spoken[] = {&dialects::dream_machine, &dialects::web_app, &dialects::tasks};
-constexpr const protocol* protocols[] = {&official_protocol, &station_protocol};
+constexpr const protocol* protocols[] = {&official_protocol, &station_protocol, &agents_protocol};
 
 }  // namespace
 

@@ -87,6 +87,17 @@ void fill_artifact(media_objects& m, const expected_media& expected) {
   set_default(*o, "created_at", nullptr);
 }
 
+// The address of the first file of this type in the agents API's list.
+std::string_view output_of(const json::object& reported, std::string_view type) {
+  const json::value* output = member(reported, "output");
+  if (output == nullptr || !output->is_array()) return {};
+  for (const json::value& item : output->get_array()) {
+    if (item.is_object() && text_of(item.get_object(), "type") == type)
+      return text_of(item.get_object(), "url");
+  }
+  return {};
+}
+
 // The official object, with every member it always has.
 void fill_assets(json::value& assets, const std::string& video_url, const std::string& image_url) {
   json::object& files = assets.is_object() ? assets.get_object() : assets.emplace_object();
@@ -147,6 +158,8 @@ void complete(media_objects& m, const json::object& reported, const expected_med
     if (raw_url.empty()) raw_url = text_of(*official, "video");
     if (image_url.empty()) image_url = text_of(*official, "image");
   }
+  if (raw_url.empty()) raw_url = output_of(reported, "video");
+  if (image_url.empty()) image_url = output_of(reported, "image");
   if (json::object* v = m.video.if_object()) {
     if (raw_url.empty()) raw_url = first_text(*v, {"download_url", "url"});
     if (text_of(*v, "url").empty() && !raw_url.empty()) set(*v, "url", raw_url);

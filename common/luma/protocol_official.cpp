@@ -115,6 +115,7 @@ const protocol official_protocol = {.name = "luma",
                                     .same_request = same_request,
                                     .says_not_found = says_not_found,
                                     .other_request = other_request,
-                                    .error_text = error_text};
+                                    .error_text = error_text,
+                                    .check_path = "/credits"};
 
 }  // namespace relay::luma

@@ -113,6 +113,7 @@ const protocol station_protocol = {.name = "station",
                                    .same_request = nullptr,
                                    .says_not_found = says_not_found,
                                    .other_request = other_request,
-                                   .error_text = error_text};
+                                   .error_text = error_text,
+                                   .check_path = "/luma/generations/00000000-0000-4000-8000-000000000000"};
 
 }  // namespace relay::luma

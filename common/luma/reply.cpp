@@ -7,6 +7,8 @@
 #include "common/base/json_arena.hpp"
 #include "common/base/text.hpp"
 #include "common/base/time.hpp"
+#include "common/engine/upstream_words.hpp"
+#include "common/luma/links.hpp"
 
 namespace relay::luma {
 namespace {
@@ -58,6 +60,8 @@ const json::object* unwrap(const json::value& v, int layers = 4) {
 
 bool has_link(const json::object& o) {
   if (!first_text(o, {"video_url"}).empty()) return true;
+  if (const json::value* output = member(o, "output"); output != nullptr && output->is_array())
+    return !output->get_array().empty();
   for (const std::string_view key : {"assets", "video", "video_raw", "artifact", "image"}) {
     const json::value* v = member(o, key);
     if (v == nullptr) continue;
@@ -104,15 +108,18 @@ std::optional<int> progress_of(const json::object& o) {
   return static_cast<int>(percent);
 }
 
+// The upstream's own words, and its code for programs behind them.
 std::string failure_of(const json::object& o) {
-  if (const auto text = first_text(o, {"failure_reason", "fail_reason", "failure_message"}); !text.empty()) {
-    return std::string(text);
+  const std::string_view code = first_text(o, {"failure_code", "error_code"});
+  std::string_view text = first_text(o, {"failure_reason", "fail_reason", "failure_message"});
+  if (const json::value* e = text.empty() ? member(o, "error") : nullptr) {
+    if (e->is_string()) text = view(e->get_string());
+    if (e->is_object()) text = first_text(e->get_object(), {"message", "code"});
   }
-  if (const json::value* e = member(o, "error")) {
-    if (e->is_string()) return std::string(view(e->get_string()));
-    if (e->is_object()) return std::string(text_of(e->get_object(), "message"));
-  }
-  return {};
+  if (text.empty()) return upstream_words(code);
+  std::string out = upstream_words(text);
+  if (!code.empty() && !out.contains(code)) out += " (" + upstream_words(code) + ")";
+  return out;
 }
 
 }  // namespace
@@ -167,6 +174,11 @@ result<parsed_reply> parse_reply(const json::value& reply) {
   j.failure_reason = failure_of(*o);
   j.progress = progress_of(*o);
   j.has_result = has_link(*o);
+  if (j.state == job_state::completed) {
+    const link_end end = end_of_links(reply);
+    j.links_until = end.at;
+    j.links_for = end.after;
+  }
   out.body = o;
   return out;
 }
@@ -256,7 +268,7 @@ std::string error_text(int status, std::string_view body) {
     if (text.empty()) text = text_of(o, "message");
   }
   if (text.empty()) return "The upstream refused the request with status " + std::to_string(status);
-  return for_log(text, 500);
+  return upstream_words(text);
 }
 
 }  // namespace relay::luma

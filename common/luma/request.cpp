@@ -25,8 +25,8 @@ result<json::object> outgoing_request(const task& t, const id_translation& trans
 }
 
 std::string own_model(const json::object& request, const action& a, const outgoing_settings& with) {
-  const std::string_view usual = with.models.default_for(
-      a.name, a.default_model ? std::string_view(with.default_model) : std::string_view());
+  const std::string_view usual = with.models.own(with.models.default_for(
+      a.name, a.default_model ? std::string_view(with.default_model) : std::string_view()));
   const json::value* named = member(request, "model");
   if (named != nullptr && !named->is_string()) return {};
   const std::string_view model = named != nullptr ? with.models.own(view(named->get_string())) : usual;

@@ -50,14 +50,32 @@ dispatcher::~dispatcher() {
   slots_->detach();
 }
 
-void dispatcher::use(const std::vector<planned_upstream>& plan, const std::vector<std::size_t>& places) {
+awaitable<result<std::vector<dispatcher::lane_facts>>> dispatcher::read_facts(
+    std::vector<std::string> names) {
+  const auto known = co_await from_store(store_, &store::lane_memories);
+  if (!known) co_return std::unexpected(known.error());
+  kept_ = *known;
+  std::vector<lane_facts> out;
+  for (const std::string& name : names) {
+    lane_facts f{name, {name, lane_mode::open, 0, 0}, {}};
+    const auto memory = std::ranges::find(*known, name, &lane_memory::name);
+    if (memory != known->end()) f.memory = *memory;
+    auto open = co_await from_store(store_, &store::open_at, name);
+    if (!open) co_return std::unexpected(std::move(open.error()));
+    f.open = std::move(*open);
+    out.push_back(std::move(f));
+  }
+  co_return out;
+}
+
+void dispatcher::use(const std::vector<planned_upstream>& plan, const std::vector<std::size_t>& places,
+                     const std::vector<lane_facts>& facts) {
   // Lanes are in the order of all upstreams; what the configuration does not name any more is closed.
   std::vector<bool> named(upstreams_.all().size(), false);
   for (std::size_t i = 0; i < plan.size(); ++i) {
-    const std::size_t at = places[i];
-    named[at] = true;
-    if (at < slots_->lanes().size()) {
-      slots_->change(at, plan[i].lane);
+    named[places[i]] = true;
+    if (places[i] < slots_->lanes().size()) {
+      slots_->change(places[i], plan[i].lane);
     } else {
       slots_->add(plan[i].lane);
     }
@@ -65,27 +83,25 @@ void dispatcher::use(const std::vector<planned_upstream>& plan, const std::vecto
   for (std::size_t i = 0; i < named.size(); ++i) {
     if (!named[i]) slots_->set_mode(i, lane_mode::closed);
   }
+  for (const lane_facts& f : facts) learn(f);
+  requeue_ = true;
+  wake_.notify();
 }
 
-awaitable<result<void>> dispatcher::count_open(std::size_t first) {
-  const auto known = co_await from_store(store_, &store::lane_memories);
-  if (!known) co_return std::unexpected(known.error());
-  kept_ = *known;
-  for (std::size_t i = first; i < slots_->lanes().size(); ++i) {
-    const std::string name = slots_->lanes()[i].name;
-    const auto memory = std::ranges::find(*known, name, &lane_memory::name);
-    if (memory != known->end()) {
-      (*slots_)[i].remember(*memory);
-      if ((*slots_)[i].mode == lane_mode::paused || (*slots_)[i].mode == lane_mode::draining)
-        log_.warn("{} is {}, as an operator left it; luma-relay upstream resume {} lets jobs go there again",
-                  name, name_of((*slots_)[i].mode), name);
-    }
-    // Jobs that an upstream works on count against its limit of open jobs.
-    auto open = co_await from_store(store_, &store::open_at, name);
-    if (!open) co_return std::unexpected(std::move(open.error()));
-    for (const std::string& id : *open) slots_->open_job(id, name);
+void dispatcher::learn(const lane_facts& f) {
+  const auto lane = std::ranges::find(slots_->lanes(), f.name, &submit_lane::name);
+  if (lane == slots_->lanes().end()) return;
+  submit_lane& l = (*slots_)[static_cast<std::size_t>(lane - slots_->lanes().begin())];
+  l.remember(f.memory);
+  if (l.mode == lane_mode::paused || l.mode == lane_mode::draining)
+    log_.warn("{} is {}, as an operator left it; luma-relay upstream resume {} lets jobs go there again",
+              l.name, name_of(l.mode), l.name);
+  // Jobs that an upstream works on count against its limit of open jobs. One may have ended since it was
+  // read.
+  for (const std::string& id : f.open) {
+    const task_ptr newest = store_.in_memory(id);
+    if (!newest || !is_terminal(newest->state)) slots_->open_job(id, l.name);
   }
-  co_return result<void>{};
 }
 
 awaitable<result<void>> dispatcher::keep_lanes() {
@@ -141,8 +157,11 @@ awaitable<result<void>> dispatcher::recover() {
       if (!changed) co_return std::unexpected(std::move(changed.error()));
     }
   }
-  const auto counted = co_await count_open(0);
-  if (!counted) co_return std::unexpected(counted.error());
+  std::vector<std::string> names;
+  for (const submit_lane& l : slots_->lanes()) names.push_back(l.name);
+  const auto facts = co_await read_facts(std::move(names));
+  if (!facts) co_return std::unexpected(facts.error());
+  for (const lane_facts& f : *facts) learn(f);
   const auto waiting = co_await from_store(store_, &store::submit_queues);
   if (!waiting) co_return std::unexpected(waiting.error());
   for (const submit_queue& q : *waiting) queues_.open(q);

@@ -35,17 +35,18 @@ class dispatcher {
              metrics& m, spdlog::logger& log);
   ~dispatcher();
 
-  /// The lanes are these, at these places of all upstreams, and no others take jobs. What is new is to be
-  /// counted.
-  void use(const std::vector<planned_upstream>& plan, const std::vector<std::size_t>& places);
-  /// Reads what is known of the lanes from this one on, and which jobs they have. Errors:
-  /// storage_unavailable.
-  awaitable<result<void>> count_open(std::size_t first);
-  /// Jobs that wait are looked at anew: other lanes may serve them now.
-  void lanes_changed() {
-    requeue_ = true;
-    wake_.notify();
-  }
+  /// What the store knows of lanes.
+  struct lane_facts {
+    std::string name;
+    lane_memory memory;
+    std::vector<std::string> open;  // ids of the tasks whose jobs it has
+  };
+  /// Errors: storage_unavailable.
+  awaitable<result<std::vector<lane_facts>>> read_facts(std::vector<std::string> names);
+  /// The lanes are these, at these places of all upstreams, and no others take jobs; those that were not
+  /// known get their facts before any job goes there. Jobs that wait are looked at anew.
+  void use(const std::vector<planned_upstream>& plan, const std::vector<std::size_t>& places,
+           const std::vector<lane_facts>& facts);
   const std::vector<submit_lane>& lanes() const { return slots_->lanes(); }
   /// On disk when it returns. Errors: those of a write.
   awaitable<result<void>> set_mode(std::size_t lane, lane_mode m);
@@ -82,6 +83,7 @@ class dispatcher {
   awaitable<timestamp> submit_due(timestamp time);
   awaitable<bool> offer_again(timestamp time);
   awaitable<> remember();
+  void learn(const lane_facts& f);
   awaitable<bool> read_on(submit_queue q);
   awaitable<bool> begin(submit_queues::waiting next, timestamp time);
   void wait_again(const task& t);

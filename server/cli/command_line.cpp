@@ -17,6 +17,7 @@ struct options {
   task_list_options list;
   bool example = false;
   bool reference = false;
+  bool probe = false;
   bool rotate = false;
   bool keep_pending = false;
   std::int64_t grace_s = 86'400;
@@ -46,9 +47,19 @@ void add_server_commands(CLI::App& app, options& o) {
       o);
   check->add_flag("--example", o.example, "Print an example file with every key and its default");
   check->add_flag("--reference", o.reference, "Print the reference table");
+  check->add_flag("--probe", o.probe,
+                  "Ask each upstream, by a call that costs nothing, whether it can be used");
   check->callback([&o] {
-    o.status = o.example ? print_example() : o.reference ? print_reference() : check_config(o.config);
+    o.status = o.example     ? print_example()
+               : o.reference ? print_reference()
+                             : check_config(o.config, o.probe);
   });
+
+  with_config(app.add_subcommand("reload",
+                                 "Let the relay that runs read its configuration again, as SIGHUP does, and "
+                                 "print what came of it"),
+              o)
+      ->callback([&o] { o.status = cli::reload(o.config); });
 
   CLI::App* backup = with_config(
       app.add_subcommand("backup",
@@ -159,6 +170,35 @@ void add_task_commands(CLI::App& app, options& o) {
       ->callback([&o] { o.status = task_retry_callback(o.config, o.id); });
 }
 
+void add_upstream_commands(CLI::App& app, options& o) {
+  CLI::App* upstream =
+      app.add_subcommand("upstream", "Look at upstreams and their keys, and let them take jobs or not");
+  upstream->require_subcommand(1);
+
+  CLI::App* list = with_config(
+      upstream->add_subcommand(
+          "list", "Show what the relay that runs knows of each: state, jobs, limits, the last problem"),
+      o);
+  list->add_flag("--json", o.as_json, "As one line of JSON");
+  list->callback([&o] { o.status = upstream_list(o.config, o.as_json); });
+
+  CLI::App* check = with_config(
+      upstream->add_subcommand("check", "Ask each, by a call that costs nothing, whether it can be used"), o);
+  check->add_option("name", o.name, "Only this one; NAME is all its keys, NAME/KEY one of them");
+  check->callback([&o] { o.status = upstream_check(o.config, o.name); });
+
+  const std::pair<const char*, const char*> modes[] = {
+      {"pause",
+       "No more jobs go there, until resume; jobs that wait for it alone wait on; its own are polled"},
+      {"resume", "Jobs go there again"},
+      {"drain", "No new jobs go there; what waits for it alone still goes, its own are polled to their end"}};
+  for (const auto& [command, help] : modes) {
+    CLI::App* one = with_config(upstream->add_subcommand(command, help), o);
+    one->add_option("name", o.name, "NAME is all its keys, NAME/KEY one of them")->required();
+    one->callback([&o, name = command] { o.status = upstream_mode(o.config, name, o.name); });
+  }
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
@@ -172,6 +212,7 @@ int run(int argc, char** argv) {
   add_server_commands(app, o);
   add_token_commands(app, o);
   add_task_commands(app, o);
+  add_upstream_commands(app, o);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

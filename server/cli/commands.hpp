@@ -6,10 +6,13 @@
 #include <cstdint>
 #include <string>
 
+#include "config/config.hpp"
+
 namespace relay::cli {
 
 int serve(const std::string& config_file);
-int check_config(const std::string& config_file);
+/// `probe`: the upstreams are asked, as upstream_check() does, instead of the configuration being printed.
+int check_config(const std::string& config_file, bool probe);
 int print_example();
 int print_reference();
 int token_create(const std::string& config_file, const std::string& name);
@@ -32,6 +35,14 @@ int task_cancel_pending(const std::string& config_file, const std::string& id);
 /// Of one token, or of all when `token` is empty.
 int task_cancel_all_pending(const std::string& config_file, const std::string& token);
 int task_retry_callback(const std::string& config_file, const std::string& id);
+
+int upstream_list(const std::string& config_file, bool as_json);
+/// Asks each upstream of the configuration, or those of this name, whether it can be used; 1: one cannot.
+int upstream_check(const std::string& config_file, const std::string& name);
+int probe_upstreams(const config& settings, const std::string& name);
+/// `command`: "pause", "resume" or "drain".
+int upstream_mode(const std::string& config_file, const std::string& command, const std::string& name);
+int reload(const std::string& config_file);
 
 int backup(const std::string& config_file, const std::string& to);
 int restore(const std::string& config_file, const std::string& from);

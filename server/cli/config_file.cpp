@@ -42,6 +42,18 @@ std::optional<config> read_config(const std::string& file) {
   return std::nullopt;
 }
 
+loaded_config load_config_file(const std::string& file) {
+  std::string text;
+  if (!file.empty()) {
+    std::ifstream in(file);
+    loaded_config unreadable;
+    unreadable.problems.push_back({file, "", "cannot be read"});
+    if (!in) return unreadable;
+    text.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  return load_config(text, file, from_environment);
+}
+
 std::optional<std::string> database_path(const std::string& file) {
   const auto text = read_file(file);
   if (!text) return std::nullopt;

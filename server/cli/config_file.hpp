@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "config/config.hpp"
+#include "config/load.hpp"
 
 namespace relay::cli {
 
@@ -14,5 +14,8 @@ std::optional<config> read_config(const std::string& file);
 
 /// The same for commands that only need the database: upstreams and their keys need not be there.
 std::optional<std::string> database_path(const std::string& file);
+
+/// The same, with what is wrong in it, for a relay that runs.
+loaded_config load_config_file(const std::string& file);
 
 }  // namespace relay::cli

@@ -37,7 +37,9 @@ int serve(const std::string& config_file) {
     std::cerr << "luma-relay: " << e.what() << "\n";
     return 1;
   }
-  app relay(std::move(*settings), log);
+  app_parts parts;
+  parts.read_config = [config_file] { return load_config_file(config_file); };
+  app relay(std::move(*settings), log, std::move(parts));
   if (auto started = relay.start(); !started) {
     finish_log(*log);
     std::cerr << "luma-relay: cannot start: " << started.error().log.text << "\n";
@@ -47,12 +49,17 @@ int serve(const std::string& config_file) {
   // Signals have a loop of their own, so that a second one works whatever the first one's stop is waiting
   // for.
   asio::io_context signals_loop;
-  asio::signal_set signals(signals_loop, SIGINT, SIGTERM);
+  asio::signal_set signals(signals_loop, SIGINT, SIGTERM, SIGHUP);
   int received = 0;
-  std::function<void(boost::system::error_code, int)> on_signal = [&](boost::system::error_code ec, int) {
+  std::function<void(boost::system::error_code, int)> on_signal = [&](boost::system::error_code ec,
+                                                                      int signal) {
     if (ec) return;
-    if (++received > 1) std::_Exit(1);
-    relay.stop();
+    if (signal == SIGHUP) {
+      relay.reload();
+    } else {
+      if (++received > 1) std::_Exit(1);
+      relay.stop();
+    }
     signals.async_wait(on_signal);
   };
   signals.async_wait(on_signal);
@@ -84,9 +91,10 @@ std::string problem_of_place(const std::filesystem::path& path) {
 
 }  // namespace
 
-int check_config(const std::string& config_file) {
+int check_config(const std::string& config_file, bool probe) {
   const auto settings = read_config(config_file);
   if (!settings) return 2;
+  if (probe) return probe_upstreams(*settings, "");
   std::cout << print_config(*settings);
   if (const std::string wrong = problem_of_place(settings->storage.path); !wrong.empty()) {
     std::cerr << "luma-relay: storage.path: " << wrong << "\n";

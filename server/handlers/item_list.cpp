@@ -52,6 +52,13 @@ class task_source {
     if (found && *found && (*found)->revision != revision) *found = nullptr;
     co_return found;
   }
+  /// The links of all that are in memory are asked for at once, so that the waits for them overlap.
+  void begin_links() {
+    if (std::exchange(links_begun_, true)) return;
+    for (std::size_t i = next_; i < ids_.size(); ++i) {
+      if (const task_ptr t = in_.tasks.in_memory(ids_[i]); t && is_shown_to(*t, owner_)) in_.links.begin(*t);
+    }
+  }
   /// What was read ahead is read again when it is wanted.
   void forget_what_is_ready() {
     if (ready_.empty()) return;
@@ -93,6 +100,7 @@ class task_source {
   const absent absent_;
   std::size_t next_ = 0;  // of ids_, to be read
   std::size_t room_ = tasks_at_once;
+  bool links_begun_ = false;
   std::deque<ready_task> ready_;
 };
 
@@ -184,6 +192,7 @@ awaitable<handled> reply_with_tasks(call& c, const task_form& how, list_frame fr
   const std::size_t count = ids.size();
   task_source source(c, std::move(ids), std::move(first), a);
   const showing with(now(), c.in.settings.server.tasks_platform);
+  const auto links_until = steady_clock::now() + fresh_links::longest_wait;  // for all of them together
   std::string body = std::move(frame.before);
   http::reply out;
   for (bool is_first = true;; is_first = false) {
@@ -194,6 +203,10 @@ awaitable<handled> reply_with_tasks(call& c, const task_form& how, list_frame fr
       t = std::move(*next);
     }
     if (!t) break;
+    if (fresh_links::needed(*t)) {
+      source.begin_links();
+      t = co_await c.in.links.of(std::move(t), links_until);
+    }
     if (const std::size_t bytes = text_of_job(*t);
         body.size() + bytes <= whole_bytes && bytes <= large_task) {
       if (!is_first) body += ',';

@@ -171,7 +171,9 @@ TEST(outcome, the_upstreams_words_for_the_client) {
       {R"({"error":{"message":"quota"}})", "quota"},
       {R"({"code":"x","message":"user quota is not enough","data":null})", "user quota is not enough"},
       {"<html>", "The upstream refused the request with status 400"},
-      {R"({"detail":"a\u000ab"})", "a\\x0ab"},
+      {R"({"detail":"a\u000ab\u0001"})", "a b\\x01"},
+      {R"x({"detail":"no answer from http://10.0.0.3:8000/gen (worker-3.internal)"})x",
+       "no answer from [internal] ([internal])"},
   };
   for (const auto& row : table) EXPECT_EQ(luma::official_protocol.error_text(400, row.body), row.text);
 }

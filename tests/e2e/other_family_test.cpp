@@ -120,7 +120,8 @@ const protocol upstream = {.name = "poets",
                            .same_request = nullptr,
                            .says_not_found = [](std::string_view) { return true; },
                            .other_request = [](const json::object&, const listed_job&) { return false; },
-                           .error_text = [](int, std::string_view body) { return std::string(body); }};
+                           .error_text = [](int, std::string_view body) { return std::string(body); },
+                           .check_path = "/"};
 
 constexpr const action* actions[] = {&write_poems};
 constexpr const dialect* dialects[] = {&spoken};

@@ -8,9 +8,17 @@ json::value member_or(const json::object& o, std::string_view key, json::value o
   return v != nullptr ? *v : otherwise;
 }
 
-std::string file(const job& j, const std::string& assets, const char* name) {
-  return assets + "/assets/" + j.id + "/" + name +
-         (j.padding > 0 ? "?pad=" + std::string(j.padding, 'p') : "");
+// The query says when the address ends, as presigned ones do.
+std::string file(const job& j, timestamp now, const std::string& assets, const char* name) {
+  std::string out = assets + "/assets/" + j.id + "/" + name;
+  if (j.padding > 0) out += "?pad=" + std::string(j.padding, 'p');
+  if (j.links_for.count() == 0) return out;
+  std::string date = to_iso(now, precision::milliseconds).substr(0, 19) + "Z";
+  std::erase(date, '-');
+  std::erase(date, ':');
+  return out + (j.padding > 0 ? "&" : "?") + "X-Amz-Date=" + date +
+         "&X-Amz-Expires=" + std::to_string(j.links_for.count()) +
+         "&X-Amz-Signature=" + std::to_string(j.polls);
 }
 
 json::value callback_of(const job& j) {
@@ -63,10 +71,11 @@ json::object render_official(const job& j, timestamp now, const std::string& ass
   json::object request = j.builds_on.empty() ? echo(j) : derived_echo(j);
   json::value files = nullptr;
   if (p == phase::completed) {
-    files = json::object{{"video", j.kind == "video" ? json::value(json::string(file(j, assets, "video.mp4")))
-                                                     : json::value(nullptr)},
-                         {"image", json::string(file(j, assets, "thumb.jpg"))},
-                         {"progress_video", nullptr}};
+    files = json::object{
+        {"video", j.kind == "video" ? json::value(json::string(file(j, now, assets, "video.mp4")))
+                                    : json::value(nullptr)},
+        {"image", json::string(file(j, now, assets, "thumb.jpg"))},
+        {"progress_video", nullptr}};
   }
   return {{"id", json::string(j.id)},
           {"generation_type", json::string(j.kind)},
@@ -79,15 +88,36 @@ json::object render_official(const job& j, timestamp now, const std::string& ass
           {"request", std::move(request)}};
 }
 
+json::object render_agents(const job& j, timestamp now, const std::string& assets) {
+  static constexpr const char* words[] = {"queued", "processing", "completed", "failed"};
+  const phase p = j.at(now);
+  const bool failed = p == phase::failed;
+  json::array output;
+  if (p == phase::completed)
+    output.push_back(json::object{
+        {"type", json::string(j.kind)},
+        {"url", json::string(file(j, now, assets, j.kind == "image" ? "image.jpg" : "video.mp4"))}});
+  return {{"id", json::string(j.id)},
+          {"created_at", json::string(to_iso(j.created_at, precision::microseconds))},
+          {"model", member_or(j.request, "model", nullptr)},
+          {"type", member_or(j.request, "type", nullptr)},
+          {"state", words[static_cast<int>(p)]},
+          {"failure_code",
+           failed ? json::value(j.failure_reason == "Job failed" ? "generation_failed" : "content_moderated")
+                  : json::value(nullptr)},
+          {"failure_reason", failed ? json::value(json::string(j.failure_reason)) : json::value(nullptr)},
+          {"output", std::move(output)}};
+}
+
 json::object render_web_app(const job& j, timestamp now, const std::string& assets) {
   static constexpr const char* words[] = {"pending", "processing", "completed", "failed"};
   const phase p = j.at(now);
   const auto picture = [&](const char* name) -> json::value {
     if (p != phase::completed) return nullptr;
-    return json::object{{"url", json::string(file(j, assets, name))}, {"width", 1360}, {"height", 752}};
+    return json::object{{"url", json::string(file(j, now, assets, name))}, {"width", 1360}, {"height", 752}};
   };
   json::value video = picture("watermarked.mp4");
-  if (json::object* v = video.if_object()) (*v)["download_url"] = file(j, assets, "video.mp4");
+  if (json::object* v = video.if_object()) (*v)["download_url"] = file(j, now, assets, "video.mp4");
   return {{"id", json::string(j.id)},
           {"liked", nullptr},
           {"state", words[static_cast<int>(p)]},

@@ -20,8 +20,8 @@ int main(int argc, char** argv) {
                  "Where its files are fetched, when that is not where it listens");
   app.add_option("--key", o.key, "The key it accepts")->capture_default_str();
   app.add_option("--protocol", o.protocol,
-                 "luma: the official API; station: a transit station's /luma/generations")
-      ->check(CLI::IsMember({"luma", "station"}))
+                 "luma: the official API; agents: the newer one; station: a station's /luma/generations")
+      ->check(CLI::IsMember({"luma", "station", "agents"}))
       ->capture_default_str();
   app.add_option("--queued-ms", queued, "How long a job is queued")
       ->check(CLI::Range(0, 86'400'000))
@@ -33,9 +33,14 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 86'400'000))
       ->capture_default_str();
   app.add_flag("--silent", o.silent, "Call no callback URLs");
+  std::int64_t links = 0;
+  app.add_option("--links-s", links, "How long the addresses of its files say they work; 0: without end")
+      ->check(CLI::Range(0, 86'400))
+      ->capture_default_str();
   app.add_flag("--limits", o.limits, "Enforce the official limits: 10 jobs at once, 20 creates a minute");
   app.add_flag("--step-per-poll", o.by_polls, "Jobs move on with each question, not with time");
   CLI11_PARSE(app, argc, argv);
+  o.links_for = std::chrono::seconds(links);
   o.list_lag = relay::milliseconds(list_lag);
   o.queued_for = relay::milliseconds(queued);
   o.dreams_for = relay::milliseconds(dreams);

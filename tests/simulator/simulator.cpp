@@ -73,14 +73,31 @@ http::reply simulator::detail(int status, std::string_view text) const {
   return http::json_reply(status, {{"detail", json::string(text)}});
 }
 
-bool simulator::authorised(const http::request& r) const {
-  return credential(r.header("Authorization")) == options_.key;
+bool simulator::authorised(const std::string& key) const {
+  return key == options_.key || std::ranges::find(options_.more_keys, key) != options_.more_keys.end();
+}
+
+// What stands in a prompt for some simulators is nothing to the others.
+bool simulator::is_meant(const std::string& prompt, const std::string& key) const {
+  constexpr std::string_view tag = "#at-";
+  bool any = false;
+  for (auto at = prompt.find(tag); at != std::string::npos; at = prompt.find(tag, at + 1)) {
+    any = true;
+    const std::string name = prompt.substr(at + tag.size(), prompt.find(' ', at) - at - tag.size());
+    if (name == options_.name || name == options_.name + "/" + key) return true;
+  }
+  return !any;
+}
+
+void simulator::refuse_key(std::string key, int status) {
+  asio::post(loop_.get_executor(), [this, key = std::move(key), status] { refused_keys_[key] = status; });
 }
 
 json::object simulator::render(const job& j) const {
   const std::string assets = options_.public_url.empty() ? url() : options_.public_url;
-  json::object out = options_.protocol == "station" ? render_web_app(j, wall_clock(), assets)
-                                                    : render_official(j, wall_clock(), assets);
+  json::object out = options_.protocol == "station"  ? render_web_app(j, wall_clock(), assets)
+                     : options_.protocol == "agents" ? render_agents(j, wall_clock(), assets)
+                                                     : render_official(j, wall_clock(), assets);
   if (json::value* request = out.if_contains("request"); request != nullptr && !options_.echo_callback)
     request->get_object()["callback_url"] = nullptr;
   return out;
@@ -89,10 +106,14 @@ json::object simulator::render(const job& j) const {
 awaitable<http::reply> simulator::handle(http::request& r) {
   if (r.path.starts_with("/assets/")) co_return asset(r.path);
   if (r.path.starts_with("/_sim/")) co_return log(r);
-  if (!authorised(r)) co_return detail(401, "Invalid API key is provided");
+  const std::string key(credential(r.header("Authorization")));
+  if (!authorised(key)) co_return detail(401, "Invalid API key is provided");
 
-  const bool station = options_.protocol == "station";
-  const std::string base = station ? "/luma/generations" : "/dream-machine/v1/generations";
+  const bool agents = options_.protocol == "agents";
+  const bool station = options_.protocol == "station" || agents;  // neither has more than create and get
+  const std::string base = agents    ? "/v1/generations"
+                           : station ? "/luma/generations"
+                                     : "/dream-machine/v1/generations";
   if (!r.path.starts_with(base)) {
     if (!station && r.path == "/dream-machine/v1/ping")
       co_return http::json_reply(200, {{"message", "pong"}});
@@ -107,24 +128,25 @@ awaitable<http::reply> simulator::handle(http::request& r) {
     if (what.kind.empty()) co_return detail(404, "Not Found");
     if (!what.base.empty() && !jobs_.contains(what.base)) co_return detail(404, "Generation not found");
     bool hang = false;
-    http::reply out = create(r, hang, what);
+    http::reply out = create(r, key, hang, what);
     if (hang) co_await stop_signal_.async_wait(as_result);
     if (out.status == 0) throw std::runtime_error("the connection ends, as the prompt asked");
     co_return out;
   }
   if (r.method != http::verb::get) co_return detail(405, "Method Not Allowed");
-  if (rest.empty() && !station) co_return list(r);
+  if (rest.empty() && !station) co_return list(r, key);
   if (!station && (rest == "/concepts/list" || rest == "/camera_motion/list")) {
     ++word_lists_;
     http::reply words;
     words.body = rest == "/concepts/list" ? R"(["orbit_left","a_new_one"])" : R"(["camera orbit left"])";
     co_return words;
   }
-  if (rest.starts_with('/')) co_return co_await fetch(std::string(rest.substr(1)));
+  if (rest.starts_with('/')) co_return co_await fetch(std::string(rest.substr(1)), key);
   co_return detail(404, "Not Found");
 }
 
 simulator::order simulator::order_of(std::string_view rest) const {
+  if (options_.protocol == "agents") return rest.empty() ? order{"video", {}, {}} : order{};
   const bool station = options_.protocol == "station";
   if (rest.empty() || (!station && rest == "/video")) return {"video", {}, {}};
   if (!station && rest == "/image") return {"image", {}, {}};
@@ -140,28 +162,57 @@ simulator::order simulator::order_of(std::string_view rest) const {
   return {};
 }
 
-bool simulator::over_limit(timestamp now, std::string& why) {
+bool simulator::over_limit(const std::string& key, timestamp now, std::string& why) {
   if (!options_.limits) return false;
-  while (!recent_creates_.empty() && recent_creates_.front() < now - std::chrono::minutes(1))
-    recent_creates_.pop_front();
-  if (recent_creates_.size() >= 20) {
-    why = "Rate limit exceeded: 20 create requests per minute";
+  std::deque<timestamp>& recent = recent_creates_[key];
+  while (!recent.empty() && recent.front() < now - std::chrono::minutes(1)) recent.pop_front();
+  if (std::ssize(recent) >= options_.in_minute) {
+    why = "Rate limit exceeded: " + std::to_string(options_.in_minute) + " create requests per minute";
     return true;
   }
   int open = 0;
   for (const auto& [id, j] : jobs_) {
     const phase p = j.at(now);
-    open += p == phase::queued || p == phase::dreaming;
+    open += j.key == key && (p == phase::queued || p == phase::dreaming);
   }
-  if (open < 10) return false;
-  why = "Concurrency limit exceeded: 10 generations";
+  if (open < options_.at_once) return false;
+  why = "Concurrency limit exceeded: " + std::to_string(options_.at_once) + " generations";
   return true;
 }
 
-http::reply simulator::create(const http::request& r, bool& hang, const order& what) {
+namespace {
+
+// Why the agents API refuses a request; empty: it does not.
+std::string wrong_for_agents(const json::object& o) {
+  const std::string_view type = text_of(o, "type");
+  const std::string_view model = text_of(o, "model");
+  const auto is = [](std::string_view v, std::initializer_list<std::string_view> words) {
+    return std::ranges::find(words, v) != words.end();
+  };
+  if (!is(type, {"image", "image_edit", "video", "video_edit", "video_reframe"})) return "type: unknown";
+  if (!(type.starts_with("image") ? is(model, {"uni-1", "uni-1-max"}) : model == "ray-3.2"))
+    return "model: unknown";
+  if (text_of(o, "prompt").empty()) return "prompt: String should have at least 1 character";
+  if (type != "image" && type != "video" && member(o, "source") == nullptr) return "source: Field required";
+  const json::value* video = member(o, "video");
+  if (video == nullptr) return {};
+  const json::object& options = video->get_object();
+  if (const auto d = text_of(options, "duration"); !d.empty() && !is(d, {"5s", "10s"}))
+    return "video.duration: unknown";
+  if (const auto r = text_of(options, "resolution"); !r.empty() && !is(r, {"360p", "540p", "720p", "1080p"}))
+    return "video.resolution: unknown";
+  return {};
+}
+
+}  // namespace
+
+http::reply simulator::create(const http::request& r, const std::string& key, bool& hang,
+                              const order& asked) {
+  order what = asked;
   const timestamp now = wall_clock();
   json::object entry{{"at", json::string(to_iso(now, precision::milliseconds))},
                      {"path", json::string(r.target)},
+                     {"key", json::string(key)},
                      {"id", nullptr},
                      {"body", nullptr}};
   const auto record = [&](http::reply out) {
@@ -175,24 +226,31 @@ http::reply simulator::create(const http::request& r, bool& hang, const order& w
   if (!body || !body->is_object()) return record(detail(422, "Input should be a JSON object"));
   json::object& o = body->get_object();
   entry["body"] = o;
-  const std::string prompt(first_text(o, {"prompt", "user_prompt", "resolution"}));
+  std::string prompt(first_text(o, {"prompt", "user_prompt", "resolution"}));
+  if (!is_meant(prompt, key)) prompt = "nothing to this one";
+  if (const auto refused = refused_keys_.find(key); refused != refused_keys_.end() && refused->second != 0)
+    return record(detail(refused->second, "refused, whatever it is"));
 
   std::string why;
-  if (over_limit(now, why)) {
+  if (over_limit(key, now, why)) {
     http::reply out = detail(429, why);
     out.add_header("Retry-After", "1");
     return record(std::move(out));
   }
   if (prompt.find("#drop") != std::string::npos) return record(detail(0, "dropped"));
   if (const int after = number_after(prompt, "#late-")) {
-    auto making = make_late(std::move(o), milliseconds(after), what);
+    auto making = make_late(std::move(o), key, milliseconds(after), what);
     asio::co_spawn(loop_.get_executor(), std::move(making), asio::detached);
     return record(detail(0, "cut"));
   }
   if (const int status = number_after(prompt, "#quote-"))
-    return record(detail(status, "the key " + options_.key + " may not do this"));
+    return record(detail(status, "the key " + key + " may not do this"));
   if (const int status = number_after(prompt, "#refuse-"))
     return record(detail(status, "refused as the prompt asked"));
+  if (options_.protocol == "agents") {
+    if (const std::string wrong = wrong_for_agents(o); !wrong.empty()) return record(detail(422, wrong));
+    what.kind = text_of(o, "type").starts_with("image") ? "image" : "video";
+  }
   // As its schema has it: these name their type, and a file.
   if (what.base.empty() && !what.builds_on.empty() &&
       (text_of(o, "generation_type") != what.builds_on || member(o, "media") == nullptr))
@@ -203,7 +261,7 @@ http::reply simulator::create(const http::request& r, bool& hang, const order& w
         400, prompt.empty() ? "Prompt is required" : "Prompt is too short, minimum length is 3 characters"));
   }
 
-  const job& j = make_job(std::move(o), what);
+  const job& j = make_job(std::move(o), key, what);
   entry["id"] = json::string(j.id);
   http::reply out = http::json_reply(201, render(j));
   hang = prompt.find("#hang") != std::string::npos;
@@ -214,11 +272,13 @@ http::reply simulator::create(const http::request& r, bool& hang, const order& w
   return record(std::move(out));
 }
 
-job& simulator::make_job(json::object request, const order& what) {
+job& simulator::make_job(json::object request, const std::string& key, const order& what) {
   const timestamp now = wall_clock();
   const std::string prompt(first_text(request, {"prompt", "user_prompt", "resolution"}));
   job j;
   j.id = random_uuid();
+  j.key = key;
+  j.links_for = options_.links_for;
   j.kind = what.kind;
   j.builds_on = what.builds_on;
   j.callback_url = first_text(request, {"callback_url", "notify_hook"});
@@ -227,10 +287,10 @@ job& simulator::make_job(json::object request, const order& what) {
   j.dreams_for = options_.dreams_for;
   j.by_polls = options_.by_polls;
   j.padding = static_cast<std::size_t>(number_after(prompt, "#pad-", 1, 1'000'000));
-  if (prompt.find("#fail") != std::string::npos) j.failure_reason = "Job failed";
+  if (prompt.find("#fail") != std::string::npos && is_meant(prompt, key)) j.failure_reason = "Job failed";
   if (prompt.find("#moderated") != std::string::npos) j.failure_reason = "Advanced prompt moderation failed";
   j.request = std::move(request);
-  recent_creates_.push_back(now);
+  recent_creates_[key].push_back(now);
   order_.push_back(j.id);
   if (!options_.silent && is_web_url(j.callback_url)) {
     auto calling = call_back(j.id);
@@ -240,14 +300,14 @@ job& simulator::make_job(json::object request, const order& what) {
   return jobs_.emplace(id, std::move(j)).first->second;
 }
 
-awaitable<> simulator::make_late(json::object request, milliseconds after, order what) {
+awaitable<> simulator::make_late(json::object request, std::string key, milliseconds after, order what) {
   steady_timer wait(loop_.get_executor());
   wait.expires_after(after);
   co_await wait.async_wait(as_result);
-  if (!deadlines_.expiring()) make_job(std::move(request), what);
+  if (!deadlines_.expiring()) make_job(std::move(request), key, what);
 }
 
-awaitable<http::reply> simulator::fetch(std::string id) {
+awaitable<http::reply> simulator::fetch(std::string id, std::string key) {
   const auto time = steady_clock::now();
   last_second_.push_back(time);
   while (time - last_second_.front() >= std::chrono::seconds(1)) last_second_.pop_front();
@@ -269,7 +329,11 @@ awaitable<http::reply> simulator::fetch(std::string id) {
     co_return out;
   }
   const auto found = jobs_.find(id);
-  if (found == jobs_.end() || is_forgotten(found->second)) co_return detail(404, "Generation not found");
+  // Another account's job is as absent as an absent one.
+  const bool foreign = found != jobs_.end() && found->second.key != key;
+  wrong_key_ += foreign;
+  if (found == jobs_.end() || foreign || is_forgotten(found->second))
+    co_return detail(404, "Generation not found");
   ++found->second.polls;
   co_return http::json_reply(200, render(found->second));
 }
@@ -285,7 +349,7 @@ http::reply simulator::remove(std::string_view path) {
   return out;
 }
 
-http::reply simulator::list(const http::request& r) {
+http::reply simulator::list(const http::request& r, const std::string& key) {
   const auto number = [&r](std::string_view name, std::size_t otherwise) {
     const auto text = http::query_value(r.query, name);
     std::size_t value = otherwise;
@@ -302,10 +366,15 @@ http::reply simulator::list(const http::request& r) {
     for (int i = 0; i < options_.list_shrinks && !order_.empty(); ++i) order_.pop_back();
   }
   json::array page;
+  std::vector<const job*> own;
+  for (const std::string& id : order_) {
+    const job& j = jobs_.at(id);
+    if (j.key == key) own.push_back(&j);
+  }
   // The newest may not be in it yet, or not any more.
-  std::size_t shown = order_.size();
-  while (shown > 0 && (jobs_.at(order_[shown - 1]).created_at > wall_clock() - options_.list_lag ||
-                       is_forgotten(jobs_.at(order_[shown - 1]))))
+  std::size_t shown = own.size();
+  while (shown > 0 &&
+         (own[shown - 1]->created_at > wall_clock() - options_.list_lag || is_forgotten(*own[shown - 1])))
     --shown;
   std::size_t count = 0;
   for (std::size_t i = offset; i < shown && count < limit; ++i, ++count) {
@@ -314,7 +383,7 @@ http::reply simulator::list(const http::request& r) {
       continue;
     }
     const bool other_way = options_.list_lies == options::lie::oldest_first;
-    page.push_back(listed(jobs_.at(order_[other_way ? i : shown - 1 - i])));
+    page.push_back(listed(*own[other_way ? i : shown - 1 - i]));
   }
   json::object out{{"count", count}, {"limit", limit}, {"offset", offset}, {"generations", std::move(page)}};
   if (options_.list_says_more)
@@ -377,6 +446,7 @@ http::reply simulator::log(const http::request& r) const {
   return http::json_reply(200, {{"created", static_cast<std::int64_t>(jobs_.size())},
                                 {"refused", refused_},
                                 {"callbacks", callbacks_},
+                                {"wrong_key", wrong_key_},
                                 {"lists", lists_},
                                 {"word_lists", word_lists_},
                                 {"removes", removes_},

@@ -15,7 +15,8 @@
 //   #garbage      the job is created, and the answer is no JSON
 //   #drop         nothing is created, and the connection ends without an answer
 //   #late-NNN     the connection ends without an answer, and the job is created NNN milliseconds later
-// Where a request has no prompt, `resolution` can ask for the same.
+// Where a request has no prompt, `resolution` can ask for the same. With #at-NAME in it, all that is for the
+// simulator of this name alone, with #at-NAME/KEY for this key of it; there may be several of them.
 
 #include <atomic>
 #include <deque>
@@ -23,6 +24,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "server/http/listener.hpp"
 #include "tests/simulator/job.hpp"
@@ -32,17 +34,22 @@ namespace relay::sim {
 struct options {
   std::string listen = "127.0.0.1:0";
   std::string key = "luma-sim-key";
-  std::string protocol = "luma";  // or "station"
+  std::vector<std::string> more_keys;  // each an account of its own, with jobs of its own
+  std::string protocol = "luma";       // or "station", "agents"
+  std::string name;                    // see #at-NAME
   milliseconds queued_for{1'000};
   milliseconds dreams_for{4'000};
-  bool by_polls = false;          // jobs move on with each question, not with time: for tests
-  bool limits = false;            // the Build tier's: 10 jobs at once, 20 creates a minute
-  std::string public_url;         // where its files are fetched; empty: where it listens
-  std::size_t max_log = 100'000;  // entries kept of each kind
-  bool echo_callback = true;      // the official API does; false: `request.callback_url` is null
-  bool silent = false;            // no callbacks
-  milliseconds list_lag{0};       // a job is in the list only so long after its creation
-  milliseconds poll_delay{0};     // how long an answer to a question about a job takes
+  int at_once = 10;                   // with `limits`: jobs of one key,
+  int in_minute = 20;                 // and creates of one key
+  std::chrono::seconds links_for{0};  // addresses of results end so long after they were asked for; 0: never
+  bool by_polls = false;              // jobs move on with each question, not with time: for tests
+  bool limits = false;                // the Build tier's: 10 jobs at once, 20 creates a minute
+  std::string public_url;             // where its files are fetched; empty: where it listens
+  std::size_t max_log = 100'000;      // entries kept of each kind
+  bool echo_callback = true;          // the official API does; false: `request.callback_url` is null
+  bool silent = false;                // no callbacks
+  milliseconds list_lag{0};           // a job is in the list only so long after its creation
+  milliseconds poll_delay{0};         // how long an answer to a question about a job takes
 
   // The list.
   std::size_t list_page = 100;   // items it gives at most, whatever it is asked for
@@ -71,6 +78,8 @@ class simulator {
   /// its own words, while the list shows them; of all, in a gateway's words.
   enum class amnesia { none, new_jobs, polls, gateway };
   void forget_jobs(amnesia how);
+  /// Creates with this key get this status, and nothing is created; 0: as usual.
+  void refuse_key(std::string key, int status);
   std::uint16_t port() const { return listener_->port(); }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port()); }
 
@@ -83,19 +92,20 @@ class simulator {
     std::string builds_on;  // see job
   };
   order order_of(std::string_view rest) const;
-  http::reply create(const http::request& r, bool& hang, const order& what);
-  awaitable<http::reply> fetch(std::string id);
+  http::reply create(const http::request& r, const std::string& key, bool& hang, const order& what);
+  awaitable<http::reply> fetch(std::string id, std::string key);
   http::reply remove(std::string_view path);
-  http::reply list(const http::request& r);
+  http::reply list(const http::request& r, const std::string& key);
   http::reply asset(std::string_view path);
   http::reply log(const http::request& r) const;
   http::reply detail(int status, std::string_view text) const;
   json::object render(const job& j) const;
   json::value listed(const job& j) const;
-  job& make_job(json::object request, const order& what);
-  awaitable<> make_late(json::object request, milliseconds after, order what);
-  bool authorised(const http::request& r) const;
-  bool over_limit(timestamp now, std::string& why);
+  job& make_job(json::object request, const std::string& key, const order& what);
+  awaitable<> make_late(json::object request, std::string key, milliseconds after, order what);
+  bool authorised(const std::string& key) const;
+  bool is_meant(const std::string& prompt, const std::string& key) const;
+  bool over_limit(const std::string& key, timestamp now, std::string& why);
   awaitable<> call_back(std::string id);
   awaitable<bool> post_once(std::string url, std::string body);
 
@@ -106,9 +116,11 @@ class simulator {
   std::unique_ptr<http::listener> listener_;
   steady_timer stop_signal_{loop_.get_executor()};
   std::unordered_map<std::string, job> jobs_;
-  std::deque<std::string> order_;         // ids, oldest first
-  std::deque<timestamp> recent_creates_;  // within the last minute
-  std::deque<json::object> creates_;      // what was asked, oldest first
+  std::deque<std::string> order_;                                          // ids, oldest first
+  std::unordered_map<std::string, std::deque<timestamp>> recent_creates_;  // by key, within the last minute
+  std::unordered_map<std::string, int> refused_keys_;
+  std::int64_t wrong_key_ = 0;        // questions about a job with another key than it was created with
+  std::deque<json::object> creates_;  // what was asked, oldest first
   std::unordered_map<std::string, std::int64_t> polls_;
   std::unordered_map<std::string, int> asking_;  // questions in flight
   int most_at_once_ = 0;                         // about one job

@@ -73,8 +73,8 @@ result<std::unique_ptr<store>> open_test_store(const std::string& path, const ca
 running_relay::running_relay(config c) : running_relay(std::move(c), families(), public_routes()) {}
 
 running_relay::running_relay(config c, const catalogue& names, const route_table& routes)
-    : database_(c.storage.path) {
-  app_parts parts{names, routes, nullptr};
+    : database_(c.storage.path), next_{c, {}} {
+  app_parts parts{names, routes, nullptr, [this] { return next_; }};
   parts.open_store = [this](const storage_config& s, const catalogue& known, store_hooks hooks) {
     hooks.saved = [this, next = std::move(hooks.saved)](const task_ptr& t) {
       next(t);

@@ -28,6 +28,7 @@ class running_simulator {
   void list_is_down(bool down) { sim_->list_is_down(down); }
   void removals_fail(bool fail) { sim_->removals_fail(fail); }
   void forget_jobs(sim::simulator::amnesia how) { sim_->forget_jobs(how); }
+  void refuse_key(std::string key, int status) { sim_->refuse_key(std::move(key), status); }
   /// What it was asked.
   json::object log() const;
   std::int64_t created() const { return log().at("created").as_int64(); }
@@ -66,6 +67,9 @@ class running_relay {
   /// A new token, made through the admin socket as the command line does.
   std::string token(const std::string& name);
   json::object admin(const json::object& request);
+  /// What the relay finds when it reads its configuration again; then `admin({{"command", "reload"}})`.
+  void set_config(config c) { next_.value = std::move(c); }
+  void set_problem(config_problem p) { next_.problems = {std::move(p)}; }
   /// Speaks with a new token of that name.
   client as(const std::string& name) { return client(port(), "Bearer " + token(name)); }
   client as_nobody() const { return client(port()); }
@@ -74,6 +78,7 @@ class running_relay {
   void start(config c, app_parts parts);
 
   std::string database_;
+  loaded_config next_;
   std::mutex mutex_;  // guards saves_
   std::condition_variable saved_;
   std::uint64_t saves_ = 0;

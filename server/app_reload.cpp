@@ -1,0 +1,131 @@
+// What a reload changes while the relay runs: upstreams, their keys and limits, models, limits of tokens, the
+// log.
+
+#include <spdlog/logger.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <map>
+
+#include "config/fields.hpp"
+#include "server/app.hpp"
+#include "server/log.hpp"
+#include "server/settings.hpp"
+
+namespace relay {
+namespace {
+
+constexpr std::string_view reloaded_sections[] = {"limits", "models"};
+constexpr std::string_view reloaded_keys[] = {"log.level", "log.file"};
+
+// Keys that are other than they were, and that only a start reads.
+std::vector<std::string> need_a_restart(config& old, config& fresh) {
+  std::vector<std::string> out;
+  for (const field& f : fields()) {
+    const std::string key = std::string(f.section) + "." + std::string(f.key);
+    if (std::ranges::find(reloaded_sections, f.section) != std::end(reloaded_sections)) continue;
+    if (std::ranges::find(reloaded_keys, key) != std::end(reloaded_keys)) continue;
+    if (to_toml(f.at(old)) != to_toml(f.at(fresh))) out.push_back(key);
+  }
+  return out;
+}
+
+std::map<std::string, upstream_config> by_name(const config& c) {
+  std::map<std::string, upstream_config> out;
+  for (const upstream_config& u : c.upstreams) {
+    for (upstream_config& one : one_for_each_key(u)) out.emplace(one.name, std::move(one));
+  }
+  return out;
+}
+
+// Which keys of an upstream's section are other; the values are not shown.
+std::string changes_of(upstream_config& old, upstream_config& fresh) {
+  std::string out;
+  const auto add = [&out](std::string_view key) { out.append(out.empty() ? "" : ", ").append(key); };
+  for (const upstream_field& f : upstream_fields()) {
+    if (to_toml(f.at(old)) != to_toml(f.at(fresh))) add(f.key);
+  }
+  if (old.key != fresh.key) add("the key itself");
+  if (old.proxy != fresh.proxy) add("proxy");
+  return out;
+}
+
+std::vector<std::string> changes_between(const config& old, const config& fresh) {
+  std::vector<std::string> out;
+  auto before = by_name(old);
+  auto after = by_name(fresh);
+  for (auto& [name, u] : after) {
+    const auto known = before.find(name);
+    if (known == before.end())
+      out.push_back("upstream " + name + " is new");
+    else if (const std::string what = changes_of(known->second, u); !what.empty())
+      out.push_back("upstream " + name + " has other settings: " + what);
+  }
+  for (const auto& [name, u] : before) {
+    if (!after.contains(name))
+      out.push_back("upstream " + name + " gets no jobs any more, and is not polled");
+  }
+  return out;
+}
+
+}  // namespace
+
+void app::reload() {
+  asio::post(loop_.get_executor(), [this] {
+    auto work = [](app& self) -> awaitable<> { co_await self.reload_now(); };
+    spawn(work(*this));
+  });
+}
+
+awaitable<result<std::vector<std::string>>> app::reload_now() {
+  if (!serving_ || stopping_) co_return fail(errc::invalid_request, "the relay starts or stops");
+  if (reloading_) co_return fail(errc::invalid_request, "a reload is under way; try again");
+  if (!parts_.read_config)
+    co_return fail(errc::invalid_request, "this relay has no configuration to read again");
+  reloading_ = true;
+  // 1. All that can be wrong, before anything is changed.
+  loaded_config fresh = parts_.read_config();
+  std::string wrong;
+  for (const config_problem& p : fresh.problems) wrong += (wrong.empty() ? "" : "; ") + to_string(p);
+  result<std::vector<std::string>> out =
+      fail(errc::invalid_request, "the new configuration is wrong, and the old one stays: " + wrong);
+  if (wrong.empty()) out = co_await use_config(std::move(fresh.value));
+  reloading_ = false;
+  if (!out) {
+    log_->error("reload: {}", out.error().log.text);
+    co_return out;
+  }
+  log_->info("reload: the configuration was read, {} changes", out->size());
+  for (const std::string& line : *out) log_->warn("reload: {}", line);
+  if (!out->empty()) warn_about_upstreams();
+  co_return out;
+}
+
+awaitable<result<std::vector<std::string>>> app::use_config(config fresh) {
+  auto plan = upstreams_.prepare(fresh, parts_.names);
+  if (!plan)
+    co_return fail(plan.error().code,
+                   "the new configuration cannot be used, and the old one stays: " + plan.error().log.text);
+  std::vector<std::string> unknown;
+  for (const planned_upstream& p : *plan) {
+    if (upstreams_.find(p.settings.name) == nullptr) unknown.push_back(p.settings.name);
+  }
+  const auto facts = co_await dispatcher_->read_facts(unknown);
+  if (!facts) co_return std::unexpected(facts.error());
+  if (auto opened = reopen_log(*log_, fresh.log.file); !opened) co_return std::unexpected(opened.error());
+  // 2. From here on nothing fails, and nothing waits.
+  std::vector<std::string> changes = changes_between(config_, fresh);
+  for (const std::string& key : need_a_restart(config_, fresh)) changes.push_back(key + " needs a restart");
+  const std::vector<std::size_t> places = upstreams_.take_over(*plan);
+  dispatcher_->use(*plan, places, *facts);
+  poller_->use_upstreams();
+  config_.upstreams = std::move(fresh.upstreams);
+  config_.models = std::move(fresh.models);
+  config_.limits = fresh.limits;
+  config_.log = std::move(fresh.log);
+  limits_.change(limits_of(config_.limits));
+  log_->set_level(spdlog::level::from_str(config_.log.level));
+  co_return changes;
+}
+
+}  // namespace relay
