@@ -46,7 +46,7 @@ std::vector<upstream_config> one_for_each_key(const upstream_config& u) {
     one.key = k.key;
     one.key_env = k.key_env;
     one.key_file = k.key_file;
-    one.weight = k.weight;
+    if (k.weight > 0) one.weight = k.weight;
     if (k.max_concurrent > 0) one.max_concurrent = k.max_concurrent;
     if (k.creates_per_minute > 0) one.creates_per_minute = k.creates_per_minute;
     one.poll_only = u.poll_only || k.poll_only;

@@ -144,7 +144,7 @@ struct upstream_key_config {
   secret key;
   std::string key_env;
   std::string key_file;
-  std::int64_t weight = 1;
+  std::int64_t weight = 0;              // 0: the upstream's
   std::int64_t max_concurrent = 0;      // 0: the upstream's
   std::int64_t creates_per_minute = 0;  // 0: the upstream's
   bool poll_only = false;

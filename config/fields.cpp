@@ -583,8 +583,8 @@ const upstream_field upstream_table[] = {
     {"upstream",
      "max_connections",
      UP(max_connections),
-     "Connections to it, for all its keys and all that is sent there. Creates in flight at once with one key "
-     "are at most as many.",
+     "Connections to it, for all its keys and all that is sent there; at most three quarters of them for "
+     "creates.",
      1,
      10'000,
      {}},
@@ -626,8 +626,9 @@ const key_field key_table[] = {
     {"upstream.keys",
      "weight",
      KEY(weight),
-     "Its share of the jobs among the keys of this upstream, and upstreams of equal priority.",
-     1,
+     "Its share of the jobs among the keys of this upstream, and upstreams of equal priority; 0: the "
+     "upstream's.",
+     0,
      1'000,
      {}},
     {"upstream.keys", "max_concurrent", KEY(max_concurrent), "0: the upstream's.", 0, 1'000'000, {}},

@@ -451,7 +451,7 @@ void loader::check() {
       problem(nullptr, "dns.servers", "'" + s + "' " + at.error().message.text);
   }
   std::size_t keys = 0;
-  for (const upstream_config& u : out.value.upstreams) keys += std::max<std::size_t>(1, u.keys.size());
+  for (const upstream_config& u : out.value.upstreams) keys += one_for_each_key(u).size();
   if (keys > max_lanes)
     problem(nullptr, "upstream", "there are more than " + std::to_string(max_lanes) + " upstreams and keys");
   if (out.value.upstreams.empty()) {

@@ -83,7 +83,9 @@ awaitable<json::object> set_upstream_mode(admin_context in, std::string name, la
   if (in.submit != nullptr) {
     for (std::size_t i = 0; i < in.submit->lanes().size(); ++i) {
       const std::string lane = in.submit->lanes()[i].name;
-      if (!is_meant(lane, name) || !in.all_upstreams->all()[i]->configured()) continue;
+      if (!is_meant(lane, name) || !in.all_upstreams->all()[i]->configured() ||
+          in.submit->lanes()[i].poll_only)
+        continue;
       const auto kept = co_await in.submit->set_mode(i, m);
       if (!kept) co_return failure(kept.error().log.text);
       changed.push_back(json::string(lane));
@@ -101,7 +103,8 @@ awaitable<json::object> set_upstream_mode(admin_context in, std::string name, la
     }
   }
   if (changed.empty())
-    co_return failure("there is no upstream \"" + name + "\"; luma-relay upstream list shows them");
+    co_return failure("there is no upstream \"" + name +
+                      "\" that may get jobs; luma-relay upstream list shows them");
   co_return json::object{{"ok", true},
                          {"changed", std::move(changed)},
                          {"open_jobs", open_jobs},

@@ -133,6 +133,7 @@ class app {
   steady_clock::time_point refusals_logged_at_;
   bool serving_ = false;
   bool reloading_ = false;
+  bool reload_again_ = false;
   bool stopping_ = false;
   bool ended_ = false;
   bool failed_ = false;

@@ -24,7 +24,8 @@ std::vector<std::string> need_a_restart(config& old, config& fresh) {
   for (const field& f : fields()) {
     const std::string key = std::string(f.section) + "." + std::string(f.key);
     if (std::ranges::find(reloaded_sections, f.section) != std::end(reloaded_sections)) continue;
-    if (std::ranges::find(reloaded_keys, key) != std::end(reloaded_keys)) continue;
+    const bool to_stdout = key == "log.file" && fresh.log.file.empty();
+    if (std::ranges::find(reloaded_keys, key) != std::end(reloaded_keys) && !to_stdout) continue;
     if (to_toml(f.at(old)) != to_toml(f.at(fresh))) out.push_back(key);
   }
   return out;
@@ -61,6 +62,15 @@ std::vector<std::string> changes_between(const config& old, const config& fresh)
     else if (const std::string what = changes_of(known->second, u); !what.empty())
       out.push_back("upstream " + name + " has other settings: " + what);
   }
+  config then = old;
+  config now = fresh;
+  for (const field& f : fields()) {
+    const bool is_reloaded =
+        f.section == "limits" || f.section == "models" ||
+        (f.section == "log" && (f.key == "level" || (f.key == "file" && !now.log.file.empty())));
+    if (is_reloaded && to_toml(f.at(then)) != to_toml(f.at(now)))
+      out.push_back(std::string(f.section) + "." + std::string(f.key) + " is " + to_toml(f.at(now)));
+  }
   for (const auto& [name, u] : before) {
     if (!after.contains(name))
       out.push_back("upstream " + name + " gets no jobs any more, and is not polled");
@@ -72,13 +82,19 @@ std::vector<std::string> changes_between(const config& old, const config& fresh)
 
 void app::reload() {
   asio::post(loop_.get_executor(), [this] {
-    auto work = [](app& self) -> awaitable<> { co_await self.reload_now(); };
+    auto work = [](app& self) -> awaitable<> {
+      const auto done = co_await self.reload_now();
+      if (!done && self.reloading_) self.reload_again_ = true;  // what changed meanwhile is read too
+    };
     spawn(work(*this));
   });
 }
 
 awaitable<result<std::vector<std::string>>> app::reload_now() {
-  if (!serving_ || stopping_) co_return fail(errc::invalid_request, "the relay starts or stops");
+  if (!serving_ || stopping_) {
+    log_->warn("reload: not now, the relay {}", stopping_ ? "stops" : "starts; send it SIGHUP again");
+    co_return fail(errc::invalid_request, "the relay starts or stops");
+  }
   if (reloading_) co_return fail(errc::invalid_request, "a reload is under way; try again");
   if (!parts_.read_config)
     co_return fail(errc::invalid_request, "this relay has no configuration to read again");
@@ -89,8 +105,13 @@ awaitable<result<std::vector<std::string>>> app::reload_now() {
   for (const config_problem& p : fresh.problems) wrong += (wrong.empty() ? "" : "; ") + to_string(p);
   result<std::vector<std::string>> out =
       fail(errc::invalid_request, "the new configuration is wrong, and the old one stays: " + wrong);
-  if (wrong.empty()) out = co_await use_config(std::move(fresh.value));
+  try {
+    if (wrong.empty()) out = co_await use_config(std::move(fresh.value));
+  } catch (const std::exception& e) {
+    out = fail(errc::internal, std::string("it ended by an exception: ") + e.what());
+  }
   reloading_ = false;
+  if (std::exchange(reload_again_, false)) reload();
   if (!out) {
     log_->error("reload: {}", out.error().log.text);
     co_return out;
@@ -102,6 +123,9 @@ awaitable<result<std::vector<std::string>>> app::reload_now() {
 }
 
 awaitable<result<std::vector<std::string>>> app::use_config(config fresh) {
+  std::vector<std::string> late;
+  for (const std::string& key : need_a_restart(config_, fresh)) late.push_back(key + " needs a restart");
+  fresh.server = config_.server;  // of which the upstreams are told some
   auto plan = upstreams_.prepare(fresh, parts_.names);
   if (!plan)
     co_return fail(plan.error().code,
@@ -115,7 +139,7 @@ awaitable<result<std::vector<std::string>>> app::use_config(config fresh) {
   if (auto opened = reopen_log(*log_, fresh.log.file); !opened) co_return std::unexpected(opened.error());
   // 2. From here on nothing fails, and nothing waits.
   std::vector<std::string> changes = changes_between(config_, fresh);
-  for (const std::string& key : need_a_restart(config_, fresh)) changes.push_back(key + " needs a restart");
+  changes.insert(changes.end(), late.begin(), late.end());
   const std::vector<std::size_t> places = upstreams_.take_over(*plan);
   dispatcher_->use(*plan, places, *facts);
   poller_->use_upstreams();

@@ -20,8 +20,8 @@ bool fresh_links::needed(const task& t) {
 
 void fresh_links::begin(const task& t) {
   if (!needed(t) || running_.contains(t.id) || running_.size() >= most_at_once) return;
-  const steady_clock::time_point* wait = not_before_.find(t.id);
-  if (wait != nullptr && steady_clock::now() < *wait) return;
+  const tried* before = tried_.find(t.id);
+  if (before != nullptr && steady_clock::now() < before->not_before) return;
   auto r = std::make_shared<renewal>();
   running_.emplace(t.id, r);
   auto work = renew(std::move(r), t.id, t.upstream, t.upstream_id);
@@ -33,11 +33,11 @@ awaitable<task_ptr> fresh_links::of(task_ptr t, steady_clock::time_point until) 
   const auto found = running_.find(t->id);
   if (found == running_.end() || steady_clock::now() >= until) co_return t;
   const std::shared_ptr<renewal> r = found->second;
-  steady_timer patience(loop_.get_executor());
-  patience.expires_at(until);
-  r->readers.push_back(&patience);
-  co_await patience.async_wait(as_result);
-  std::erase(r->readers, &patience);
+  steady_timer timeout(loop_.get_executor());
+  timeout.expires_at(until);
+  r->readers.push_back(&timeout);
+  co_await timeout.async_wait(as_result);
+  std::erase(r->readers, &timeout);
   co_return r->newest ? r->newest : t;
 }
 
@@ -52,8 +52,9 @@ awaitable<> fresh_links::renew(std::shared_ptr<renewal> r, std::string id, std::
   if (!problem.empty()) log_.error("task {}: asking for new links ended by an exception: {}", id, problem);
   // Nothing came of it, or links that have ended too: not at once again.
   if (!r->newest || needed(*r->newest)) {
+    const tried* before = tried_.find(id);
     const auto pause = r->newest ? steady_clock::duration(after_no_better) : after_failure;
-    not_before_.put(id, steady_clock::now() + pause, sizeof(steady_clock::time_point));
+    tried_.put(id, {steady_clock::now() + pause, before != nullptr && before->not_found}, sizeof(tried));
   }
   running_.erase(id);
   for (steady_timer* reader : r->readers) reader->cancel();
@@ -73,7 +74,13 @@ awaitable<task_ptr> fresh_links::ask(std::string id, std::string upstream_name, 
   if (auto* polled = std::get_if<event::polled>(&outcome.event)) {
     if (polled->reported.state != job_state::completed || !polled->reported.has_result) co_return nullptr;
     e = event::links_renewed{std::move(polled->reported), std::move(polled->reply)};
-  } else if (!std::get_if<event::poll_failed>(&outcome.event)->not_found) {
+  } else if (std::get_if<event::poll_failed>(&outcome.event)->not_found) {
+    // A single 404 may be about anything: the second one, some time later, is believed.
+    const tried* before = tried_.find(id);
+    const bool again = before != nullptr && before->not_found;
+    tried_.put(id, {steady_clock::now() + after_failure, true}, sizeof(tried));
+    if (!again) co_return nullptr;
+  } else {
     log_.warn(
         "task {}: its links have ended, and {} names no others now: {}; it is asked again when the job is "
         "read",

@@ -49,7 +49,12 @@ class fresh_links {
   metrics& metrics_;
   spdlog::logger& log_;
   std::unordered_map<std::string, std::shared_ptr<renewal>> running_;
-  lru<steady_clock::time_point> not_before_{std::size_t{1} << 20};  // of those that failed
+  // What failed of late.
+  struct tried {
+    steady_clock::time_point not_before;  // it is not asked again
+    bool not_found = false;               // the upstream said that it does not know the job
+  };
+  lru<tried> tried_{std::size_t{1} << 20};
 };
 
 }  // namespace relay

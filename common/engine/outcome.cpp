@@ -22,8 +22,9 @@ submit_outcome unavailable(std::string note, cause why, milliseconds cool_down =
   return {kind::unavailable, event::unavailable{}, std::move(note), why, cool_down};
 }
 
-constexpr std::string_view cause_names[] = {"none",       "unreachable", "lost",          "key_refused",
-                                            "no_credits", "not_allowed", "wrong_address", "limited"};
+constexpr std::string_view cause_names[] = {"none",          "unreachable", "lost",
+                                            "key_refused",   "no_credits",  "not_allowed",
+                                            "wrong_address", "limited",     "no_room"};
 
 // Upstreams word their 429s as they like; these are the words of those that are known.
 limit_kind limit_named_in(std::string_view text) {
@@ -53,6 +54,7 @@ std::string_view name_of(cause c) {
 }
 
 submit_outcome classify_submit(const exchange& x, const protocol& p) {
+  if (x.no_room) return unavailable(x.problem, cause::no_room);
   if (!x.responded) return x.sent_any ? unknown(x.problem) : unavailable(x.problem, cause::unreachable);
   const std::string status = "status " + std::to_string(x.status);
   if (x.status >= 200 && x.status < 300) {

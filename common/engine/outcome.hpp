@@ -22,6 +22,7 @@ enum class cause : std::uint8_t {
   not_allowed,    // 403
   wrong_address,  // 404, 405, 307, 308
   limited,        // 429
+  no_room,        // all our connections to it were in use: it is not at fault
 };
 std::string_view name_of(cause c);
 /// What a 429 says it is about.

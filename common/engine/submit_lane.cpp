@@ -131,6 +131,9 @@ milliseconds submit_lane::ended(const submit_outcome& o, const std::string& of, 
     case cause::unreachable:
     case cause::lost:
       return failure(o, now, p.submit_retry, p.submit_retry_max);
+    case cause::no_room:
+      cool_down_until = std::max(cool_down_until, now + p.submit_retry);
+      return p.submit_retry;
     case cause::not_allowed:
     case cause::wrong_address:
       break;
@@ -208,8 +211,9 @@ timestamp submit_lane::next_available(timestamp now) const {
   return std::max(now, at);
 }
 
-void submit_lane::remember(const lane_memory& m) {
+void submit_lane::remember(const lane_memory& m, timestamp now) {
   if (mode != lane_mode::closed && m.mode != lane_mode::closed) mode = m.mode;
+  mode_since = now;
   at_once = learned_limit(m.at_once);
   in_minute = learned_limit(m.in_minute);
 }
@@ -227,15 +231,16 @@ bool takes_action(const submit_lane& l, const task& t) {
 }
 
 bool takes_model(const submit_lane& l, const task& t) {
-  return l.models.empty() ||
-         std::ranges::find(l.models, l.speaks->model_of(t, settings_of(l))) != l.models.end();
+  if (l.models.empty()) return true;
+  const std::string model = l.speaks->model_of(t, settings_of(l));
+  return model.empty() || std::ranges::find(l.models, model) != l.models.end();  // some kinds have none
 }
 
 }  // namespace
 
 bool serves(const submit_lane& l, const task& t) {
   if (l.mode == lane_mode::closed || (t.pinned && t.upstream != l.name)) return false;
-  if (l.mode == lane_mode::draining && !t.pinned) return false;
+  if (l.mode == lane_mode::draining && t.created_at > l.mode_since) return false;
   if (!takes_action(l, t)) return false;
   if (l.speaks == nullptr) return true;
   return takes_model(l, t) && l.speaks->obstacle(t, settings_of(l)).empty();
@@ -243,13 +248,12 @@ bool serves(const submit_lane& l, const task& t) {
 
 std::string why_not(const submit_lane& l, const task& t) {
   if (l.mode == lane_mode::closed || (t.pinned && t.upstream != l.name)) return {};
-  if (l.mode == lane_mode::draining && !t.pinned) return "no new jobs are taken now";
+  if (l.mode == lane_mode::draining && t.created_at > l.mode_since) return "no new jobs are taken now";
   if (!takes_action(l, t)) return "jobs of the kind " + std::string(t.action->name) + " are not taken";
   if (l.speaks == nullptr) return {};
   if (std::string reason = l.speaks->obstacle(t, settings_of(l)); !reason.empty()) return reason;
   if (takes_model(l, t)) return {};
-  const std::string model = l.speaks->model_of(t, settings_of(l));
-  return model.empty() ? "model: one has to be named" : "model: jobs of " + model + " are not taken";
+  return "model: jobs of " + l.speaks->model_of(t, settings_of(l)) + " are not taken";
 }
 
 std::optional<choice> choose(std::span<const submit_lane> lanes, const task& t, timestamp now,

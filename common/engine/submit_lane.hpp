@@ -24,7 +24,7 @@ namespace relay {
 enum class lane_mode : std::uint8_t {
   open,      // jobs
   paused,    // nothing for now: jobs wait for it
-  draining,  // nothing new: what waits for it alone still goes
+  draining,  // nothing new: what was accepted before still goes
   closed,    // nothing any more: poll_only, or not in the configuration
 };
 std::string_view name_of(lane_mode m);
@@ -66,6 +66,7 @@ struct submit_lane : lane_settings {
   std::int64_t credit = 0;          // for its turns among those of its rank
   bool has_waiters = false;         // a task that is due waits for it: new ones queue behind
   lane_mode mode = lane_mode::open;
+  timestamp mode_since;
 
   // What its 429s have shown.
   learned_limit at_once, in_minute;
@@ -111,7 +112,7 @@ struct submit_lane : lane_settings {
   timestamp next_available(timestamp now) const;
   lane_memory memory() const { return {name, mode, at_once.value(), in_minute.value()}; }
   /// As memory() said it. What the configuration has closed stays closed.
-  void remember(const lane_memory& m);
+  void remember(const lane_memory& m, timestamp now);
   /// Jobs it is known to have.
   std::int64_t has() const { return open - in_flight; }
 

@@ -16,12 +16,17 @@ void submit_queues::start_over() {
 }
 
 void submit_queues::open(const submit_queue& q) {
-  queue_named(q).more = true;
+  queue& known = queue_named(q);
+  known.more = true;
+  known.lanes = ~lane_set{0};  // any may be meant
 }
 
 void submit_queues::add(const submit_queue& name, place where, lane_set lanes) {
   queue& q = queue_named(name);
-  if (q.more && !q.reading && where > q.read) return;
+  if (q.more && !q.reading && where > q.read) {
+    q.lanes |= lanes;
+    return;
+  }
   q.lanes = q.size == 0 && !q.more ? lanes : q.lanes | lanes;
   q.size += q.waiting[lanes].insert(std::move(where)).second;
   // More than is kept: the last of them are on disk, and are read again when it is their turn.
@@ -37,8 +42,8 @@ void submit_queues::add(const submit_queue& name, place where, lane_set lanes) {
 
 std::optional<submit_queue> submit_queues::to_read(timestamp now, lane_set free) const {
   for (const auto& [name, q] : queues_) {
-    if (q.more && !q.reading && q.read.at <= now && (q.lanes & free) != 0 && q.size < most_read &&
-        !q.has_due(now, free))
+    // What was not read may be for any lane.
+    if (q.more && !q.reading && q.read.at <= now && free != 0 && q.size < most_read && !q.has_due(now, free))
       return name;
   }
   return std::nullopt;

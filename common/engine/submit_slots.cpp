@@ -43,10 +43,14 @@ std::optional<choice> submit_slots::choose_for(const task& t, timestamp now) con
 std::optional<submit_slots::lease> submit_slots::acquire(const task& t, timestamp now) {
   const auto c = choose_for(t, now);
   if (!c) return std::nullopt;
-  take_turn(lanes_, *c);
-  lanes_[c->lane].begin(now);
-  count_open(t.id, c->lane);
-  return lease(shared_from_this(), c->lane, now, t.id);
+  return acquire(t, now, *c);
+}
+
+submit_slots::lease submit_slots::acquire(const task& t, timestamp now, const choice& c) {
+  take_turn(lanes_, c);
+  lanes_[c.lane].begin(now);
+  count_open(t.id, c.lane);
+  return lease(shared_from_this(), c.lane, now, t.id);
 }
 
 submit_slots::verdict submit_slots::finish(const lease& slot, const task& t, const submit_outcome& o,
@@ -110,18 +114,22 @@ void submit_slots::add(lane_settings s) {
   if (lanes_.back().poll_only) lanes_.back().mode = lane_mode::closed;
 }
 
-void submit_slots::change(std::size_t lane, lane_settings s) {
+void submit_slots::change(std::size_t lane, lane_settings s, bool try_at_once) {
   submit_lane& l = lanes_[lane];
   static_cast<lane_settings&>(l) = std::move(s);
   if (l.poll_only)
     l.mode = lane_mode::closed;
   else if (l.mode == lane_mode::closed)
     l.mode = lane_mode::open;
+  if (try_at_once) l.cool_down_until = never;
   on_free_();
 }
 
-void submit_slots::set_mode(std::size_t lane, lane_mode m) {
-  lanes_[lane].mode = m;
+void submit_slots::set_mode(std::size_t lane, lane_mode m, timestamp now) {
+  submit_lane& l = lanes_[lane];
+  l.mode = l.poll_only ? lane_mode::closed : m;
+  l.mode_since = now;
+  if (l.mode == lane_mode::open) l.cool_down_until = never;
   on_free_();
 }
 
@@ -173,6 +181,15 @@ lane_set submit_slots::serving(const task& t) const {
 
 bool submit_slots::any_serves(const task& t) const {
   return std::ranges::any_of(lanes_, [&t](const submit_lane& l) { return serves(l, t); });
+}
+
+bool submit_slots::only_drained(const task& t) const {
+  const auto would = [&t](submit_lane l) {
+    if (l.mode != lane_mode::draining) return false;
+    l.mode = lane_mode::open;
+    return serves(l, t);
+  };
+  return !any_serves(t) && std::ranges::any_of(lanes_, would);
 }
 
 std::string submit_slots::why_none_serves(const task& t) const {

@@ -58,6 +58,7 @@ class submit_slots : public std::enable_shared_from_this<submit_slots> {
   std::optional<choice> choose_for(const task& t, timestamp now) const;
   /// A slot of that lane.
   std::optional<lease> acquire(const task& t, timestamp now);
+  lease acquire(const task& t, timestamp now, const choice& c);
 
   /// What the end of a submission means.
   struct verdict {
@@ -83,8 +84,11 @@ class submit_slots : public std::enable_shared_from_this<submit_slots> {
 
   /// Another lane, after the others, or new settings of one.
   void add(lane_settings s);
-  void change(std::size_t lane, lane_settings s);
-  void set_mode(std::size_t lane, lane_mode m);
+  /// `try_at_once`: what it refused before was refused to another key, or by another host.
+  void change(std::size_t lane, lane_settings s, bool try_at_once);
+  /// `open`: its circuit, if it is open, lets one submission try at once. One that the configuration has
+  /// closed (poll_only) stays so.
+  void set_mode(std::size_t lane, lane_mode m, timestamp now);
 
   submit_lane& operator[](std::size_t lane) { return lanes_[lane]; }
   const std::vector<submit_lane>& lanes() const { return lanes_; }
@@ -99,6 +103,8 @@ class submit_slots : public std::enable_shared_from_this<submit_slots> {
   lane_set serving(const task& t) const;
   /// True when some lane could take the task at some time.
   bool any_serves(const task& t) const;
+  /// True when none does, and one would that is being drained.
+  bool only_drained(const task& t) const;
   /// Why none could, for a client; empty: there is no reason but that none is configured for it.
   std::string why_none_serves(const task& t) const;
   /// True when each of those has refused this task, or the last ones, for the relay's account.

@@ -3,32 +3,39 @@
 #include "common/base/addresses.hpp"
 #include "common/base/ascii.hpp"
 #include "common/base/text.hpp"
-#include "common/base/url.hpp"
 #include "common/engine/address_policy.hpp"
 
 namespace relay {
 namespace {
 
 constexpr std::size_t most = 500;
-constexpr std::string_view borders = " \t\r\n\"'`,;()<>[]{}=|";
+constexpr std::string_view borders = " \t\r\n\"'`,;()<>{}=|";
 
-std::string_view without_port(std::string_view host) {
-  const auto colon = host.rfind(':');
-  const bool has_port = colon != host.npos && host.find(':') == colon;
-  return has_port ? host.substr(0, colon) : host;
-}
-
-// A word such as http://10.0.0.3:8000/x, 10.0.0.3:8000, localhost:9, db.internal.
-bool is_internal(std::string_view word) {
-  while (word.ends_with('.') || word.ends_with(':')) word.remove_suffix(1);
-  if (word.contains("://")) {
-    const auto to = parse_base_url(word.substr(0, word.find_first_of("?#")));
-    return to && is_private_host(to->host);
-  }
-  const std::string_view host = without_port(word.substr(0, word.find('/')));
+// "10.0.0.3:8000", "[::1]:80", "db.internal", "localhost".
+bool is_internal_host(std::string_view host) {
+  if (const auto colon = host.rfind(':'); colon != host.npos && host.find(':') == colon)
+    host = host.substr(0, colon);
   if (parse_ip(host)) return is_private_host(host) && host.size() > 3;
   const std::string name = lower(host);
-  return name == "localhost" || (name.contains('.') && is_word(name, "-.") && is_private_host(name));
+  return name == "localhost" || (name.contains('.') && is_word(name, "-._") && is_private_host(name));
+}
+
+// A word such as http://user:word@10.0.0.3:8000/x, redis://db.internal, app/10.0.0.3:8000.
+bool is_internal(std::string_view word) {
+  while (word.ends_with('.') || word.ends_with(':')) word.remove_suffix(1);
+  if (const auto scheme = word.find("://"); scheme != word.npos) {
+    std::string_view host = word.substr(scheme + 3);
+    host = host.substr(0, host.find_first_of("/?#"));
+    host = host.substr(host.find('@') == host.npos ? 0 : host.rfind('@') + 1);
+    const auto colon = host.rfind(':');
+    return is_private_host(host.substr(0, host.find(':') == colon ? colon : host.npos));
+  }
+  while (!word.empty()) {
+    const auto slash = std::min(word.find('/'), word.size());
+    if (is_internal_host(word.substr(0, slash))) return true;
+    word.remove_prefix(std::min(slash + 1, word.size()));
+  }
+  return false;
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ constexpr std::string_view frame_fields[] = {"grid_position_x", "grid_position_y
                                              "x_end",           "y_start",         "y_end",
                                              "resized_width",   "resized_height"};
 // What it takes as it comes, at the top.
-constexpr std::string_view passed_on[] = {"style", "web_search", "user_id", "output_format"};
+constexpr std::string_view passed_on[] = {"web_search", "user_id", "output_format"};
 
 std::string list_of(std::span<const std::string_view> words) {
   std::string out;

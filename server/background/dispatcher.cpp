@@ -75,13 +75,17 @@ void dispatcher::use(const std::vector<planned_upstream>& plan, const std::vecto
   for (std::size_t i = 0; i < plan.size(); ++i) {
     named[places[i]] = true;
     if (places[i] < slots_->lanes().size()) {
-      slots_->change(places[i], plan[i].lane);
+      const bool was_closed = slots_->lanes()[places[i]].mode == lane_mode::closed;
+      slots_->change(places[i], plan[i].lane, plan[i].is_other);
+      // What an operator said of it before still holds.
+      const auto kept = std::ranges::find(kept_, plan[i].lane.name, &lane_memory::name);
+      if (was_closed && kept != kept_.end()) slots_->set_mode(places[i], kept->mode, now());
     } else {
       slots_->add(plan[i].lane);
     }
   }
   for (std::size_t i = 0; i < named.size(); ++i) {
-    if (!named[i]) slots_->set_mode(i, lane_mode::closed);
+    if (!named[i]) slots_->set_mode(i, lane_mode::closed, now());
   }
   for (const lane_facts& f : facts) learn(f);
   requeue_ = true;
@@ -92,7 +96,7 @@ void dispatcher::learn(const lane_facts& f) {
   const auto lane = std::ranges::find(slots_->lanes(), f.name, &submit_lane::name);
   if (lane == slots_->lanes().end()) return;
   submit_lane& l = (*slots_)[static_cast<std::size_t>(lane - slots_->lanes().begin())];
-  l.remember(f.memory);
+  l.remember(f.memory, now());
   if (l.mode == lane_mode::paused || l.mode == lane_mode::draining)
     log_.warn("{} is {}, as an operator left it; luma-relay upstream resume {} lets jobs go there again",
               l.name, name_of(l.mode), l.name);
@@ -105,6 +109,7 @@ void dispatcher::learn(const lane_facts& f) {
 }
 
 awaitable<result<void>> dispatcher::keep_lanes() {
+  if (!lanes_known_) co_return result<void>{};  // what is on disk is newer
   for (std::size_t i = 0; i < slots_->lanes().size(); ++i) {
     lane_memory m = slots_->lanes()[i].memory();
     const auto kept = std::ranges::find(kept_, m.name, &lane_memory::name);
@@ -132,7 +137,7 @@ awaitable<> dispatcher::remember() {
 }
 
 awaitable<result<void>> dispatcher::set_mode(std::size_t lane, lane_mode m) {
-  slots_->set_mode(lane, m);
+  slots_->set_mode(lane, m, now());
   requeue_ = true;
   wake_.notify();
   co_return co_await keep_lanes();
@@ -162,6 +167,7 @@ awaitable<result<void>> dispatcher::recover() {
   const auto facts = co_await read_facts(std::move(names));
   if (!facts) co_return std::unexpected(facts.error());
   for (const lane_facts& f : *facts) learn(f);
+  lanes_known_ = true;
   const auto waiting = co_await from_store(store_, &store::submit_queues);
   if (!waiting) co_return std::unexpected(waiting.error());
   for (const submit_queue& q : *waiting) queues_.open(q);
@@ -187,7 +193,7 @@ dispatcher::assigned dispatcher::assign(std::shared_ptr<task> t) {
   const auto chosen = slots_->choose_for(*out.value, time);
   if (!chosen || slots_->lanes()[chosen->lane].has_waiters) return out;  // what waits for it came first
   // The attempt is written with the task itself: one transaction instead of two.
-  out.slot = slots_->acquire(*out.value, time);
+  out.slot = slots_->acquire(*out.value, time, *chosen);
   const task_event started = start_on(*out.slot, *out.value);
   *out.value = advance(std::move(*out.value), started, time, changes_.limits(), 0);
   return out;
@@ -230,6 +236,10 @@ awaitable<timestamp> dispatcher::submit_due(timestamp time) {
   const bool prepared = co_await offer_again(time);
   if (!prepared) co_return time + again;
   while (!stopped_) {
+    if (requeue_) {
+      const bool again_prepared = co_await offer_again(time);
+      if (!again_prepared) co_return time + again;
+    }
     const lane_set free = slots_->free(time);
     if (auto unread = free != 0 ? queues_.to_read(time, free) : std::nullopt) {
       const bool readable = co_await read_on(std::move(*unread));
@@ -305,8 +315,8 @@ awaitable<bool> dispatcher::begin(submit_queues::waiting next, timestamp time) {
   const task_ptr t = std::move(*loaded);
   if (t->state != task_state::pending || t->next_submit_at > time || sending_.contains(t->id)) co_return true;
   auto slot = slots_->acquire(*t, time);
-  if (!slot) {  // taken by a new one meanwhile
-    queues_.add(next.queue, std::move(next.where), next.lanes);
+  if (!slot) {  // taken by a new one meanwhile, or the lanes that could take it are others now
+    queues_.add(next.queue, std::move(next.where), slots_->serving(*t));
     co_return true;
   }
   queues_.end_turn(next);

@@ -72,6 +72,8 @@ class dispatcher {
   void launch(task_ptr t, submit_slots::lease slot);
   /// True when an upstream of the configuration could take the task at some time.
   bool any_serves(const task& t) const { return slots_->any_serves(t); }
+  /// See submit_slots.
+  bool only_drained(const task& t) const { return slots_->only_drained(t); }
   /// Why none could, for a client.
   std::string why_none_serves(const task& t) const { return slots_->why_none_serves(t); }
 
@@ -114,6 +116,7 @@ class dispatcher {
   std::shared_ptr<submit_slots> slots_;  // lanes in the order of upstreams_
   std::vector<lane_memory> kept_;        // as they are on disk
   bool requeue_ = false;
+  bool lanes_known_ = false;                 // recover() has read what the store knows of them
   std::unordered_set<std::string> sending_;  // ids of tasks
   bool stopped_ = false;
 };

@@ -60,9 +60,11 @@ awaitable<std::string> named_jobs::why_not(upstream& at, const task& t, const li
   // 1. No other task has it. Those that could were created at most this long before.
   const timestamp since = t.created_at - changes_.limits().submit_deadline - std::chrono::hours(24);
   const std::vector<std::string> ids{shown.reported.id};
-  const auto known = co_await from_store(store_, &store::known_jobs, at.name(), ids, since);
-  if (!known) co_return "the task table cannot be read: " + known.error().log.text;
-  if (!known->empty()) co_return "another task has it";
+  for (const std::string& name : upstreams_.at_the_place_of(at)) {
+    const auto known = co_await from_store(store_, &store::known_jobs, name, ids, since);
+    if (!known) co_return "the task table cannot be read: " + known.error().log.text;
+    if (!known->empty()) co_return "another task has it";
+  }
   // 2. What the upstream shows of it is what was sent.
   const auto with = at.sends_with();
   const auto sent = co_await outgoing_request(store_, t, at.speaks(), *with);

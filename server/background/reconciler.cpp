@@ -194,17 +194,26 @@ awaitable<std::unordered_set<std::string>> reconciler::known_jobs(const upstream
   for (const task_ptr& t : submitting) since = std::min(since, t->created_at);
   // A task that has such a job was created at most this long before these were.
   since -= changes_.limits().submit_deadline + std::chrono::hours(24);
-  auto known = co_await from_store(store_, &store::known_jobs, at.name(), ids, since);
-  if (!known) co_return std::unordered_set<std::string>(ids.begin(), ids.end());
-  co_return std::unordered_set<std::string>(known->begin(), known->end());
+  std::unordered_set<std::string> out;
+  for (const std::string& name : upstreams_.at_the_place_of(at)) {
+    auto known = co_await from_store(store_, &store::known_jobs, name, ids, since);
+    if (!known) co_return std::unordered_set<std::string>(ids.begin(), ids.end());
+    out.insert(known->begin(), known->end());
+  }
+  co_return out;
 }
 
 awaitable<> reconciler::match(upstream& at, const listing& seen, const tasks& due) {
   // Every submission under way counts too: two equal ones must not take each other's job.
-  const auto submitting = co_await from_store(store_, &store::submitting_to, at.name(), max_submitting);
-  if (!submitting) throw std::runtime_error(submitting.error().log.text);
-  const std::vector<lost_submission> all = co_await submissions(at, *submitting);
-  auto known = co_await known_jobs(at, seen, *submitting);
+  // Keys of one account show each other's jobs.
+  tasks submitting;
+  for (const std::string& name : upstreams_.at_the_place_of(at)) {
+    auto there = co_await from_store(store_, &store::submitting_to, name, max_submitting);
+    if (!there) throw std::runtime_error(there.error().log.text);
+    submitting.insert(submitting.end(), there->begin(), there->end());
+  }
+  const std::vector<lost_submission> all = co_await submissions(at, submitting);
+  auto known = co_await known_jobs(at, seen, submitting);
 
   const auto accepted = accepted_.find(at.name());
   std::vector<witness> witnesses;
@@ -226,7 +235,8 @@ awaitable<> reconciler::match(upstream& at, const listing& seen, const tasks& du
     co_await settle(s.of->id, std::move(e), at.name());
   }
   // Nothing is lost there any more: no list has to be fresh.
-  if (std::ranges::none_of(*submitting, [](const task_ptr& t) { return is_ambiguous(*t); }))
+  if (std::ranges::none_of(submitting,
+                           [&at](const task_ptr& t) { return t->upstream == at.name() && is_ambiguous(*t); }))
     accepted_.erase(at.name());
 }
 

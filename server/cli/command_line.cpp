@@ -191,7 +191,7 @@ void add_upstream_commands(CLI::App& app, options& o) {
       {"pause",
        "No more jobs go there, until resume; jobs that wait for it alone wait on; its own are polled"},
       {"resume", "Jobs go there again"},
-      {"drain", "No new jobs go there; what waits for it alone still goes, its own are polled to their end"}};
+      {"drain", "No new jobs go there; those accepted before still may, its own are polled to their end"}};
   for (const auto& [command, help] : modes) {
     CLI::App* one = with_config(upstream->add_subcommand(command, help), o);
     one->add_option("name", o.name, "NAME is all its keys, NAME/KEY one of them")->required();

@@ -85,6 +85,14 @@ awaitable<result<asked_for>> parse(call& c) {
   co_return co_await parse_with_files(c, subject);
 }
 
+error drained() {
+  error e;
+  e.code = errc::upstream_unavailable;
+  e.retry_after_seconds = 60;
+  e.message.text = "The upstream for this job takes no new jobs now; nothing was submitted. Try again later";
+  return e;
+}
+
 // A task that the request builds on pins the job to the upstream that holds it.
 awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t) {
   for (const reference& r : references) {
@@ -107,6 +115,7 @@ awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t)
     t.upstream = (*other)->upstream;
   }
   if (t.pinned && !c.in.submit.any_serves(t)) {
+    if (c.in.submit.only_drained(t)) co_return std::unexpected(drained());
     const std::string reason = c.in.submit.why_none_serves(t);
     co_return fail(errc::invalid_request, references.front().where + ": the upstream that holds generation " +
                                               references.front().id + " cannot do this with it" +
@@ -118,6 +127,7 @@ awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t)
 // No upstream that is configured can ever do it: the client is told now, and not when the time is over.
 result<void> possible(const call& c, const task& t) {
   if (t.pinned || c.in.submit.any_serves(t)) return {};
+  if (c.in.submit.only_drained(t)) return std::unexpected(drained());
   std::string needed;
   for (const std::string_view name : c.in.names.protocol_names()) {
     if (!c.in.names.find_protocol(name)->obstacle(t, {}).empty()) continue;

@@ -79,9 +79,9 @@ awaitable<handled> get_generation(call& c) {
   if (fresh_links::needed(*t))
     t = co_await c.in.links.of(std::move(t), steady_clock::now() + fresh_links::longest_wait);
   // RFC 7234 §5.5: a miscellaneous, persistent warning.
-  if (is_set(t->links_lost_at))
+  if (is_set(t->links_lost_at) || fresh_links::needed(*t))
     c.headers.emplace_back("Warning",
-                           "299 - \"The links of this result have ended, and its upstream has no others\"");
+                           "299 - \"The links of this result have ended, and its upstream names no others\"");
   http::reply out;
   auto shown = c.in.rendered.append(out.body, c.on.form(), *t, now());
   if (!shown) co_return std::unexpected(std::move(shown.error()));

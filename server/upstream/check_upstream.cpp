@@ -24,11 +24,13 @@ upstream_check judge(const exchange& x, const protocol& p) {
     default:
       break;
   }
-  // It was asked for a job that there is not.
-  if ((x.status == 400 || x.status == 404) && p.says_not_found(x.body)) return {true, "the key works", {}};
+  // It was asked for a job that there is not; "Not Found" alone is a router's word.
+  const bool routed = !text.ends_with(": Not Found");
+  if ((x.status == 400 || x.status == 404) && routed && p.says_not_found(x.body))
+    return {true, "the key works", {}};
   return {
       false,
-      "does not answer as the protocol " + std::string(p.name) + " does (" + text + "); is the url right?",
+      "does not respond as the protocol " + std::string(p.name) + " does (" + text + "); is the url right?",
       {}};
 }
 

@@ -19,6 +19,15 @@ connection::connection(asio::io_context& loop, deadlines& d)
           },
           this) {}
 
+// OpenSSL lets no session be resumed whose connection ended without a goodbye; HTTP has ends of its own.
+connection::~connection() {
+  const auto end = [](auto& s) {
+    if (s) SSL_set_shutdown(s->native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  };
+  end(inner_);
+  end(outer_);
+}
+
 awaitable<boost::system::error_code> connection::connect(const asio::ip::tcp::endpoint& to) {
   boost::system::error_code ec;
   socket_.close(ec);

@@ -15,6 +15,9 @@ namespace relay {
 class connection {
  public:
   connection(asio::io_context& loop, deadlines& d);
+  ~connection();
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
 
   using io_result = std::pair<boost::system::error_code, std::size_t>;
 

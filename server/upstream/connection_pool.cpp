@@ -59,6 +59,11 @@ awaitable<connection_pool::lease> connection_pool::get(bool for_create) {
   lease out(shared_from_this());
   out.conn_ = take_kept(for_create);
   if (out.conn_) co_return std::move(out);
+  // A create needs a fresh one: where all places are taken, one that was kept for long makes room.
+  if (open_ >= settings_.max_connections && !kept_.empty()) {
+    kept_.pop_front();
+    --open_;
+  }
   waiter self(loop_, for_create);
   self.done.expires_after(settings_.connect_timeout * 4);  // its steps have deadlines of their own
   // Creates in their order, before the rest.
@@ -71,6 +76,7 @@ awaitable<connection_pool::lease> connection_pool::get(bool for_create) {
   out.problem = std::move(self.got.problem);
   if (!out.conn_ && out.problem.empty()) {
     std::erase(waiters_, &self);
+    out.all_in_use = true;
     out.problem = "no connection to " + settings_.to.authority() +
                   " became free in time: upstream.max_connections is " +
                   std::to_string(settings_.max_connections);
@@ -112,10 +118,12 @@ void connection_pool::drop_kept() {
 
 void connection_pool::prune() {
   const auto too_old = steady_clock::now() - settings_.idle_timeout;
+  const std::size_t before = open_;
   while (!kept_.empty() && kept_.front()->idle_since < too_old) {
     kept_.pop_front();
     --open_;
   }
+  if (open_ != before) dial_for_waiters();
 }
 
 bool connection_pool::serve_waiter(std::unique_ptr<connection>& c) {
@@ -135,8 +143,14 @@ void connection_pool::fail_waiters(const std::string& problem) {
   waiters_.clear();
 }
 
+// Polls wait for a connection that is free sooner; creates do not.
 void connection_pool::dial_for_waiters() {
-  while (dialling_ < std::min(waiters_.size(), most_dialling) && open_ < settings_.max_connections) {
+  if (deadlines_.expiring()) return fail_waiters("the relay stops");
+  if (failing_) return;  // those that are being made decide
+  const auto creates = static_cast<std::size_t>(
+      std::ranges::count_if(waiters_, [](const waiter* w) { return w->for_create; }));
+  const std::size_t wanted = std::max(creates, std::min(waiters_.size(), most_dialling));
+  while (dialling_ < wanted && open_ < settings_.max_connections) {
     ++dialling_;
     ++open_;
     auto work = dial();
@@ -154,6 +168,7 @@ awaitable<> connection_pool::dial() {
     one = {nullptr, std::string("cannot begin TLS: ") + e.what()};
   }
   --dialling_;
+  failing_ = !one.conn;
   if (one.conn) {
     ++made_;
     if (one.conn->resumed()) ++resumed_;
@@ -161,7 +176,11 @@ awaitable<> connection_pool::dial() {
     if (!serve_waiter(one.conn)) kept_.push_back(std::move(one.conn));
   } else {
     --open_;
-    if (dialling_ == 0) fail_waiters(one.problem);
+  }
+  // When none could be made, all that wait have this problem; else they get what is made.
+  if (failing_ && dialling_ == 0) {
+    failing_ = false;
+    fail_waiters(one.problem);
   }
   dial_for_waiters();
 }

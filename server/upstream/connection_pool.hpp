@@ -48,6 +48,7 @@ class connection_pool : public std::enable_shared_from_this<connection_pool> {
     void give_back();
     /// Why there is none: no byte of the request has left.
     std::string problem;
+    bool all_in_use = false;  // for want of a free one: it says nothing of the upstream
 
    private:
     friend class connection_pool;
@@ -99,6 +100,7 @@ class connection_pool : public std::enable_shared_from_this<connection_pool> {
   std::deque<waiter*> waiters_;                     // creates first
   std::size_t open_ = 0;                            // leased, kept and being made
   std::size_t dialling_ = 0;
+  bool failing_ = false;  // the last that ended could not be made, others are still being made
   std::uint64_t made_ = 0, resumed_ = 0;
 };
 

@@ -51,14 +51,17 @@ std::string upstream::make_request(std::string_view method, const std::string& p
   return out;
 }
 
-awaitable<exchange> upstream::one_exchange(const std::string& request, bool is_create, bool& was_reused,
-                                           body_sink sink) {
+awaitable<exchange> upstream::one_exchange(std::string_view method, const std::string& path,
+                                           std::string_view body, bool& was_reused, body_sink sink) {
   // A reload meanwhile means the next exchange.
   const auto config = config_;
   const auto pool = pool_;
+  const std::string request = make_request(method, path, body);
+  const bool is_create = method == "POST";
   connection_pool::lease l = co_await pool->get(is_create);
   if (!l) {
     exchange none;
+    none.no_room = l.all_in_use;
     none.problem = std::move(l.problem);
     co_return none;
   }
@@ -74,9 +77,8 @@ awaitable<exchange> upstream::one_exchange(const std::string& request, bool is_c
 }
 
 awaitable<exchange> upstream::create(const outgoing& what) {
-  const std::string request = make_request("POST", what.path, what.body);
   bool reused = false;
-  co_return co_await one_exchange(request, true, reused);
+  co_return co_await one_exchange("POST", what.path, what.body, reused);
 }
 
 awaitable<exchange> upstream::fetch(const std::string& path) {
@@ -88,18 +90,16 @@ awaitable<exchange> upstream::remove(const std::string& path) {
 }
 
 awaitable<exchange> upstream::ask(std::string_view method, const std::string& path) {
-  const std::string request = make_request(method, path, {});
   bool reused = false;
-  exchange out = co_await one_exchange(request, false, reused);
+  exchange out = co_await one_exchange(method, path, {}, reused);
   if (!out.responded && reused && !deadlines_.expiring()) {
     pool_->drop_kept();  // where one is dead, the others are old too
-    out = co_await one_exchange(request, false, reused);
+    out = co_await one_exchange(method, path, {}, reused);
   }
   co_return out;
 }
 
 awaitable<exchange> upstream::fetch_list(const std::string& path, body_sink sink) {
-  const std::string request = make_request("GET", path, {});
   bool reused = false;
   bool began = false;  // once some of it was taken, it cannot be sent again
   const auto config = config_;
@@ -108,10 +108,10 @@ awaitable<exchange> upstream::fetch_list(const std::string& path, body_sink sink
     began = true;
     without_key.feed(part);
   };
-  exchange out = co_await one_exchange(request, false, reused, watched);
-  if (!out.responded && reused && !began && !out.timed_out && !deadlines_.expiring()) {
+  exchange out = co_await one_exchange("GET", path, {}, reused, watched);
+  if (!out.responded && reused && !began && !out.timed_out && !deadlines_.expiring() && config == config_) {
     pool_->drop_kept();
-    out = co_await one_exchange(request, false, reused, watched);
+    out = co_await one_exchange("GET", path, {}, reused, watched);
   }
   without_key.end();
   co_return out;

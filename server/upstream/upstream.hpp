@@ -47,8 +47,8 @@ class upstream {
 
  private:
   awaitable<exchange> ask(std::string_view method, const std::string& path);
-  awaitable<exchange> one_exchange(const std::string& request, bool is_create, bool& was_reused,
-                                   body_sink sink = {});
+  awaitable<exchange> one_exchange(std::string_view method, const std::string& path, std::string_view body,
+                                   bool& was_reused, body_sink sink = {});
   std::string make_request(std::string_view method, const std::string& path, std::string_view body) const;
 
   deadlines& deadlines_;

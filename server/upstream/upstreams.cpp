@@ -37,7 +37,8 @@ std::vector<int> ranks_of(const std::vector<upstream_config>& upstreams) {
   return out;
 }
 
-planned_upstream plan_of(const config& c, const upstream_config& one, const protocol* speaks, int rank) {
+planned_upstream plan_of(const config& c, const upstream_config& one, const protocol* speaks, int rank,
+                         std::int64_t keys) {
   planned_upstream out;
   out.settings = one;
   out.speaks = speaks;
@@ -51,7 +52,8 @@ planned_upstream plan_of(const config& c, const upstream_config& one, const prot
   l.models = one.models;
   l.rank = rank;
   l.weight = one.weight;
-  l.max_in_flight = one.max_connections;
+  // A quarter of the connections is left for polls; the keys share the rest.
+  l.max_in_flight = std::max<std::int64_t>(1, (one.max_connections - one.max_connections / 4) / keys);
   l.max_open = one.max_concurrent;
   l.per_minute = one.creates_per_minute;
   l.careful = c.server.when_busy != "reject";
@@ -85,15 +87,18 @@ result<std::vector<planned_upstream>> upstreams::prepare(const config& c, const 
       return fail(errc::invalid_request,
                   "upstream " + u.name + ": its ca_file " + u.ca_file + " cannot be used: " + e.what());
     }
-    for (const upstream_config& one : one_for_each_key(u)) {
+    const std::vector<upstream_config> keys = one_for_each_key(u);
+    for (const upstream_config& one : keys) {
       const upstream* known = nullptr;
       for (const auto& k : all_) known = k->name() == one.name ? k.get() : known;
       if (known != nullptr && &known->speaks() != speaks)
         return fail(errc::invalid_request, "upstream " + one.name + " spoke the protocol " +
                                                std::string(known->speaks().name) +
                                                "; one with another protocol needs another name");
-      out.push_back(plan_of(c, one, speaks, ranks[i]));
+      out.push_back(plan_of(c, one, speaks, ranks[i], std::ssize(keys)));
       out.back().pool = pool;
+      out.back().is_other =
+          known != nullptr && (known->settings().key != one.key || known->connections() != pool);
     }
   }
   std::size_t places = all_.size();
@@ -126,6 +131,14 @@ upstream* upstreams::find(std::string_view name) const {
   const auto at =
       std::ranges::find_if(all_, [name](const auto& u) { return u->configured() && u->name() == name; });
   return at == all_.end() ? nullptr : at->get();
+}
+
+std::vector<std::string> upstreams::at_the_place_of(const upstream& u) const {
+  std::vector<std::string> out;
+  for (const auto& other : all_) {
+    if (other->settings().base == u.settings().base) out.push_back(other->name());
+  }
+  return out;
 }
 
 void upstreams::prune() {

@@ -23,12 +23,15 @@ struct planned_upstream {
   lane_settings lane;
   std::shared_ptr<const outgoing_settings> with;
   std::shared_ptr<connection_pool> pool;
+  bool is_other = false;  // known by this name, with another key or address
 };
 
 class upstreams {
  public:
   upstreams(asio::io_context& loop, deadlines& d, resolver& names)
-      : loop_(loop), deadlines_(d), names_(names) {}
+      : loop_(loop), deadlines_(d), names_(names) {
+    all_.reserve(max_lanes);  // iterators stay, also over a reload
+  }
 
   /// All that a configuration needs, made or checked, before anything is changed. Errors: invalid_request, as
   /// log text: a CA file that cannot be used, a protocol that is not known or that was another before.
@@ -40,6 +43,8 @@ class upstreams {
   const std::vector<std::unique_ptr<upstream>>& all() const { return all_; }
   /// Null when none of this name is configured.
   upstream* find(std::string_view name) const;
+  /// Names of all that are at the same address: their keys may be of one account there.
+  std::vector<std::string> at_the_place_of(const upstream& u) const;
   /// Closes connections that were kept for too long.
   void prune();
 

@@ -103,15 +103,20 @@ TEST(submit_lane, what_the_configuration_lets_an_upstream_take) {
   l.models = {"ray-2"};
   EXPECT_EQ(says(video), "yes") << "the model of a job that names none";
   EXPECT_EQ(says(flash), "model: jobs of ray-flash-2 are not taken");
+  task upscale = video;
+  upscale.action = &luma::actions::upscale;
+  EXPECT_EQ(says(upscale), "yes") << "it has no model";
   l.models = {"ray-flash-2"};
   EXPECT_EQ(says(flash), "yes") << "by the model's own name";
   l.models = {};
+  task old = video;
+  old.created_at = start;
+  task fresh = video;
+  fresh.created_at = start + seconds(2);
   l.mode = lane_mode::draining;
-  EXPECT_EQ(says(video), "no new jobs are taken now");
-  task pinned = video;
-  pinned.pinned = true;
-  pinned.upstream = "a";
-  EXPECT_EQ(says(pinned), "yes") << "what builds on its jobs and waits already";
+  l.mode_since = start + seconds(1);
+  EXPECT_EQ(says(fresh), "no new jobs are taken now");
+  EXPECT_EQ(says(old), "yes") << "what was accepted before still goes";
   l.mode = lane_mode::closed;
   EXPECT_FALSE(serves(l, video));
   l.mode = lane_mode::paused;
@@ -422,7 +427,7 @@ TEST(storm_of_429s, most_of_what_is_possible_is_submitted_and_little_is_refused)
     storm again = s;
     again.lane = submit_lane();
     again.lane.name = "a";
-    again.lane.remember(s.lane.memory());
+    again.lane.remember(s.lane.memory(), start);
     const storm::counts later = again.run(std::chrono::minutes(10));
     EXPECT_GE(later.accepted, row.possible * 9 / 10) << row.what << ", after a restart";
     EXPECT_TRUE(few(later)) << row.what << ", after a restart: " << later.refused;
@@ -613,7 +618,7 @@ TEST(choice_of_a_lane, keeps_its_promises) {
         }
         continue;
       }
-      if (chance(30) == 0) slots->set_mode(chance(5), static_cast<lane_mode>(chance(4)));
+      if (chance(30) == 0) slots->set_mode(chance(5), static_cast<lane_mode>(chance(4)), now);
       if (chance(5) == 0) {
         t.pinned = true;
         t.upstream = names[chance(5)];
@@ -631,7 +636,7 @@ TEST(choice_of_a_lane, keeps_its_promises) {
       EXPECT_NE(before.state(now), submit_lane::circuit::open) << "seed " << seed;
       if (before.max_open > 0) EXPECT_LE(before.open, before.max_open) << "seed " << seed;
       if (t.pinned) EXPECT_EQ(slot->upstream(), t.upstream) << "seed " << seed;
-      if (before.mode == lane_mode::draining) EXPECT_TRUE(t.pinned) << "seed " << seed;
+      if (before.mode == lane_mode::draining) EXPECT_LE(t.created_at, before.mode_since) << "seed " << seed;
       for (std::size_t k = 0; k < slots->lanes().size(); ++k) {
         if (t.pinned || (free_lanes >> k & 1) == 0 || !serves(slots->lanes()[k], t) ||
             (slots->serving(t) >> k & 1) == 0)

@@ -17,8 +17,8 @@ std::string file(const job& j, timestamp now, const std::string& assets, const c
   std::erase(date, '-');
   std::erase(date, ':');
   return out + (j.padding > 0 ? "&" : "?") + "X-Amz-Date=" + date +
-         "&X-Amz-Expires=" + std::to_string(j.links_for.count()) +
-         "&X-Amz-Signature=" + std::to_string(j.polls);
+         "&X-Amz-Expires=" + std::to_string(j.completed_seen > 1 ? 3'600 : j.links_for.count()) +
+         "&X-Amz-Signature=" + std::to_string(j.completed_seen);
 }
 
 json::value callback_of(const job& j) {

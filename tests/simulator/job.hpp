@@ -25,7 +25,8 @@ struct job {
   bool by_polls = false;              // moves on with each question instead of with time
   std::string failure_reason;         // not empty: ends in failed
   std::size_t padding = 0;            // bytes of text at the end of the addresses of its files
-  std::chrono::seconds links_for{0};  // its addresses end so long after they are asked for; 0: never
+  std::chrono::seconds links_for{0};  // its addresses end so long after they are named; 0: never
+  int completed_seen = 0;             // how often it was shown as completed
 
   phase at(timestamp now) const;
 };

@@ -335,6 +335,7 @@ awaitable<http::reply> simulator::fetch(std::string id, std::string key) {
   if (found == jobs_.end() || foreign || is_forgotten(found->second))
     co_return detail(404, "Generation not found");
   ++found->second.polls;
+  found->second.completed_seen += found->second.at(wall_clock()) == phase::completed;
   co_return http::json_reply(200, render(found->second));
 }
 

@@ -41,7 +41,8 @@ struct options {
   milliseconds dreams_for{4'000};
   int at_once = 10;                   // with `limits`: jobs of one key,
   int in_minute = 20;                 // and creates of one key
-  std::chrono::seconds links_for{0};  // addresses of results end so long after they were asked for; 0: never
+  std::chrono::seconds links_for{0};  // addresses of results end so long after a job was first
+                                      // seen completed, those that are named later after an hour; 0: never
   bool by_polls = false;              // jobs move on with each question, not with time: for tests
   bool limits = false;                // the Build tier's: 10 jobs at once, 20 creates a minute
   std::string public_url;             // where its files are fetched; empty: where it listens

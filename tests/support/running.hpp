@@ -70,6 +70,7 @@ class running_relay {
   /// What the relay finds when it reads its configuration again; then `admin({{"command", "reload"}})`.
   void set_config(config c) { next_.value = std::move(c); }
   void set_problem(config_problem p) { next_.problems = {std::move(p)}; }
+  void no_problem() { next_.problems.clear(); }
   /// Speaks with a new token of that name.
   client as(const std::string& name) { return client(port(), "Bearer " + token(name)); }
   client as_nobody() const { return client(port()); }
