@@ -33,6 +33,7 @@ std::vector<int> ranks_of(const std::vector<upstream_config>& upstreams) {
   int next = 0;
   for (auto& [priority, rank] : by_priority) rank = next++;
   std::vector<int> out;
+  out.reserve(upstreams.size());
   for (const upstream_config& u : upstreams) out.push_back(u.priority > 0 ? by_priority[u.priority] : next++);
   return out;
 }

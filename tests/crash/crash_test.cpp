@@ -433,7 +433,11 @@ TEST(crash, in_a_migration) {
       file_changes changes(dir.file(""));
       task_rows now(relay.database());
       const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-      while (now.all().at(0).state == "pending" && changes.wait_until(give_up)) {
+      const auto is_on_its_way = [&now] {
+        const std::string state = now.all().at(0).state;
+        return state == "pending" || state == "submitting";
+      };
+      while (is_on_its_way() && changes.wait_until(give_up)) {
       }
       EXPECT_EQ(sim.log().at("creates").as_array().size(), 1u);
       EXPECT_NE(relay.command("task list --state ambiguous").find("000000000003"), std::string::npos);
