@@ -171,6 +171,7 @@ awaitable<result<void>> dispatcher::recover() {
   const auto waiting = co_await from_store(store_, &store::submit_queues);
   if (!waiting) co_return std::unexpected(waiting.error());
   for (const submit_queue& q : *waiting) queues_.open(q);
+  requeue_ = false;  // they are as the lanes are
   slots_->set_waiters(queues_.wanted(now()));
   co_return result<void>{};
 }
