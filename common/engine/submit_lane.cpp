@@ -52,13 +52,21 @@ std::int64_t submit_lane::accepted_lately(timestamp now) const {
 std::int64_t submit_lane::accepted_before(timestamp began) const {
   const auto end = std::ranges::lower_bound(accepted_, began);
   const auto from = std::ranges::upper_bound(accepted_.begin(), end, began - one_minute);
-  const auto flying = std::ranges::count_if(in_flight_, [began](timestamp t) { return t < began; });
+  const auto flying =
+      std::ranges::lower_bound(in_flight_, began, {}, &submission::began) - in_flight_.begin();
   return std::max<std::int64_t>(0, end - from - flying);
 }
 
 bool submit_lane::too_fast(timestamp now) const {
   if (!careful || max_open > 0 || at_once.value() > 0) return false;
-  return count_after(in_flight_, now - slow_after) >= std::max<std::int64_t>(1, accepted / share_in_flight);
+  const auto slow = std::ranges::upper_bound(in_flight_, now - slow_after, {}, &submission::began);
+  return in_flight_.end() - slow >= std::max<std::int64_t>(1, accepted / share_in_flight);
+}
+
+// Jobs that ended while its response was on its way were there when the upstream decided.
+std::int64_t submit_lane::had(timestamp began) const {
+  const auto at = std::ranges::find(in_flight_, began, &submission::began);
+  return at == in_flight_.end() ? has() : std::max(has(), at->beside);
 }
 
 bool submit_lane::can_take(timestamp now) const {
@@ -71,6 +79,7 @@ bool submit_lane::can_take(timestamp now) const {
 void submit_lane::begin(timestamp now) {
   at_once.begin(open);
   if (in_minute.value() > 0) in_minute.begin(accepted_lately(now));
+  in_flight_.push_back({now, has()});
   ++in_flight;
   if (per_minute > 0) {
     forget_before(recent_, now - one_minute);
@@ -79,12 +88,12 @@ void submit_lane::begin(timestamp now) {
   forget_before(accepted_, now - one_minute);
   accepted_.push_back(now);
   if (accepted_.size() > most_accepted) accepted_.pop_front();
-  in_flight_.push_back(now);
 }
 
 void submit_lane::end(timestamp began) {
   --in_flight;
-  erase_one(in_flight_, began);
+  if (const auto at = std::ranges::find(in_flight_, began, &submission::began); at != in_flight_.end())
+    in_flight_.erase(at);
 }
 
 void submit_lane::take_back(timestamp began) {
@@ -170,10 +179,10 @@ milliseconds submit_lane::limited(const submit_outcome& o, const std::string& of
   bool of_jobs = o.limit == limit_kind::at_once;
   if (o.limit == limit_kind::unknown) {
     // It had more jobs at once before: then it is the minute; unless that is not full either.
-    of_jobs = has() >= at_once.good() || (in_minute.value() > 0 && lately < in_minute.value());
+    of_jobs = had(began) >= at_once.good() || (in_minute.value() > 0 && lately < in_minute.value());
   }
   learned_limit& l = of_jobs ? at_once : in_minute;
-  const std::int64_t used = of_jobs ? has() : lately;
+  const std::int64_t used = of_jobs ? had(began) : lately;
   milliseconds pause = o.cool_down;
   ++limited_in_row;
   if (limited_task != of) ++limited_tasks;
@@ -207,7 +216,9 @@ timestamp submit_lane::waits_for_minute(timestamp now) const {
 timestamp submit_lane::next_available(timestamp now) const {
   if (mode == lane_mode::paused || mode == lane_mode::closed) return now;
   timestamp at = std::max(cool_down_until, waits_for_minute(now));
-  if (too_fast(now)) at = std::max(at, *std::ranges::upper_bound(in_flight_, now - slow_after) + slow_after);
+  if (too_fast(now))
+    at = std::max(at, std::ranges::upper_bound(in_flight_, now - slow_after, {}, &submission::began)->began +
+                          slow_after);
   return std::max(now, at);
 }
 

@@ -117,19 +117,25 @@ struct submit_lane : lane_settings {
   std::int64_t has() const { return open - in_flight; }
 
  private:
+  struct submission {
+    timestamp began;
+    std::int64_t beside = 0;  // jobs it was known to have then
+  };
+
   std::int64_t sent_lately(timestamp now) const;
   std::int64_t accepted_lately(timestamp now) const;
   std::int64_t accepted_before(timestamp began) const;
   timestamp waits_for_minute(timestamp now) const;
   bool too_fast(timestamp now) const;
+  std::int64_t had(timestamp began) const;
   void success();
   milliseconds failure(const submit_outcome& o, timestamp now, milliseconds first, milliseconds max);
   milliseconds limited(const submit_outcome& o, const std::string& of, timestamp began, timestamp now,
                        const policy& p);
 
-  std::deque<timestamp> recent_;     // submissions of the last minute, when there is a limit on them
-  std::deque<timestamp> accepted_;   // of the last minute, those that were not refused; the newest 4,096
-  std::deque<timestamp> in_flight_;  // when those in flight began
+  std::deque<timestamp> recent_;    // submissions of the last minute, when there is a limit on them
+  std::deque<timestamp> accepted_;  // of the last minute, those that were not refused; the newest 4,096
+  std::deque<submission> in_flight_;
 };
 
 /// True if the upstream could take the task at some time: its protocol can, the configuration and the

@@ -50,7 +50,12 @@ std::string upstream_words(std::string_view text) {
   while (!text.empty()) {
     const auto end = std::min(text.find_first_of(borders), text.size());
     const std::string_view word = text.substr(0, end);
-    out += is_internal(word) ? std::string_view("[internal]") : word;
+    if (is_internal(word)) {
+      out += "[internal]";
+      out += word.substr(word.find_last_not_of(".:") + 1);
+    } else {
+      out += word;
+    }
     if (end < text.size()) out += spaces.contains(text[end]) ? ' ' : text[end];
     text.remove_prefix(std::min(end + 1, text.size()));
   }

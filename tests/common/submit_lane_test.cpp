@@ -127,6 +127,20 @@ TEST(submit_lane, what_the_configuration_lets_an_upstream_take) {
   EXPECT_EQ(lane_mode_from("asleep"), std::nullopt);
 }
 
+TEST(submit_lane, a_refusal_is_about_the_jobs_there_were_when_it_was_sent) {
+  const timestamp now = start;
+  submit_lane l = lane("a");
+  l.remember({"a", lane_mode::open, 10, 0}, now);
+  l.open = 10;
+  l.begin(now);
+  ++l.open;
+  l.open -= 3;  // three jobs end while the response is on its way
+  l.ended(outcome(cause::limited), "t", now, now + seconds(1), usual);
+  l.end(now);
+  EXPECT_EQ(l.at_once.value(), 10);
+  EXPECT_EQ(l.in_minute.value(), 0);
+}
+
 TEST(submit_lane, a_rate_is_kept_in_any_minute) {
   timestamp now = start;
   submit_lane l = lane("a");

@@ -456,10 +456,13 @@ TEST(storm, of_429s_teaches_the_limit) {
     created = log.at("created").as_int64();
     // The creates before the clock began are some more.
     const double possible = 10.0 * static_cast<double>(how_long.count()) / 2.0;
-    EXPECT_GE(accepted, possible * 0.9) << life;
+    // Three rounds of ten say less than thirty.
+    EXPECT_GE(accepted, possible * (setting != nullptr ? 0.9 : 0.8)) << life;
     EXPECT_LT(refused, std::max(4.0, 0.05 * (accepted + refused))) << life;
     const json::object shown = relay.admin({{"command", "upstream-list"}});
-    EXPECT_EQ(shown.at("upstreams").at(0).at("learned_concurrent"), 10) << life;
+    // A job counts until the relay has seen its end, a little longer than upstream.
+    EXPECT_NEAR(static_cast<double>(shown.at("upstreams").at(0).at("learned_concurrent").as_int64()), 10, 1)
+        << life;
     relay.admin({{"command", "task-cancel-all-pending"}});
   }
 }
