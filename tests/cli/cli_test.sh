@@ -43,7 +43,8 @@ printf '[server]\nlissten = "x"\nsubmit_wait_ms = -1\n[[upstream]]\nname = "a"\n
 
 run 0 "$relay" --help; has out "check-config"; has out "serve"
 for sub in serve check-config token "token create" "token list" "token revoke" "token webhook-secret" \
-  task "task list" "task show" "task cancel-pending" "task retry-callback" backup; do
+  task "task list" "task show" "task cancel-pending" "task retry-callback" backup reload \
+  upstream "upstream list" "upstream check" "upstream pause" "upstream resume" "upstream drain"; do
   # shellcheck disable=SC2086
   run 0 "$relay" $sub --help; has out "Usage"
 done
@@ -190,6 +191,74 @@ kill -TERM $server; wait $server; server=
 found=$(jq -r 'select((.time | test("^20[0-9-]+T[0-9:]+\\.[0-9]{3}Z$")) and .level == "info") | .message' server.log | grep -cF 'GET /a%22b\"c 404') || true
 [ "$found" = 1 ] || fail "no such line in $(cat server.log)"
 [ "$(jq -r .message server.log | tail -1)" = stopped ] || fail "not every line is JSON"
+
+# Upstreams: what they do is shown, and changed while the relay runs; the file is read again, and the log file opened anew.
+"$1/luma-sim" --listen 127.0.0.1:0 >sim.log 2>&1 &
+sim=$!
+for _ in $(seq 200); do grep -q "upstream at" sim.log && break; kill -0 $sim; sleep 0.05; done
+sim_url=$(sed -n 's/.* upstream at \(http:[^,]*\),.*/\1/p' sim.log)
+cat >several.toml <<TOML
+[server]
+listen = "127.0.0.1:0"
+[storage]
+path = "$dir/several.db"
+[admin]
+listen = ""
+[log]
+file = "$dir/relay.log"
+[[upstream]]
+name = "luma"
+url = "$sim_url"
+key = "luma-sim-key"
+[[upstream.keys]]
+name = "second"
+key = "a-key-that-is-refused"
+[[upstream]]
+name = "plain"
+url = "http://upstream.example.com"
+key = "another-secret-key"
+TOML
+run 1 "$relay" check-config --config several.toml --probe; has out "the key works"; has out "refuses the key"; has out "cannot be used"; hasnt out a-key-that-is-refused
+run 0 "$relay" upstream check --config several.toml luma/; has out "the key works"; hasnt out second
+run 1 "$relay" upstream check --config several.toml nobody; has err "there is no upstream \"nobody\""
+run 1 "$relay" upstream list --config several.toml; has err "there is no database"
+"$relay" serve --config several.toml &
+server=$!
+for _ in $(seq 200); do grep -qs "listening on" relay.log && break; kill -0 $server; sleep 0.05; done
+grep -q "UPSTREAM plain IS REACHED WITHOUT TLS" relay.log || fail "no loud warning for a key that is sent in clear"
+! grep -q "UPSTREAM luma IS REACHED" relay.log || fail "a warning for loopback"
+run 0 "$relay" upstream list --config several.toml; has out "luma/second"; has out "LAST PROBLEM"
+run 0 "$relay" upstream list --config several.toml --json; has out '"name":"luma/second"'
+run 0 "$relay" upstream pause --config several.toml luma; has err "luma gets no more jobs"; has err "luma/second gets no more jobs"
+run 0 "$relay" upstream list --config several.toml; has out paused
+run 0 "$relay" upstream resume --config several.toml luma/second; has err "luma/second takes jobs again"; hasnt err "luma takes"
+run 0 "$relay" upstream drain --config several.toml plain; has err "gets no new jobs"
+run 1 "$relay" upstream pause --config several.toml nobody; has err "there is no upstream"
+run 2 "$relay" upstream pause --config several.toml
+run 0 "$relay" reload --config several.toml; has err "The configuration is as it was"
+sed -i 's/a-key-that-is-refused/luma-sim-key/; s/^name = "plain"/name = "plain"\nweight = 7/' several.toml
+run 0 "$relay" reload --config several.toml
+has err "upstream luma/second has other settings: the key itself"; has err "upstream plain has other settings: weight"; hasnt err luma-sim-key
+# As logrotate does it.
+mv relay.log relay.log.1
+kill -HUP $server
+for _ in $(seq 200); do grep -qs "the configuration was read" relay.log && break; kill -0 $server || fail "SIGHUP ended the relay"; sleep 0.05; done
+grep -q "the configuration was read" relay.log || fail "the log file was not opened anew"
+sed -i 's/^weight = 7/waight = 7/' several.toml
+run 1 "$relay" reload --config several.toml
+line=$(grep -n waight several.toml | cut -d: -f1)
+has err "the old one stays: several.toml:$line: upstream.2.waight: no such key; [upstream] has name, url"
+kill -HUP $server
+for _ in $(seq 200); do grep -q "reload: the new configuration is wrong" relay.log && break; sleep 0.05; done
+grep -q "several.toml:$line: upstream.2.waight" relay.log || fail "the log does not say what is wrong"
+run 0 "$relay" upstream list --config several.toml; has out draining
+kill -TERM $server; wait $server || fail "SIGTERM did not end in status 0"; server=
+kill $sim
+! grep -q "luma-sim-key\|another-secret-key\|a-key-that-is-refused" relay.log relay.log.1 || fail "a key is in the log"
+sed -i 's/^waight = 7/weight = 7/' several.toml
+run 1 "$relay" reload --config several.toml; has err "no relay runs with this database"
+run 1 "$relay" upstream list --config several.toml; has err "no relay runs with this database"
+run 0 "$relay" upstream resume --config several.toml plain; has err "plain takes jobs again"
 
 # Nobody reads the log: requests are answered all the same, and whoever reads in the end is told what is missing.
 mkfifo unread

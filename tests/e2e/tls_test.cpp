@@ -18,6 +18,7 @@
 #include "common/base/base64.hpp"
 #include "server/asio.hpp"
 #include "server/upstream/host_addresses.hpp"
+#include "tests/support/name_server.hpp"
 #include "tests/support/receiver.hpp"
 #include "tests/support/running.hpp"
 
@@ -430,6 +431,32 @@ TEST(connections, sessions_are_resumed_and_max_connections_holds_for_all) {
   }
   EXPECT_GE(front.handshakes(), 30);
   EXPECT_GE(front.resumed(), front.handshakes() - 3);
+}
+
+// The first address of the name never responds, and each attempt may take a minute: a job does not wait for
+// that.
+TEST(connections, an_address_that_does_not_respond_is_passed_over) {
+  temp_dir dir;
+  running_simulator sim;
+  // A host whose queue of connections is full drops what comes.
+  asio::io_context loop;
+  asio::ip::tcp::acceptor full(loop);
+  full.open(asio::ip::tcp::v4());
+  full.bind({asio::ip::make_address("127.0.0.2"), sim.port()});
+  full.listen(0);
+  std::vector<asio::ip::tcp::socket> fill;
+  for (int i = 0; i < 4; ++i) {
+    fill.emplace_back(loop);
+    fill.back().async_connect(full.local_endpoint(), [](const boost::system::error_code&) {});
+  }
+  const name_server names([](const std::string& name, int) -> std::optional<std::vector<std::string>> {
+    if (name != "upstream.test") return std::vector<std::string>{};
+    return std::vector<std::string>{"127.0.0.2", "127.0.0.1"};
+  });
+  config settings = test_config(dir, "http://upstream.test:" + std::to_string(sim.port()));
+  settings.dns.servers = {names.at()};
+  settings.upstreams[0].connect_timeout = std::chrono::seconds(60);
+  EXPECT_EQ(outcome(settings, sim), "completed");
 }
 
 TEST(connections, both_families_are_tried_in_turn_and_the_last_good_one_first) {
