@@ -88,8 +88,7 @@ awaitable<connection_pool::lease> connection_pool::get(bool for_create) {
 std::unique_ptr<connection> connection_pool::take_kept(bool for_create) {
   const auto now = steady_clock::now();
   while (!kept_.empty()) {
-    if (for_create && (!kept_.back()->used || now - kept_.back()->idle_since > create_freshness))
-      return nullptr;
+    if (for_create && now - kept_.back()->idle_since > create_freshness) return nullptr;
     std::unique_ptr<connection> c = std::move(kept_.back());
     kept_.pop_back();
     if (c->looks_alive()) return c;

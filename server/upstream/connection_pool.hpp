@@ -55,8 +55,8 @@ class connection_pool : public std::enable_shared_from_this<connection_pool> {
     std::shared_ptr<connection_pool> pool_;
     std::unique_ptr<connection> conn_;
   };
-  /// `for_create`: one that is new, or was used within the last second and shows no end; it is served before
-  /// the others that wait.
+  /// `for_create`: one that was made or used within the last second and shows no end; it is served before the
+  /// others that wait.
   awaitable<lease> get(bool for_create);
   /// Where one is dead, those that were kept as long are dead too.
   void drop_kept();
