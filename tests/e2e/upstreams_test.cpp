@@ -133,7 +133,9 @@ void try_failure(const failure& f, std::size_t n, std::size_t failing) {
   std::size_t posts = 0;
   for (const auto& [key, statuses] : asked) {
     posts += statuses.size();
-    EXPECT_EQ(statuses.size(), 1u) << where << ": " << key << " was asked again";
+    // One that said 429 may be asked again when its second is over.
+    if (f.tag != std::string_view("#refuse-429"))
+      EXPECT_EQ(statuses.size(), 1u) << where << ": " << key << " was asked again";
   }
   EXPECT_LE(sims.created(), 1) << where << ": created twice";
   switch (f.what) {
