@@ -85,12 +85,17 @@ awaitable<result<asked_for>> parse(call& c) {
   co_return co_await parse_with_files(c, subject);
 }
 
-error drained() {
+error not_now(errc code, int retry_after_seconds, std::string_view why) {
   error e;
-  e.code = errc::upstream_unavailable;
-  e.retry_after_seconds = 60;
-  e.message.text = "The upstream for this job takes no new jobs now; nothing was submitted. Try again later";
+  e.code = code;
+  e.retry_after_seconds = retry_after_seconds;
+  e.message.text = why;
   return e;
+}
+
+error drained() {
+  return not_now(errc::upstream_unavailable, 60,
+                 "The upstream for this job takes no new jobs now; nothing was submitted. Try again later");
 }
 
 // A task that the request builds on pins the job to the upstream that holds it.
@@ -167,19 +172,12 @@ result<std::optional<idempotency_record>> idempotency_of(const call& c, timestam
 }
 
 error disk_full(std::string_view why) {
-  error e;
-  e.code = errc::disk_full;
-  e.retry_after_seconds = 30;
-  e.message.text = why;
-  return e;
+  return not_now(errc::disk_full, 30, why);
 }
 
 error all_busy() {
-  error e;
-  e.code = errc::upstream_unavailable;
-  e.retry_after_seconds = 5;
-  e.message.text = "No upstream can take a job now; nothing was submitted. Try again in a few seconds";
-  return e;
+  return not_now(errc::upstream_unavailable, 5,
+                 "No upstream can take a job now; nothing was submitted. Try again in a few seconds");
 }
 
 // ---- 3. what the client gets
