@@ -27,7 +27,7 @@ struct base_url {
 /// Scheme, host, optional port and path. User info, query and fragment are refused. Errors: invalid_request.
 result<base_url> parse_base_url(std::string_view text);
 
-/// An HTTP proxy, and what is said to it of who asks.
+/// An HTTP proxy, and the credentials for it.
 struct proxy_address {
   base_url at;         // its path is empty
   secret credentials;  // "user:password", decoded; empty: none

@@ -32,7 +32,7 @@ class upstream {
   /// From the next exchange on. The protocol stays.
   void change(upstream_config c, std::shared_ptr<const outgoing_settings> with,
               std::shared_ptr<connection_pool> pool);
-  /// The configuration does not name it any more: its jobs cannot be asked about.
+  /// The configuration does not name it any more: its jobs cannot be polled.
   void remove() { configured_ = false; }
   bool configured() const { return configured_; }
 

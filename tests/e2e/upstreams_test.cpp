@@ -206,7 +206,7 @@ TEST(keys, each_has_jobs_limits_and_a_circuit_of_its_own) {
   };
   EXPECT_EQ(twenty("all well"), (std::map<std::string, std::size_t>{{"a/one", 15}, {"a/two", 5}}))
       << "by weight";
-  // Its jobs are asked about with it all the same.
+  // Its jobs are polled with it all the same.
   const std::string open = create(c, "open while its key is refused");
   sims.all[0]->refuse_key("key-one", 401);
   EXPECT_EQ(twenty("one is refused").at("a/two"), 20u);
@@ -367,7 +367,7 @@ TEST(reloading, changes_keys_and_upstreams_and_drops_no_request) {
   }
   stop = true;
   clients.clear();
-  relay.set_config(sims.settings(dir));  // all of them, so that all jobs can be asked about
+  relay.set_config(sims.settings(dir));  // all of them, so that all jobs can be polled
   EXPECT_TRUE(relay.admin({{"command", "reload"}}).at("ok").as_bool());
   const client c(relay.port(), "Bearer " + token);
   for (const auto& some : ids) {
@@ -375,7 +375,7 @@ TEST(reloading, changes_keys_and_upstreams_and_drops_no_request) {
   }
   EXPECT_EQ(failed, 0);
   EXPECT_GT(made, 20);
-  EXPECT_EQ(sims.wrong_key(), 0) << "a job was asked about with another key";
+  EXPECT_EQ(sims.wrong_key(), 0) << "a job was polled with another key";
   EXPECT_EQ(sims.created(), static_cast<std::int64_t>(ids[0].size() + ids[1].size()));
 }
 
