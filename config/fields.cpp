@@ -576,7 +576,8 @@ const upstream_field upstream_table[] = {
     {"upstream",
      "polls_per_second",
      UP(polls_per_second),
-     "Polls in any second with one key; needs to be at least open jobs divided by the poll interval.",
+     "Polls in any second with one key, questions for new links included; needs to be at least open jobs "
+     "divided by the poll interval.",
      1,
      1'000'000,
      {}},

@@ -22,9 +22,11 @@ void fresh_links::begin(const task& t) {
   if (!needed(t) || running_.contains(t.id) || running_.size() >= most_at_once) return;
   const tried* before = tried_.find(t.id);
   if (before != nullptr && steady_clock::now() < before->not_before) return;
+  upstream* const at = upstreams_.find(t.upstream);
+  if (at == nullptr || !at->polls().take(wall_clock())) return;
   auto r = std::make_shared<renewal>();
   running_.emplace(t.id, r);
-  auto work = renew(std::move(r), t.id, t.upstream, t.upstream_id);
+  auto work = renew(std::move(r), t.id, at, t.upstream_id);
   asio::co_spawn(loop_.get_executor(), std::move(work), asio::detached);
 }
 
@@ -41,11 +43,11 @@ awaitable<task_ptr> fresh_links::of(task_ptr t, steady_clock::time_point until) 
   co_return r->newest ? r->newest : t;
 }
 
-awaitable<> fresh_links::renew(std::shared_ptr<renewal> r, std::string id, std::string upstream,
+awaitable<> fresh_links::renew(std::shared_ptr<renewal> r, std::string id, upstream* at,
                                std::string upstream_id) {
   std::string problem;
   try {
-    r->newest = co_await ask(id, upstream, upstream_id);
+    r->newest = co_await ask(id, at, upstream_id);
   } catch (const std::exception& e) {
     problem = e.what();
   }
@@ -61,9 +63,7 @@ awaitable<> fresh_links::renew(std::shared_ptr<renewal> r, std::string id, std::
 }
 
 // The task as it is now; null: as it was.
-awaitable<task_ptr> fresh_links::ask(std::string id, std::string upstream_name, std::string upstream_id) {
-  upstream* const at = upstreams_.find(upstream_name);
-  if (at == nullptr) co_return nullptr;
+awaitable<task_ptr> fresh_links::ask(std::string id, upstream* at, std::string upstream_id) {
   const auto started = steady_clock::now();
   const std::string path = at->speaks().build_fetch(upstream_id);
   const exchange x = co_await at->fetch(path);

@@ -25,7 +25,8 @@ class fresh_links {
 
   /// The links have ended, or are about to.
   static bool needed(const task& t);
-  /// Asks for them, if that is needed and was not tried of late. Does not wait.
+  /// Asks for them, if that is needed, was not tried of late, and polls_per_second leaves room. Does not
+  /// wait.
   void begin(const task& t);
   /// The task with links that work, if its upstream names such before `until`; else as it is.
   awaitable<task_ptr> of(task_ptr t, steady_clock::time_point until);
@@ -39,9 +40,8 @@ class fresh_links {
     std::vector<steady_timer*> readers;  // cancelled at its end
     task_ptr newest;                     // null: there are no other links
   };
-  awaitable<> renew(std::shared_ptr<renewal> r, std::string id, std::string upstream,
-                    std::string upstream_id);
-  awaitable<task_ptr> ask(std::string id, std::string upstream, std::string upstream_id);
+  awaitable<> renew(std::shared_ptr<renewal> r, std::string id, upstream* at, std::string upstream_id);
+  awaitable<task_ptr> ask(std::string id, upstream* at, std::string upstream_id);
 
   asio::io_context& loop_;
   task_changes& changes_;

@@ -49,29 +49,29 @@ struct protocol {
   /// Path of a poll, in which the id is escaped.
   std::string (*build_fetch)(const std::string& upstream_id);
   /// Path at which a job is deleted (DELETE); null: the upstream cannot.
-  std::string (*build_remove)(const std::string& upstream_id);
+  std::string (*build_remove)(const std::string& upstream_id) = nullptr;
   /// Path of a page of the upstream's list, newest first; null: it has none.
-  std::string (*build_list)(std::size_t limit, std::size_t offset);
+  std::string (*build_list)(std::size_t limit, std::size_t offset) = nullptr;
 
   /// It has lists of the words that a request may hold.
-  bool lists_words;
+  bool lists_words = false;
   /// Path of what the key has left; empty: it does not tell.
-  std::string_view credits_path;
+  std::string_view credits_path = "";
   /// In cents; nullopt when the text does not say.
-  std::optional<double> (*parse_credits)(std::string_view body);
+  std::optional<double> (*parse_credits)(std::string_view body) = nullptr;
 
   /// Errors: upstream_unavailable when the text holds no job.
   result<job> (*parse_job)(std::string_view body);
   /// A page of the list is an object with this array; "" when there is no list.
-  std::string_view list_member;
+  std::string_view list_member = "";
   /// What the upstream shows of a job: an item of its list, or its reply to a poll.
   /// Errors: upstream_unavailable when the text holds no job.
   result<listed_job> (*parse_listed)(std::string_view text);
   /// Whether a page, without its array, says that more follow; nullopt: it does not say.
-  std::optional<bool> (*has_more)(const json::object& page);
+  std::optional<bool> (*has_more)(const json::object& page) = nullptr;
   /// True if the list shows, for a job, the very request that was sent for the task (its body, without the
   /// marker). False where what is shown does not tell requests apart. Null: there is no list.
-  bool (*same_request)(const task& t, const json::object& sent, const listed_job& listed);
+  bool (*same_request)(const task& t, const json::object& sent, const listed_job& listed) = nullptr;
   /// True for a 404 or 410 in the upstream's own words. One in another's, a gateway's say, tells nothing of
   /// the job.
   bool (*says_not_found)(std::string_view body);

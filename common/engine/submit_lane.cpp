@@ -241,20 +241,30 @@ bool takes_action(const submit_lane& l, const task& t) {
          (t.action != nullptr && std::ranges::find(l.actions, t.action->name) != l.actions.end());
 }
 
-bool takes_model(const submit_lane& l, const task& t) {
-  if (l.models.empty()) return true;
-  const std::string model = l.speaks->model_of(t, settings_of(l));
+bool takes_model(const submit_lane& l, const std::string& model) {
   return model.empty() || std::ranges::find(l.models, model) != l.models.end();  // some kinds have none
 }
 
 }  // namespace
 
-bool serves(const submit_lane& l, const task& t) {
-  if (l.mode == lane_mode::closed || (t.pinned && t.upstream != l.name)) return false;
-  if (l.mode == lane_mode::draining && t.created_at > l.mode_since) return false;
-  if (!takes_action(l, t)) return false;
+bool serving_lanes::contains(const submit_lane& l) {
+  if (l.mode == lane_mode::closed || (task_.pinned && task_.upstream != l.name)) return false;
+  if (l.mode == lane_mode::draining && task_.created_at > l.mode_since) return false;
+  if (!takes_action(l, task_)) return false;
   if (l.speaks == nullptr) return true;
-  return takes_model(l, t) && l.speaks->obstacle(t, settings_of(l)).empty();
+  if (l.speaks != speaks_ || l.with.get() != with_) {
+    speaks_ = l.speaks;
+    with_ = l.with.get();
+    possible_ = l.speaks->obstacle(task_, settings_of(l)).empty();
+    model_.reset();
+  }
+  if (!possible_ || l.models.empty()) return possible_;
+  if (!model_) model_ = l.speaks->model_of(task_, settings_of(l));
+  return takes_model(l, *model_);
+}
+
+bool serves(const submit_lane& l, const task& t) {
+  return serving_lanes(t).contains(l);
 }
 
 std::string why_not(const submit_lane& l, const task& t) {
@@ -263,20 +273,23 @@ std::string why_not(const submit_lane& l, const task& t) {
   if (!takes_action(l, t)) return "jobs of the kind " + std::string(t.action->name) + " are not taken";
   if (l.speaks == nullptr) return {};
   if (std::string reason = l.speaks->obstacle(t, settings_of(l)); !reason.empty()) return reason;
-  if (takes_model(l, t)) return {};
-  return "model: jobs of " + l.speaks->model_of(t, settings_of(l)) + " are not taken";
+  if (l.models.empty()) return {};
+  const std::string model = l.speaks->model_of(t, settings_of(l));
+  return takes_model(l, model) ? "" : "model: jobs of " + model + " are not taken";
 }
 
 std::optional<choice> choose(std::span<const submit_lane> lanes, const task& t, timestamp now,
                              lane_set from) {
+  serving_lanes serving(t);
   std::optional<choice> best;
   bool best_refused = false;
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     const submit_lane& l = lanes[i];
-    if ((from >> i & 1) == 0 || !l.can_take(now) || !serves(l, t)) continue;
+    if ((from >> i & 1) == 0 || !l.can_take(now)) continue;
     const bool refused = !t.pinned && t.upstream == l.name;  // it could not take the task the last time
     const auto order = std::pair(refused, l.rank);
     if (best && order > std::pair(best_refused, lanes[best->lane].rank)) continue;
+    if (!serving.contains(l)) continue;
     const lane_set one = lane_set{1} << i;
     if (!best || order < std::pair(best_refused, lanes[best->lane].rank)) {
       best = choice{i, one};

@@ -142,6 +142,21 @@ struct submit_lane : lane_settings {
 /// operator let it, and the task is not pinned elsewhere.
 bool serves(const submit_lane& l, const task& t);
 
+/// The same, for one task and many lanes: what a protocol says of the task is asked once for the keys of an
+/// upstream, because a protocol may have to read the whole request.
+class serving_lanes {
+ public:
+  explicit serving_lanes(const task& t) : task_(t) {}
+  bool contains(const submit_lane& l);
+
+ private:
+  const task& task_;
+  const protocol* speaks_ = nullptr;  // of the answers below
+  const outgoing_settings* with_ = nullptr;
+  bool possible_ = false;
+  std::optional<std::string> model_;  // when a lane wanted to know it
+};
+
 /// Why not, for a client: it names no upstream. Empty: it serves it, or is not meant for it.
 std::string why_not(const submit_lane& l, const task& t);
 

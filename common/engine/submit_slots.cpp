@@ -167,8 +167,9 @@ lane_set submit_slots::free(timestamp now) const {
 }
 
 lane_set submit_slots::all_serving(const task& t) const {
+  serving_lanes serving(t);
   lane_set out = 0;
-  for (std::size_t i = 0; i < lanes_.size(); ++i) out |= lane_set{serves(lanes_[i], t)} << i;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) out |= lane_set{serving.contains(lanes_[i])} << i;
   return out;
 }
 
@@ -180,7 +181,8 @@ lane_set submit_slots::serving(const task& t) const {
 }
 
 bool submit_slots::any_serves(const task& t) const {
-  return std::ranges::any_of(lanes_, [&t](const submit_lane& l) { return serves(l, t); });
+  serving_lanes serving(t);
+  return std::ranges::any_of(lanes_, [&](const submit_lane& l) { return serving.contains(l); });
 }
 
 bool submit_slots::only_drained(const task& t) const {

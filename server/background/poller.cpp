@@ -47,7 +47,6 @@ void poller::use_upstreams() {
     if (l == nullptr) l = lanes_.emplace_back(std::make_unique<poll_lane>()).get();
     l->name = u->name();
     l->from = u->configured() ? u.get() : nullptr;
-    l->limit = rate(u->settings().polls_per_second);
   }
   wake_.notify();
 }
@@ -65,7 +64,6 @@ poller::poll_lane& poller::lane_of(const std::string& name) {
       name);
   auto l = std::make_unique<poll_lane>();
   l->name = name;
-  l->limit = rate(100);
   lanes_.push_back(std::move(l));
   return *lanes_.back();
 }
@@ -135,7 +133,8 @@ timestamp poller::poll_due(poll_lane& l, timestamp time) {
   if (time < l.cool_down_until) return l.cool_down_until;
   while (!stopped_ && l.schedule.any_due(time)) {
     if (l.in_flight >= concurrency_) return never;  // the end of a poll comes back for it
-    if (!l.limit.take(time)) return l.limit.next();
+    rate& limit = l.from != nullptr ? l.from->polls() : l.without_upstream;
+    if (!limit.take(time)) return limit.next();
     auto next = l.schedule.pop(time);
     if (!polling_.insert(next->task_id).second) {  // the last one is about to end
       l.schedule.set(next->task_id, next->owner, time + shortest_sleep);

@@ -49,8 +49,8 @@ class poller {
   /// One upstream as a target of polls.
   struct poll_lane {
     std::string name;
-    upstream* from = nullptr;  // null: no upstream of this name is configured any more
-    rate limit{1};
+    upstream* from = nullptr;    // null: no upstream of this name is configured any more
+    rate without_upstream{100};  // its jobs are looked at, to come to their deadline
     turn_schedule schedule;
     std::size_t in_flight = 0;
     timestamp cool_down_until;

@@ -23,13 +23,15 @@ upstream::upstream(deadlines& d, upstream_config c, const protocol& p,
       protocol_(p),
       config_(std::make_shared<const upstream_config>(std::move(c))),
       with_(std::move(with)),
-      pool_(std::move(pool)) {}
+      pool_(std::move(pool)),
+      polls_(config_->polls_per_second) {}
 
 void upstream::change(upstream_config c, std::shared_ptr<const outgoing_settings> with,
                       std::shared_ptr<connection_pool> pool) {
   config_ = std::make_shared<const upstream_config>(std::move(c));
   with_ = std::move(with);
   pool_ = std::move(pool);
+  polls_ = rate(config_->polls_per_second);
   configured_ = true;
 }
 

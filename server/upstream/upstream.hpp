@@ -9,6 +9,7 @@
 #include <string>
 
 #include "common/engine/protocol.hpp"
+#include "common/engine/rate.hpp"
 #include "config/config.hpp"
 #include "server/upstream/connection_pool.hpp"
 #include "server/upstream/run_exchange.hpp"
@@ -36,6 +37,9 @@ class upstream {
   void remove() { configured_ = false; }
   bool configured() const { return configured_; }
 
+  /// Of polls_per_second: whatever asks it about a job on its own account takes one first.
+  rate& polls() { return polls_; }
+
   /// A create. Goes out at most once, on a connection that is new or was used a moment ago.
   awaitable<exchange> create(const outgoing& what);
   /// A GET. Sent again, once, when a kept connection turns out to be dead.
@@ -57,6 +61,7 @@ class upstream {
   std::shared_ptr<const upstream_config> config_;
   std::shared_ptr<const outgoing_settings> with_;
   std::shared_ptr<connection_pool> pool_;
+  rate polls_;
   bool configured_ = true;
 };
 

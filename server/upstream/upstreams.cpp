@@ -38,13 +38,12 @@ std::vector<int> ranks_of(const std::vector<upstream_config>& upstreams) {
   return out;
 }
 
-planned_upstream plan_of(const config& c, const upstream_config& one, const protocol* speaks, int rank,
-                         std::int64_t keys) {
+planned_upstream plan_of(const config& c, const upstream_config& one, const protocol* speaks,
+                         std::shared_ptr<const outgoing_settings> with, int rank, std::int64_t keys) {
   planned_upstream out;
   out.settings = one;
   out.speaks = speaks;
-  out.with = std::make_shared<const outgoing_settings>(
-      outgoing_settings{one.default_model, c.server.public_url, one.names});
+  out.with = std::move(with);
   lane_settings& l = out.lane;
   l.name = one.name;
   l.speaks = speaks;
@@ -88,6 +87,9 @@ result<std::vector<planned_upstream>> upstreams::prepare(const config& c, const 
       return fail(errc::invalid_request,
                   "upstream " + u.name + ": its ca_file " + u.ca_file + " cannot be used: " + e.what());
     }
+    // One for all its keys: what it says of a task is then asked for once (serving_lanes).
+    const auto with = std::make_shared<const outgoing_settings>(
+        outgoing_settings{u.default_model, c.server.public_url, u.names});
     const std::vector<upstream_config> keys = one_for_each_key(u);
     for (const upstream_config& one : keys) {
       const upstream* known = nullptr;
@@ -96,7 +98,7 @@ result<std::vector<planned_upstream>> upstreams::prepare(const config& c, const 
         return fail(errc::invalid_request, "upstream " + one.name + " spoke the protocol " +
                                                std::string(known->speaks().name) +
                                                "; one with another protocol needs another name");
-      out.push_back(plan_of(c, one, speaks, ranks[i], std::ssize(keys)));
+      out.push_back(plan_of(c, one, speaks, with, ranks[i], std::ssize(keys)));
       out.back().pool = pool;
       out.back().is_other =
           known != nullptr && (known->settings().key != one.key || known->connections() != pool);

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "common/engine/submit_slots.hpp"
+#include "common/luma/protocol_official.hpp"
 #include "tests/support/luma.hpp"
 
 namespace relay {
@@ -125,6 +126,52 @@ TEST(submit_lane, what_the_configuration_lets_an_upstream_take) {
   for (const lane_mode m : {lane_mode::open, lane_mode::paused, lane_mode::draining, lane_mode::closed})
     EXPECT_EQ(lane_mode_from(name_of(m)), m);
   EXPECT_EQ(lane_mode_from("asleep"), std::nullopt);
+}
+
+int obstacle_asked = 0, model_asked = 0;
+
+TEST(submit_lane, a_protocol_is_asked_once_for_the_keys_of_an_upstream) {
+  protocol counting = luma::official_protocol;
+  counting.obstacle = [](const task&, const outgoing_settings& with) -> std::string {
+    ++obstacle_asked;
+    return with.default_model == "none" ? "no" : "";
+  };
+  counting.model_of = [](const task&, const outgoing_settings& with) {
+    ++model_asked;
+    return with.default_model;
+  };
+  std::vector<submit_lane> lanes(9);
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    lanes[i].name = "k" + std::to_string(i);
+    lanes[i].speaks = &counting;
+    lanes[i].models = {i == 1 ? "another" : i < 6 ? "first" : "second"};  // as no configuration can have it
+  }
+  const auto three_keys = [&](std::size_t from, const char* model) {
+    outgoing_settings with;
+    with.default_model = model;
+    const auto shared = std::make_shared<const outgoing_settings>(with);
+    for (std::size_t i = from; i < from + 3; ++i) lanes[i].with = shared;
+  };
+  three_keys(0, "first");
+  three_keys(3, "none");
+  three_keys(6, "second");
+
+  const task t = job();
+  serving_lanes serving(t);
+  std::string found;
+  obstacle_asked = model_asked = 0;
+  for (const submit_lane& l : lanes) found += serving.contains(l) ? 'y' : 'n';
+  EXPECT_EQ(found, "ynynnnyyy");
+  EXPECT_EQ(obstacle_asked, 3);
+  EXPECT_EQ(model_asked, 2) << "not where the job cannot be done at all";
+  found.clear();
+  for (const submit_lane& l : lanes) found += serves(l, t) ? 'y' : 'n';
+  EXPECT_EQ(found, "ynynnnyyy");
+
+  obstacle_asked = 0;
+  for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i].rank = i < 3 ? 0 : 1;
+  EXPECT_EQ(chosen(lanes, t, start), 0u);
+  EXPECT_EQ(obstacle_asked, 1) << "those behind are not looked at";
 }
 
 TEST(submit_lane, a_refusal_is_about_the_jobs_there_were_when_it_was_sent) {

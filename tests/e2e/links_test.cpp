@@ -106,6 +106,31 @@ TEST_F(links, a_batch_asks_for_all_of_them) {
   EXPECT_EQ(polls(sim), before + 5);
 }
 
+TEST_F(links, questions_count_as_polls) {
+  running_simulator sim(ending(10));
+  config settings = test_config(dir, sim.url());
+  std::string token, ids;
+  {
+    running_relay relay(settings);
+    token = relay.token("me");
+    const client c(relay.port(), "Bearer " + token);
+    for (int i = 0; i < 3; ++i) ids += (i > 0 ? ",\"" : "\"") + completed_job(relay, c) + "\"";
+  }
+  settings.upstreams[0].polls_per_second = 2;  // one at once
+  running_relay relay(settings);
+  const client c(relay.port(), "Bearer " + token);
+  const std::int64_t before = polls(sim);
+  const auto read = [&] { return c.post("/luma/tasks", "{\"ids\":[" + ids + "]}").json().at("data"); };
+  EXPECT_EQ(read().as_array().size(), 3u) << "those that must wait are shown as they are";
+  EXPECT_EQ(polls(sim), before + 1);
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto old_ones = [&] { return json::serialize(read()).contains("X-Amz-Expires=10&"); };
+  while (old_ones() && std::chrono::steady_clock::now() < give_up) {
+  }
+  EXPECT_FALSE(old_ones());
+  EXPECT_EQ(polls(sim), before + 3);
+}
+
 TEST_F(links, of_a_job_that_the_upstream_has_forgotten_stay_and_say_so) {
   running_simulator sim(ending(10));
   running_relay relay(test_config(dir, sim.url()));
