@@ -17,12 +17,13 @@ const std::string generations = "/dream-machine/v1/generations";
 
 // Simulators a, b, …, each with the keys one and two.
 struct several {
-  explicit several(std::size_t n) {
+  explicit several(std::size_t n, std::chrono::seconds links_for = {}) {
     for (std::size_t i = 0; i < n; ++i) {
       sim::options o = running_simulator::stepping();
       o.name = std::string(1, static_cast<char>('a' + i));
       o.key = "key-one";
       o.more_keys = {"key-two"};
+      o.links_for = links_for;
       all.push_back(std::make_unique<running_simulator>(std::move(o)));
     }
   }
@@ -243,6 +244,23 @@ TEST(keys, what_one_task_is_refused_for_holds_off_this_task_alone) {
     for (const json::value& u : relay.admin({{"command", "upstream-list"}}).at("upstreams").as_array())
       EXPECT_EQ(u.at("state"), "ok") << tag << " " << json::serialize(u);
   }
+}
+
+TEST(keys, what_one_has_is_looked_up_there) {
+  temp_dir dir;
+  several sims(2, std::chrono::seconds(10));  // links that a client has no time for
+  config settings = sims.settings(dir);
+  settings.server.public_url = "http://127.0.0.1:9";  // nobody calls there
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  ASSERT_TRUE(relay.admin({{"command", "upstream-pause"}, {"name", "a"}}).at("ok").as_bool());
+  const std::string lost = create(c, "#cut the answer is lost");
+  EXPECT_EQ(end_of(c, lost), "completed") << "found in the list of b";
+  const response read = c.get(generations + "/" + lost);
+  EXPECT_NE(read.body.find("X-Amz-Expires=3600"), std::string::npos) << "asked b anew: " << read.body;
+  EXPECT_EQ(sims.all[0]->created(), 0);
+  EXPECT_EQ(sims.all[1]->created(), 1);
+  EXPECT_EQ(sims.wrong_key(), 0);
 }
 
 TEST(keys, poll_only_keeps_its_jobs_and_gets_no_more) {
