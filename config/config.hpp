@@ -102,9 +102,10 @@ struct dns_config {
 };
 
 struct limits_config {
-  std::int64_t pending_per_token = 0;
-  std::int64_t open_per_token = 0;
-  std::int64_t creates_per_minute_per_token = 0;
+  std::int64_t pending_per_account = 0;
+  std::int64_t open_per_account = 0;
+  std::int64_t creates_per_minute_per_account = 0;
+  std::int64_t requests_per_minute_per_account = 0;
 };
 
 struct credits_config {
@@ -116,7 +117,7 @@ struct assets_config {
   std::string path;
   std::int64_t max_request_bytes = 32 * 1024 * 1024;
   std::int64_t max_file_bytes = 24 * 1024 * 1024;
-  std::int64_t max_bytes_per_token = 1024 * 1024 * 1024;
+  std::int64_t max_bytes_per_account = 1024 * 1024 * 1024;
   std::int64_t max_bytes = std::int64_t{10} * 1024 * 1024 * 1024;
   milliseconds keep{7'200'000};
   milliseconds receive_timeout{300'000};

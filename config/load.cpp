@@ -147,8 +147,13 @@ struct setter {
 struct renamed_key {
   std::string_view section, key, now;
 };
-constexpr renamed_key renamed_keys[] = {{"storage", "queue_limit", "queue_bytes, in bytes"},
-                                        {"storage", "cache_tasks", "cache_bytes, in bytes"}};
+constexpr renamed_key renamed_keys[] = {
+    {"storage", "queue_limit", "queue_bytes, in bytes"},
+    {"storage", "cache_tasks", "cache_bytes, in bytes"},
+    {"limits", "pending_per_token", "pending_per_account"},
+    {"limits", "open_per_token", "open_per_account"},
+    {"limits", "creates_per_minute_per_token", "creates_per_minute_per_account"},
+    {"assets", "max_bytes_per_token", "max_bytes_per_account"}};
 
 class loader {
  public:

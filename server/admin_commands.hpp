@@ -23,7 +23,7 @@ struct admin_context {
   asio::io_context& loop;
   store& tasks;
   task_changes& changes;
-  token_registry& registry;
+  account_registry& registry;
   // Of a relay that runs; null: none does.
   dispatcher* submit = nullptr;
   upstreams* all_upstreams = nullptr;
@@ -31,12 +31,20 @@ struct admin_context {
   std::function<awaitable<result<std::vector<std::string>>>()> reload{};
 };
 
-/// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`; `token-list`; `token-revoke` (`name`,
-/// `keep_pending`); `token-rotate` (`name`, `grace_s`); `webhook-secret` (`name`, `rotate`); `task-list`
-/// (`state`, `token`, `ambiguous`, `limit`); `task-show`, `task-release`, `task-cancel-pending`,
-/// `task-retry-callback` (`id`); `task-release-all`; `task-cancel-all-pending` (`token`, of all when it is
-/// empty); `upstream-list`; `upstream-pause`, `upstream-resume`, `upstream-drain` (`name`); `reload`. A
-/// failure is `{"ok":false,"message":…}`.
+/// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`, and with it:
+///
+/// - `account-create`, `account-set` (`name`, `new_name`, `note`, `contact`, `weight`, `actions`, `limits`),
+///   `account-list`; `account-show`, `account-enable` (`name`); `account-disable` (`name`, `keep_pending`);
+///   `webhook-secret` (`name`, `rotate`);
+/// - `token-create` (`name`, `account`, `expires_in_s`, `addresses`, `limits`), `token-list` (`account`),
+/// `token-revoke` (`name`,
+///   `keep_pending`), `token-rotate` (`name`, `grace_s`);
+/// - `task-list` (`state`, `account`, `token`, `ambiguous`, `limit`); `task-show`, `task-release`,
+///   `task-cancel-pending`, `task-retry-callback` (`id`); `task-release-all`; `task-cancel-all-pending`
+///   (`account`, `token`; of all without them);
+/// - `upstream-list`; `upstream-pause`, `upstream-resume`, `upstream-drain` (`name`); `reload`.
+///
+/// A failure is `{"ok":false,"message":…}`.
 awaitable<json::object> run_admin_command(admin_context in, json::value request);
 
 }  // namespace relay

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/admin_reply.hpp"
 #include "server/await_store.hpp"
 #include "server/background/dispatcher.hpp"
 #include "server/clock.hpp"
@@ -11,14 +12,6 @@ namespace {
 
 constexpr std::string_view nobody_runs =
     "no relay runs with this database; its upstreams are known to one that runs";
-
-json::object failure(std::string_view message) {
-  return {{"ok", false}, {"message", json::string(message)}};
-}
-
-json::value time_or_null(timestamp t) {
-  return is_set(t) ? json::value(json::string(to_iso(t, precision::milliseconds))) : json::value(nullptr);
-}
 
 // "luma" is each of luma's keys.
 bool is_meant(std::string_view lane, std::string_view name) {

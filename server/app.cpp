@@ -45,7 +45,6 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
       log_(std::move(log)),
       parts_(std::move(parts)),
       names_(loop_, servers_of(config_.dns)),
-      limits_(limits_of(config_.limits)),
       large_(loop_, large_text_bytes),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)),
       upstreams_(loop_, deadlines_, names_),
@@ -149,7 +148,11 @@ result<void> app::make_loops(const policy& p) {
   const std::vector<std::size_t> places = upstreams_.take_over(*plan);
   links_ = std::make_unique<fresh_links>(loop_, *changes_, upstreams_, metrics_, *log_);
   // The instance id stands in each attempt: recovery tells by it what an earlier process left behind.
-  const dispatcher::identity who{make_id(now(), random_for_id()), config_.server.public_url};
+  const dispatcher::identity who{make_id(now(), random_for_id()), config_.server.public_url,
+                                 [this](std::int64_t id) {
+                                   const account_ptr owner = accounts_.find(id);
+                                   return owner ? owner->weight : 1;
+                                 }};
   dispatcher_ = std::make_unique<dispatcher>(loop_, *store_, *changes_, upstreams_, who, metrics_, *log_);
   dispatcher_->use(*plan, places, {});
   reconciler_ = std::make_unique<reconciler>(loop_, *store_, *changes_, upstreams_, metrics_, *log_);
@@ -185,7 +188,7 @@ void app::make_listeners() {
   const handler_context context{config_,
                                 parts_.names,
                                 *store_,
-                                tokens_,
+                                accounts_,
                                 *dispatcher_,
                                 *changes_,
                                 watch_,
@@ -195,6 +198,7 @@ void app::make_listeners() {
                                 streams_,
                                 sends_,
                                 limits_,
+                                requests_,
                                 large_,
                                 facts_,
                                 *links_,
@@ -221,9 +225,9 @@ void app::make_listeners() {
     admin_ = std::make_unique<http::listener>(loop_, std::move(*bound_.operators),
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }
-  tokens_.on_removed = [this] { watch_.look_again(); };
+  accounts_.on_ended = [this] { watch_.look_again(); };
   const admin_context admin{
-      loop_, *store_, *changes_, tokens_, dispatcher_.get(), &upstreams_, [this] { return reload_now(); }};
+      loop_, *store_, *changes_, accounts_, dispatcher_.get(), &upstreams_, [this] { return reload_now(); }};
   socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), admin, *log_);
 }
 
@@ -257,6 +261,7 @@ void app::log_request(const http::access_record& a) {
   line.append("B ");
   number(a.took.count());
   line.append("us id=").append(a.of.id);
+  line.append(" account=").append(or_dash(a.of.account_name));
   line.append(" token=").append(or_dash(a.of.token_name));
   line.append(" task=").append(or_dash(a.of.task_id));
   line.append(" from=").append(a.of.peer);
@@ -329,10 +334,14 @@ awaitable<result<void>> app::recover() {
   if (!resumed) co_return std::unexpected(resumed.error());
 
   // Who may call.
+  const auto accounts = co_await from_store(*store_, &store::accounts);
+  if (!accounts) co_return std::unexpected(accounts.error());
+  for (const account& a : *accounts) accounts_.put(a);
   const auto tokens = co_await from_store(*store_, &store::tokens);
   if (!tokens) co_return std::unexpected(tokens.error());
-  for (const token& t : *tokens) tokens_.add(t);
-  if (tokens_.size() == 0) log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
+  for (const token& t : *tokens) accounts_.add(t);
+  if (!accounts_.has_tokens())
+    log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
 
   // Times that lie further ahead than any schedule sets them come from a clock that was wrong.
   const schedule_limits limits = limits_of(changes_->limits(), parts_.names.longest_job_deadline());

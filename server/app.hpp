@@ -101,9 +101,10 @@ class app {
   stream_limit streams_;
   sent_creates sends_;
   create_limits limits_;
+  request_limits requests_;
   large_texts large_;
   rendered_tasks rendered_;
-  token_registry tokens_;
+  account_registry accounts_;
   std::unique_ptr<disk> disk_;  // the store thread asks it for space
   std::unique_ptr<store> store_;
   std::unique_ptr<assets> assets_;

@@ -147,7 +147,6 @@ awaitable<result<std::vector<std::string>>> app::use_config(config fresh) {
   config_.models = std::move(fresh.models);
   config_.limits = fresh.limits;
   config_.log = std::move(fresh.log);
-  limits_.change(limits_of(config_.limits));
   log_->set_level(spdlog::level::from_str(config_.log.level));
   co_return changes;
 }

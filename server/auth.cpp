@@ -11,9 +11,17 @@ namespace {
 
 constexpr std::size_t max_kept_key = 128;
 
-// Always, or as the one before the last rotation.
-bool works(const token& t, timestamp now) {
-  return t.digest != t.old_digest || now < t.old_ends_at;
+// Why a caller that is known is refused; empty: it is not.
+std::string_view obstacle(const caller& c, timestamp now) {
+  const token& t = c.with;
+  if (t.digest == t.old_digest && now >= t.old_ends_at) return "Invalid API key is provided";
+  if (is_set(t.expires_at) && now >= t.expires_at) return "this API key has expired";
+  if (!c.who->enabled) return "the account of this API key is disabled";
+  return {};
+}
+
+bool works(const caller& c, timestamp now) {
+  return obstacle(c, now).empty();
 }
 
 }  // namespace
@@ -22,45 +30,65 @@ error invalid_key() {
   return fail(errc::unauthorized, "Authorization: Invalid API key is provided").error();
 }
 
-std::size_t token_registry::digest_hash::operator()(const sha256_digest& d) const {
+std::size_t account_registry::digest_hash::operator()(const sha256_digest& d) const {
   std::size_t h = 0;
   std::memcpy(&h, d.data(), sizeof h);  // it is a hash already
   return h;
 }
 
-void token_registry::add(const token& t) {
-  if (t.revoked()) return;
+void account_registry::put(const account& a) {
   forget_recent();
-  by_digest_.insert_or_assign(t.digest, std::make_shared<const token>(t));
+  const auto changed = std::make_shared<const account>(a);
+  accounts_[a.id] = changed;
+  for (auto& [digest, by] : by_digest_) {
+    if (by->with.account == a.id) by = std::make_shared<const caller>(by->with, changed, by->from);
+  }
+  if (!a.enabled) on_ended();
+}
+
+void account_registry::add(const token& t) {
+  if (t.revoked()) return;
+  const account_ptr who = find(t.account);
+  if (!who) return;
+  forget_recent();
+  // One that this program cannot read lets nobody in.
+  const address_set from = address_set::parse(t.addresses).value_or(address_set{});
+  by_digest_.insert_or_assign(t.digest, std::make_shared<const caller>(t, who, from));
   if (!is_set(t.old_ends_at)) return;
   token old = t;
   old.digest = t.old_digest;
-  by_digest_.insert_or_assign(t.old_digest, std::make_shared<const token>(std::move(old)));
+  by_digest_.insert_or_assign(t.old_digest, std::make_shared<const caller>(std::move(old), who, from));
 }
 
-void token_registry::remove(const token& t) {
+void account_registry::remove(const token& t) {
   forget_recent();
-  std::erase_if(by_digest_, [&t](const auto& entry) { return entry.second->id == t.id; });
-  on_removed();
+  std::erase_if(by_digest_, [&t](const auto& entry) { return entry.second->with.id == t.id; });
+  on_ended();
 }
 
-void token_registry::rotate(const token& t) {
-  std::erase_if(by_digest_, [&t](const auto& entry) { return entry.second->id == t.id; });
+void account_registry::rotate(const token& t) {
+  std::erase_if(by_digest_, [&t](const auto& entry) { return entry.second->with.id == t.id; });
   add(t);
-  on_removed();
+  on_ended();
 }
 
-bool token_registry::in_force(const token& t, timestamp now) const {
-  const auto found = by_digest_.find(t.digest);
+bool account_registry::in_force(const caller& c, timestamp now) const {
+  const auto found = by_digest_.find(c.with.digest);
   return found != by_digest_.end() && works(*found->second, now);
 }
 
-bool token_registry::in_force(std::int64_t id, timestamp now) const {
-  return std::ranges::any_of(
-      by_digest_, [&](const auto& entry) { return entry.second->id == id && works(*entry.second, now); });
+bool account_registry::in_force(std::int64_t account, timestamp now) const {
+  return std::ranges::any_of(by_digest_, [&](const auto& entry) {
+    return entry.second->with.account == account && works(*entry.second, now);
+  });
 }
 
-result<token_ptr> token_registry::authenticate(std::string_view authorization, timestamp now) {
+account_ptr account_registry::find(std::int64_t account) const {
+  const auto found = accounts_.find(account);
+  return found == accounts_.end() ? nullptr : found->second;
+}
+
+result<caller_ptr> account_registry::authenticate(std::string_view authorization, timestamp now) {
   const std::string_view key = credential(authorization);
   if (key.empty()) {
     return fail(errc::unauthorized,
@@ -68,28 +96,30 @@ result<token_ptr> token_registry::authenticate(std::string_view authorization, t
   }
   // Longer than any of ours: not kept.
   if (key.size() > max_kept_key) {
-    token_ptr who = find(key);
-    if (!who || !works(*who, now)) return std::unexpected(invalid_key());
-    return who;
+    caller_ptr by = find(key);
+    if (!by || !works(*by, now)) return std::unexpected(invalid_key());
+    return by;
   }
   recent& last = recent_for(key);
-  if (!last.who || !same_text(last.sent.reveal(), key)) {
-    token_ptr who = find(key);
-    if (!who) return std::unexpected(invalid_key());
-    last = {secret(std::string(key)), std::move(who)};
+  if (!last.by || !same_text(last.sent.reveal(), key)) {
+    caller_ptr by = find(key);
+    if (!by) return std::unexpected(invalid_key());
+    last = {secret(std::string(key)), std::move(by)};
   }
-  if (!works(*last.who, now)) return std::unexpected(invalid_key());
-  return last.who;
+  if (const std::string_view why = obstacle(*last.by, now); !why.empty())
+    return fail(errc::unauthorized, "Authorization: " + std::string(why));
+  return last.by;
 }
 
 // What is looked up is a digest of what was sent: how long that takes says nothing about a token.
-token_ptr token_registry::find(std::string_view key) const {
+caller_ptr account_registry::find(std::string_view key) const {
   const sha256_digest digest = sha256(key);
   const auto found = by_digest_.find(digest);
-  return found != by_digest_.end() && same_digest(found->second->digest, digest) ? found->second : nullptr;
+  return found != by_digest_.end() && same_digest(found->second->with.digest, digest) ? found->second
+                                                                                      : nullptr;
 }
 
-token_registry::recent& token_registry::recent_for(std::string_view key) {
+account_registry::recent& account_registry::recent_for(std::string_view key) {
   if (recent_.empty()) {
     recent_.resize(max_recent);
     fill_random({reinterpret_cast<unsigned char*>(salt_.data()), salt_.size()});
@@ -101,7 +131,7 @@ token_registry::recent& token_registry::recent_for(std::string_view key) {
   return recent_[hash % max_recent];
 }
 
-void token_registry::forget_recent() {
+void account_registry::forget_recent() {
   recent_.clear();
 }
 

@@ -5,9 +5,9 @@
 #include <functional>
 #include <string_view>
 
+#include "common/engine/customer_limits.hpp"
 #include "common/engine/family.hpp"
 #include "common/engine/sent_creates.hpp"
-#include "common/engine/token_limits.hpp"
 #include "config/config.hpp"
 #include "server/assets/assets.hpp"
 #include "server/auth.hpp"
@@ -28,7 +28,7 @@ struct handler_context {
   const config& settings;
   const catalogue& names;
   store& tasks;
-  token_registry& tokens;
+  account_registry& accounts;
   dispatcher& submit;
   task_changes& jobs;
   watch& changes;
@@ -38,6 +38,7 @@ struct handler_context {
   stream_limit& streams;
   sent_creates& sends;
   create_limits& limits;
+  request_limits& requests;
   large_texts& large;
   upstream_facts& facts;
   fresh_links& links;

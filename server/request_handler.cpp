@@ -29,6 +29,15 @@ http::reply error_reply(const error& e, const dialect& d) {
   return out;
 }
 
+// A token may be for some addresses only. Errors: forbidden.
+result<void> may_come(const caller& by, std::string_view peer) {
+  if (by.with.addresses.empty()) return {};
+  const auto address = parse_ip(peer);
+  if (address && by.from.contains(*address)) return {};
+  return fail(errc::forbidden,
+              "Authorization: this API key may not be used from the address " + std::string(peer));
+}
+
 }  // namespace
 
 request_handler::request_handler(handler_context in, const route_table& table, audience a)
@@ -63,11 +72,18 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
   outcome done;
   std::string thrown;
   try {
-    auto in = admit(r, changed);
+    auto in = admit(r, changed, true);
     if (in) {
-      static const token nobody;
-      const token& who = in->who ? *in->who : nobody;
-      call c{in_, r, *in->on, std::move(in->id), std::move(in->key), std::move(in->who), who, {}};
+      static const account nobody;
+      const account& who = in->by ? *in->by->who : nobody;
+      call c{in_,
+             r,
+             *in->on,
+             std::move(in->id),
+             std::move(in->key),
+             std::move(in->by),
+             who,
+             std::move(in->headers)};
       handled ended = co_await c.on.handle(c);
       r.sink = nullptr;  // what it held is free before the response is read
       done = {std::move(ended), c.on.speaks, std::move(c.headers)};
@@ -92,12 +108,12 @@ awaitable<http::reply> request_handler::handle(http::request& r) {
 http::body_plan request_handler::plan_body(http::request& r) {
   std::string changed;
   const std::string_view path = r.path;
-  auto in = admit(r, changed);
+  auto in = admit(r, changed, false);
   http::body_plan out;
   if (!in) {
     out.refusal = reply_of(r, std::move(in.error()));
   } else if (in->on->receive != nullptr) {
-    auto plan = in->on->receive({in_, r, in->id, in->key, in->who.get()});
+    auto plan = in->on->receive({in_, r, in->id, in->key, in->by ? in->by->who.get() : nullptr});
     if (plan)
       out = std::move(*plan);
     else
@@ -119,7 +135,7 @@ http::reply request_handler::reply_of(const http::request& r, outcome done) cons
 }
 
 std::expected<request_handler::admitted, request_handler::outcome> request_handler::admit(
-    http::request& r, std::string& changed) const {
+    http::request& r, std::string& changed, bool counts) const {
   if (audience_ == audience::operators && !is_own_name(r.header("Host"))) {
     error e;
     e.code = errc::invalid_request;
@@ -148,12 +164,38 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
   if (out.on->needs == access::token) {
     std::string_view key = r.header("Authorization");
     if (key.empty()) key = r.header("X-API-KEY");  // ComfyUI's nodes
-    auto who = in_.tokens.authenticate(key, now());
-    if (!who) return std::unexpected(outcome{std::unexpected(std::move(who.error())), out.on->speaks});
-    out.who = std::move(*who);
-    r.token_name = out.who->name;
+    auto by = in_.accounts.authenticate(key, now());
+    if (!by) return std::unexpected(outcome{std::unexpected(std::move(by.error())), out.on->speaks});
+    out.by = std::move(*by);
+    r.account_name = out.by->who->name;
+    r.token_name = out.by->with.name;
+    if (auto refused = may_come(*out.by, r.peer); !refused)
+      return std::unexpected(outcome{std::unexpected(std::move(refused.error())), out.on->speaks});
+    if (auto within = within_limits(*out.by, counts, out); !within)
+      return std::unexpected(std::move(within.error()));
   }
   return out;
+}
+
+// RFC 6585 §4; the headers are those that most clients of this kind know.
+std::expected<void, request_handler::outcome> request_handler::within_limits(const caller& by, bool counts,
+                                                                             admitted& out) const {
+  const std::int64_t usual = in_.settings.limits.requests_per_minute_per_account;
+  const request_limits::verdict v =
+      in_.requests.admit({by.who->id, by.who->limits.requests_per_minute.value_or(usual)},
+                         {by.with.id, by.with.limits.requests_per_minute.value_or(0)}, counts, now());
+  if (v.limit == 0) return {};
+  const std::string seconds = std::to_string(v.of.reset_s);
+  out.headers.emplace_back("X-RateLimit-Limit", std::to_string(v.limit));
+  out.headers.emplace_back("X-RateLimit-Remaining", std::to_string(v.of.left));
+  out.headers.emplace_back("X-RateLimit-Reset", seconds);
+  if (v.of.admitted) return {};
+  error e;
+  e.code = errc::rate_limited;
+  e.retry_after_seconds = static_cast<int>(v.of.reset_s);
+  e.message.text = std::string(v.is_tokens ? "This API key" : "This account") + " has reached its limit of " +
+                   std::to_string(v.limit) + " requests a minute. Try again in " + seconds + " s";
+  return std::unexpected(outcome{std::unexpected(std::move(e)), out.on->speaks, std::move(out.headers)});
 }
 
 // No such path, OPTIONS, or a method that the path does not have.
@@ -228,7 +270,8 @@ bool request_handler::allow_origin(std::string_view origin, http::reply& out) co
   }
   out.add_header(
       "Access-Control-Expose-Headers",
-      "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied, Content-Range, Accept-Ranges");
+      "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied, Content-Range, Accept-Ranges, "
+      "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset");
   return true;
 }
 

@@ -38,9 +38,12 @@ class request_handler {
   struct admitted {
     const route* on = nullptr;
     std::string id, key;  // in the path
-    token_ptr who;
+    caller_ptr by;        // null on routes that need no token
+    std::vector<std::pair<std::string_view, std::string>> headers{};
   };
-  std::expected<admitted, outcome> admit(http::request& r, std::string& changed) const;
+  /// `counts`: the request counts in the limits of its account and token.
+  std::expected<admitted, outcome> admit(http::request& r, std::string& changed, bool counts) const;
+  std::expected<void, outcome> within_limits(const caller& by, bool counts, admitted& out) const;
   http::reply reply_of(const http::request& r, outcome done) const;
   outcome not_routed(const http::route_match& found, http::request& r) const;
   bool is_own_name(std::string_view host) const;

@@ -19,10 +19,10 @@ struct call {
   handler_context& in;
   http::request& http;
   const route& on;
-  std::string id;    // what "{id}" matched
-  std::string key;   // what "{key}" matched
-  token_ptr caller;  // null on routes that need no token
-  const token& who;  // *caller
+  std::string id;      // what "{id}" matched
+  std::string key;     // what "{key}" matched
+  caller_ptr by;       // null on routes that need no token
+  const account& who;  // whose jobs; nobody's without a token
   /// Header fields that the response gets whether the handler ends in a reply or in an error.
   std::vector<std::pair<std::string_view, std::string>> headers;
 };
@@ -32,7 +32,7 @@ struct body_to_come {
   handler_context& in;
   const http::request& http;
   std::string_view id, key;  // in the path
-  const token* who;          // null on routes that need no token
+  const account* who;        // null on routes that need no token
 };
 
 enum class access : std::uint8_t { open, token };

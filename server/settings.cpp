@@ -36,8 +36,9 @@ name_servers servers_of(const dns_config& c) {
   return out;
 }
 
-token_limits limits_of(const limits_config& c) {
-  return {c.pending_per_token, c.open_per_token, c.creates_per_minute_per_token};
+customer_limits usual_limits(const config& c) {
+  return {c.limits.pending_per_account, c.limits.open_per_account, c.limits.creates_per_minute_per_account,
+          c.limits.requests_per_minute_per_account, c.server.max_batch_ids};
 }
 
 http::session_limits limits_of(const server_config& c) {

@@ -194,7 +194,62 @@ CREATE TABLE upstream (
 ) STRICT;
 ALTER TABLE task ADD COLUMN links_until   INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN links_lost_at INTEGER NOT NULL DEFAULT 0;
-)sql"}};
+)sql"},
+    // Customers are accounts, and tokens belong to them. Each token becomes an account with the same number,
+    // so that its jobs are the account's. Of several with one name, one keeps it: the one in force, else the
+    // newest; "~" is in no name that was given. Renaming the old table makes all that refers to it refer to
+    // `account`. A limit that is NULL is as the configuration says; lists are words with spaces between.
+    {13, R"sql(
+ALTER TABLE token RENAME TO account;
+CREATE TABLE new_account (
+  id             INTEGER PRIMARY KEY,
+  name           TEXT    NOT NULL UNIQUE,
+  note           TEXT    NOT NULL,
+  contact        TEXT    NOT NULL,
+  enabled        INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+  webhook_secret BLOB    NOT NULL,
+  weight         INTEGER NOT NULL DEFAULT 1,
+  actions        TEXT    NOT NULL DEFAULT '',
+  pending_limit  INTEGER,
+  open_limit     INTEGER,
+  creates_per_minute INTEGER,
+  requests_per_minute INTEGER,
+  batch_limit    INTEGER,
+  created_at     INTEGER NOT NULL,
+  revision       INTEGER NOT NULL
+) STRICT;
+INSERT INTO new_account(id, name, note, contact, enabled, webhook_secret, created_at, revision)
+  SELECT id,
+    CASE row_number() OVER (PARTITION BY name ORDER BY revoked_at = 0 DESC, id DESC) WHEN 1 THEN name
+      ELSE name || '~' || id END,
+    '', '', revoked_at = 0, webhook_secret, created_at, 1 FROM account;
+CREATE TABLE new_token (
+  id          INTEGER PRIMARY KEY,
+  account     INTEGER NOT NULL REFERENCES account(id),
+  name        TEXT    NOT NULL,
+  digest      BLOB    NOT NULL UNIQUE CHECK (length(digest) = 32),
+  hint        TEXT    NOT NULL,
+  created_at  INTEGER NOT NULL,
+  expires_at  INTEGER NOT NULL DEFAULT 0,
+  revoked_at  INTEGER NOT NULL DEFAULT 0,
+  old_digest  BLOB    NOT NULL DEFAULT x'',
+  old_ends_at INTEGER NOT NULL DEFAULT 0,
+  addresses   TEXT    NOT NULL DEFAULT '',
+  pending_limit INTEGER,
+  open_limit    INTEGER,
+  creates_per_minute  INTEGER,
+  requests_per_minute INTEGER,
+  batch_limit   INTEGER
+) STRICT;
+INSERT INTO new_token(id, account, name, digest, hint, created_at, revoked_at, old_digest, old_ends_at)
+  SELECT id, id, name, digest, hint, created_at, revoked_at, old_digest, old_ends_at FROM account;
+DROP TABLE account;
+ALTER TABLE new_account RENAME TO account;
+ALTER TABLE new_token RENAME TO token;
+CREATE UNIQUE INDEX token_name ON token(account, name) WHERE revoked_at = 0;
+ALTER TABLE task ADD COLUMN token INTEGER NOT NULL DEFAULT 0;
+)sql",
+     true}};
 
 }  // namespace
 

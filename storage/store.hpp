@@ -1,9 +1,9 @@
 #pragma once
 
-// Where tasks and tokens are kept: THE interface of storage, the one virtual interface of the program. One
-// store serves one loop thread: every function is called there, and every handler runs there, later, never
-// inside the call. What is in memory is returned at once; every other read may have to wait for a thread or
-// a socket. A write's handler runs after the write is durable. Engines: storage/sqlite.
+// Where tasks, accounts and tokens are kept: THE interface of storage, the one virtual interface of the
+// program. One store serves one loop thread: every function is called there, and every handler runs there,
+// later, never inside the call. What is in memory is returned at once; every other read may have to wait for
+// a thread or a socket. A write's handler runs after the write is durable. Engines: storage/sqlite.
 
 #include <cstdint>
 #include <functional>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/base/error.hpp"
+#include "common/engine/account.hpp"
 #include "common/engine/dialect.hpp"
 #include "common/engine/idempotency.hpp"
 #include "common/engine/policy.hpp"
@@ -119,6 +120,7 @@ struct new_secret {
 struct task_filter {
   std::optional<task_state> state;
   std::optional<std::int64_t> owner;
+  std::optional<std::int64_t> token;  // they were created with
   bool ambiguous = false;
   bool held = false;         // they waited in a backup that was restored
   bool undelivered = false;  // the last callback was not delivered, or not yet
@@ -189,23 +191,25 @@ class store {
   virtual void restored_from(completion<timestamp> done) = 0;
   /// What earlier processes knew of their upstreams, those that are no longer configured too.
   virtual void lane_memories(completion<std::vector<lane_memory>> done) = 0;
+  virtual void accounts(completion<std::vector<account>> done) = 0;
+  virtual void account_by_id(std::int64_t id, completion<std::optional<account>> done) = 0;
+  /// The revoked ones too.
   virtual void tokens(completion<std::vector<token>> done) = 0;
-  /// Null when there is none; a revoked one is found.
-  virtual void token_by_id(std::int64_t id, completion<std::optional<token>> done) = 0;
 
   // Writes.
 
   /// Compare-and-set on the revision of `before`. A new task gets its row and revision 1.
   virtual void write(change c, completion<written_change> done) = 0;
-  /// Errors beside the general ones: conflict when a token in force has the name.
+  /// A new account (its id is 0), or compare-and-set on the revision; as it is on disk. Errors beside the
+  /// general ones: conflict when another account has the name, task_not_found when there is no such account.
+  virtual void write_account(account a, completion<account> done) = 0;
+  /// Errors beside the general ones: conflict when a token of its account that is not revoked has the name.
   virtual void insert_token(token t, completion<token> done) = 0;
-  /// Errors beside the general ones: task_not_found when no token in force has the name.
-  virtual void revoke_token(const std::string& name, timestamp now, completion<token> done) = 0;
-  /// Gives a token in force a new secret, by its digest; the one it had works until `old_ends_at`. Errors: as
-  /// revoke_token.
-  virtual void rotate_token(const std::string& name, new_secret with, completion<token> done) = 0;
-  /// Gives a token in force a new secret for signing callbacks. Errors: as revoke_token.
-  virtual void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) = 0;
+  /// Errors beside the general ones: task_not_found when there is no such token, or it is revoked already.
+  virtual void revoke_token(std::int64_t id, timestamp now, completion<token> done) = 0;
+  /// Gives a token that is not revoked a new secret, by its digest; the one it had works until `old_ends_at`.
+  /// Errors: as revoke_token.
+  virtual void rotate_token(std::int64_t id, new_secret with, completion<token> done) = 0;
   /// Brings times that a clock set back since has left too far ahead within the limits; how many tasks.
   virtual void rebase(timestamp now, schedule_limits limits, completion<std::int64_t> done) = 0;
   /// A process lives at `now`.

@@ -99,8 +99,10 @@ std::optional<submit_queues::waiting> submit_queues::next(timestamp now, lane_se
 
 void submit_queues::end_turn(const waiting& w) {
   const std::int64_t owner = w.queue.owner;
+  turns& had = turns_[owner];
+  if (++had.jobs < weight_of_(owner)) return;
   order_.erase(last_turn_of(owner));
-  turns_[owner] = ++turns_so_far_;
+  had = {++turns_so_far_, 0};
   if (has_queues(owner)) order_.insert(last_turn_of(owner));
 }
 
@@ -145,7 +147,7 @@ void submit_queues::forget_if_empty(std::map<submit_queue, queue>::iterator q) {
 
 submit_queues::turn submit_queues::last_turn_of(std::int64_t owner) const {
   const auto found = turns_.find(owner);
-  return {found == turns_.end() ? 0 : found->second, owner};
+  return {found == turns_.end() ? 0 : found->second.last, owner};
 }
 
 bool submit_queues::has_queues(std::int64_t owner) const {

@@ -7,6 +7,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -30,6 +31,10 @@ struct submit_queue {
 
 class submit_queues {
  public:
+  /// `weight_of`: how many jobs of an owner go out in one turn.
+  explicit submit_queues(std::function<int(std::int64_t)> weight_of = [](std::int64_t) { return 1; })
+      : weight_of_(std::move(weight_of)) {}
+
   /// A job's place in its queue: jobs go in the order of these.
   struct place {
     timestamp at;  // not before
@@ -63,8 +68,8 @@ class submit_queues {
   /// Takes out the next job that is due and that one of `free` could take: of the customer whose last turn
   /// was longest ago, the one that waits longest.
   std::optional<waiting> next(timestamp now, lane_set free);
-  /// It goes out: its customer's turn is over. One that does not wait any more, having been cancelled or
-  /// having failed since it was read, costs no turn.
+  /// It goes out: its customer's turn is over, if it had as many jobs in it as it weighs. One that does not
+  /// wait any more, having been cancelled or having failed since it was read, costs no turn.
   void end_turn(const waiting& w);
   /// The lanes that due jobs wait for, as far as it is known.
   lane_set wanted(timestamp now) const;
@@ -95,7 +100,12 @@ class submit_queues {
   bool has_queues(std::int64_t owner) const;
 
   std::map<submit_queue, queue> queues_;
-  std::unordered_map<std::int64_t, std::uint64_t> turns_;  // of each owner that had one: the last
+  struct turns {
+    std::uint64_t last = 0;
+    int jobs = 0;  // that have gone out in the one it has now
+  };
+  std::function<int(std::int64_t)> weight_of_;
+  std::unordered_map<std::int64_t, turns> turns_;  // of each owner that had one
   std::uint64_t turns_so_far_ = 0;
   std::set<turn> order_;  // the last turns of those that have queues
 };

@@ -39,7 +39,8 @@ inline bool is_terminal(task_state s) {
 struct task {
   std::int64_t row = 0;    // a number given by the store at insert; shown as `id` in the envelope
   std::string id;          // UUIDv7, what clients know
-  std::int64_t owner = 0;  // token::id
+  std::int64_t owner = 0;  // account::id
+  std::int64_t token = 0;  // token::id, of the one it was created with; see token_of()
   const relay::dialect* dialect = nullptr;  // the one it was created in; its callbacks are rendered in it
   const relay::action* action = nullptr;    // the kind of job
 
@@ -98,6 +99,12 @@ struct task {
 
 /// A task as it was at one revision; shared, never changed.
 using task_ptr = std::shared_ptr<const task>;
+
+/// The token it was created with. Jobs from before there were accounts do not say: then each token was an
+/// account with the same number.
+inline std::int64_t token_of(const task& t) {
+  return t.token != 0 ? t.token : t.owner;
+}
 
 /// Submitted, and it is not known yet whether the upstream created it: it is looked up there.
 inline bool is_ambiguous(const task& t) {

@@ -7,10 +7,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/digest.hpp"
 #include "common/base/secret.hpp"
 #include "common/base/time.hpp"
+#include "common/engine/customer_limits.hpp"
 
 namespace relay {
 
@@ -20,13 +22,16 @@ inline constexpr std::size_t max_token_name = 64;
 
 /// A row of the token table.
 struct token {
-  std::int64_t id = 0;  // owner of tasks
-  std::string name;     // unique among tokens that are not revoked
+  std::int64_t id = 0;
+  std::int64_t account = 0;  // account::id
+  std::string name;          // unique among those of the account that are not revoked
   sha256_digest digest{};
   std::string hint;  // the last four characters, to tell tokens apart in a list
-  secret webhook;    // signs the callbacks of its tasks; bytes
   timestamp created_at;
-  timestamp revoked_at;  // never: in force
+  timestamp expires_at;                // never: it does not
+  timestamp revoked_at;                // never: it was not
+  own_limits limits;                   // beside those of the account
+  std::vector<std::string> addresses;  // from which it may be used (address_set); empty: from any
 
   // Of the secret that it had before its last rotation.
   sha256_digest old_digest{};

@@ -86,7 +86,7 @@ assets::assets(asio::io_context& loop, store& s, const assets_config& c, std::st
       min_free_(min_free),
       log_(log),
       files_(c.path),
-      room_(c.max_bytes, c.max_bytes_per_token),
+      room_(c.max_bytes, c.max_bytes_per_account),
       permit_key_(new_permit_key()),
       pause_(loop.get_executor()),
       thread_(loop) {}
@@ -385,7 +385,7 @@ result<void> request_files::reserve(std::int64_t bytes) {
     return full("The files of this API key take " + size_text(own) + " of its " + size_text(room.of_one()) +
                     "; nothing was submitted. Each goes " + std::to_string(of_.config_.keep.count() / 1000) +
                     " s after its last job has ended",
-                "assets.max_bytes_per_token is reached by token " + std::to_string(owner_));
+                "assets.max_bytes_per_account is reached by account " + std::to_string(owner_));
   }
   return full(
       "The relay has no room for files now; nothing was submitted. Try again later",

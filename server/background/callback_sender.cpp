@@ -66,7 +66,7 @@ awaitable<callback_sender::sent> callback_sender::send(const task& t) {
 
 // The whole request, as one buffer.
 awaitable<std::string> callback_sender::make_request(const task& t, const web_address& to) {
-  const auto owner = co_await from_store(store_, &store::token_by_id, t.owner);
+  const auto owner = co_await from_store(store_, &store::account_by_id, t.owner);
   if (!owner) throw std::runtime_error(owner.error().log.text);
   const timestamp time = wall_clock();  // the receiver compares it with its own
   // The body is what a GET of the task would show, in the dialect of the create.

@@ -44,6 +44,7 @@ dispatcher::dispatcher(asio::io_context& loop, store& s, task_changes& changes, 
       wake_(loop),
       expiry_(loop),
       remember_(loop.get_executor()),
+      queues_(who_.weight_of),
       slots_(std::make_shared<submit_slots>(std::vector<submit_lane>{}, [this] { wake_.notify(); })) {}
 
 dispatcher::~dispatcher() {

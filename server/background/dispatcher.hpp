@@ -30,6 +30,8 @@ class dispatcher {
   struct identity {
     std::string instance;    // of this process: who submits
     std::string public_url;  // where upstreams can call the relay; empty: they get no address
+    /// Of an account: how many of its jobs go out in one turn.
+    std::function<int(std::int64_t)> weight_of = [](std::int64_t) { return 1; };
   };
   dispatcher(asio::io_context& loop, store& s, task_changes& changes, upstreams& all, identity who,
              metrics& m, spdlog::logger& log);

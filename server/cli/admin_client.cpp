@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
+#include <charconv>
 #include <iostream>
 
 #include "common/families.hpp"
@@ -50,7 +51,7 @@ json::object run_here(const std::string& database, const json::object& request) 
   auto opened = open_sqlite_store(options, families(), std::move(hooks));
   if (!opened) return {{"ok", false}, {"message", json::string(opened.error().log.text)}};
   store& s = **opened;
-  token_registry registry;
+  account_registry registry;
   const auto log = silent_logger();
   task_changes changes(loop, s, {}, *log);
   const admin_context in{loop, s, changes, registry};
@@ -76,7 +77,8 @@ std::optional<json::object> ask(const std::string& config_file, const json::obje
   ::umask(0077);
   auto response = ask_server(*database, request);
   const bool is_new = !response && ::access(database->c_str(), F_OK) != 0;
-  if (is_new && text_of(request, "command") != "token-create") {
+  const auto command = text_of(request, "command");
+  if (is_new && command != "token-create" && command != "account-create") {
     std::cerr << "luma-relay: there is no database " << *database
               << "; is this the right --config, and the right folder?\n";
     status = 1;
@@ -110,6 +112,22 @@ std::string cancelled_text(const json::object& response) {
     out += " 1 job is being submitted now; it ends unless the upstream takes it.";
   } else if (n > 1) {
     out += " " + std::to_string(n) + " jobs are being submitted now; each ends unless the upstream takes it.";
+  }
+  return out;
+}
+
+json::object limits_said(const std::vector<std::string>& texts) {
+  json::object out;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    const std::string value = equals == text.npos ? "" : text.substr(equals + 1);
+    std::int64_t number = 0;
+    const auto read = std::from_chars(value.data(), value.data() + value.size(), number);
+    const bool is_number = read.ec == std::errc{} && read.ptr == value.data() + value.size();
+    // What is neither is refused by the command, which knows what is allowed.
+    out[text.substr(0, equals)] = value == "default" ? json::value(nullptr)
+                                  : is_number        ? json::value(number)
+                                                     : json::value(json::string(value));
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/json.hpp"
 
@@ -18,5 +19,8 @@ std::optional<json::object> ask(const std::string& config_file, const json::obje
 std::int64_t number_in(const json::object& response, std::string_view key);
 /// What a response says of jobs that were cancelled, as sentences.
 std::string cancelled_text(const json::object& response);
+
+/// "NAME=NUMBER" and "NAME=default" each, as the commands take limits.
+json::object limits_said(const std::vector<std::string>& texts);
 
 }  // namespace relay::cli

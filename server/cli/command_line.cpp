@@ -14,6 +14,8 @@ struct options {
   std::string name;
   std::string id;
   std::string backup_file;
+  account_options account;
+  token_options token;
   task_list_options list;
   bool example = false;
   bool reference = false;
@@ -81,61 +83,123 @@ void add_server_commands(CLI::App& app, options& o) {
   });
 }
 
+// A time such as 30m, 24h or 7d, in seconds.
+CLI::Option* in_seconds(CLI::Option* o, std::int64_t most_days) {
+  return o
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, std::int64_t>{{"s", 1}, {"m", 60}, {"h", 3'600}, {"d", 86'400}}))
+      ->check(CLI::Range(std::int64_t{0}, most_days * 86'400));
+}
+
+void add_limits(CLI::App* command, std::vector<std::string>& into) {
+  command->add_option(
+      "--limit", into,
+      "NAME=NUMBER, 0 for none, or NAME=default, repeated: pending, open, creates_per_minute, "
+      "requests_per_minute, batch");
+}
+
+void add_account_commands(CLI::App& app, options& o) {
+  CLI::App* account = app.add_subcommand(
+      "account", "Create, list and change accounts, which are customers, also while the relay runs");
+  account->require_subcommand(1);
+  const auto with_name = [&](const char* command, const char* help) {
+    CLI::App* one = with_config(account->add_subcommand(command, help), o);
+    one->add_option("name", o.name, "Its name")->required();
+    return one;
+  };
+  const auto with_texts = [&o](CLI::App* one) {
+    one->add_option("--note", o.account.note, "For the operator alone");
+    one->add_option("--contact", o.account.contact, "How to reach the customer");
+    one->add_option("--weight", o.account.weight, "Jobs that go out in one turn of the accounts, from 1")
+        ->check(CLI::Range(1, 1'000));
+    one->add_option("--actions", o.account.actions,
+                    "Kinds of jobs it may create, such as video,image, or all")
+        ->delimiter(',');
+    add_limits(one, o.account.limits);
+  };
+  CLI::App* create = with_name("create", "Make an account, which has no token yet");
+  with_texts(create);
+  create->callback([&o] { o.status = account_create(o.config, o.name, o.account); });
+
+  with_config(account->add_subcommand("list", "Show all accounts"), o)->callback([&o] {
+    o.status = account_list(o.config);
+  });
+  with_name("show", "Show one account")->callback([&o] { o.status = account_show(o.config, o.name); });
+
+  CLI::App* set = with_name("set", "Change an account; what is not said stays");
+  set->add_option("--rename", o.account.new_name, "Another name: letters, digits, . _ - @");
+  with_texts(set);
+  set->callback([&o] { o.status = account_set(o.config, o.name, o.account); });
+
+  CLI::App* disable =
+      with_name("disable", "Refuse all tokens of an account at once, and end what it has not submitted yet");
+  disable->add_flag("--keep-pending", o.keep_pending, "Its jobs that wait are still submitted");
+  disable->callback([&o] { o.status = account_disable(o.config, o.name, o.keep_pending); });
+  with_name("enable", "Let the tokens of an account work again")->callback([&o] {
+    o.status = account_enable(o.config, o.name);
+  });
+
+  CLI::App* webhook =
+      with_name("webhook-secret",
+                "Print the secret that callbacks for an account's jobs are signed with (Standard Webhooks)");
+  webhook->add_flag("--rotate", o.rotate, "Make a new one first; the old one ends at once");
+  webhook->callback([&o] { o.status = account_webhook_secret(o.config, o.name, o.rotate); });
+}
+
 void add_token_commands(CLI::App& app, options& o) {
-  CLI::App* token =
-      app.add_subcommand("token", "Create, list and revoke client tokens, also while the relay runs");
+  CLI::App* token = app.add_subcommand(
+      "token", "Create, list and revoke the tokens of accounts, also while the relay runs");
   token->require_subcommand(1);
+  const auto with_name = [&](const char* command, const char* help) {
+    CLI::App* one = with_config(token->add_subcommand(command, help), o);
+    one->add_option("name", o.token.name, "The name it was created with, or ACCOUNT/NAME")->required();
+    return one;
+  };
 
   CLI::App* create = with_config(
       token->add_subcommand("create", "Make a token and print it, this once, on standard output"), o);
-  create->add_option("--name", o.name, "What to call it: letters, digits, . _ - @")->required();
-  create->callback([&o] { o.status = token_create(o.config, o.name); });
+  create->add_option("--name", o.token.name, "What to call it: letters, digits, . _ - @")->required();
+  create->add_option(
+      "--account", o.token.account,
+      "Whose it is; without this the account with the same name, which is made if there is none");
+  in_seconds(create->add_option("--expires", o.token.expires_in_s,
+                                "After how long it stops to work, such as 12h or 90d; 0: never"),
+             3'660)
+      ->default_str("0");
+  create->add_option("--address", o.token.addresses,
+                     "From which it may be used, such as 203.0.113.0/24; may be repeated; all without this");
+  add_limits(create, o.token.limits);
+  create->callback([&o] { o.status = token_create(o.config, o.token); });
 
-  with_config(token->add_subcommand("list", "Show all tokens, never their text"), o)->callback([&o] {
-    o.status = token_list(o.config);
-  });
+  CLI::App* list = with_config(token->add_subcommand("list", "Show all tokens, never their text"), o);
+  list->add_option("--account", o.token.account, "Only those of this account");
+  list->callback([&o] { o.status = token_list(o.config, o.token.account); });
 
-  CLI::App* revoke = with_config(
-      token->add_subcommand("revoke", "End a token at once, and what it has not submitted yet"), o);
-  revoke->add_option("name", o.name, "The name it was created with")->required();
+  CLI::App* revoke = with_name("revoke", "End a token at once, and what it has not submitted yet");
   revoke->add_flag("--keep-pending", o.keep_pending, "Its jobs that wait are still submitted");
-  revoke->callback([&o] { o.status = token_revoke(o.config, o.name, o.keep_pending); });
+  revoke->callback([&o] { o.status = token_revoke(o.config, o.token.name, o.keep_pending); });
 
-  CLI::App* rotate =
-      with_config(token->add_subcommand("rotate",
-                                        "Give a token a new secret and print it, this once, on standard "
-                                        "output; its jobs, name and webhook secret stay"),
-                  o);
-  rotate->add_option("name", o.name, "The name it was created with")->required();
-  rotate
-      ->add_option("--grace", o.grace_s,
-                   "How long the old secret still works, such as 30m, 24h or 7d; 0: not at all")
-      ->transform(CLI::AsNumberWithUnit(
-          std::map<std::string, std::int64_t>{{"s", 1}, {"m", 60}, {"h", 3'600}, {"d", 86'400}}))
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{366 * 86'400}))
+  CLI::App* rotate = with_name("rotate",
+                               "Give a token a new secret and print it, this once, on standard output; its "
+                               "name, and the jobs of its account, stay");
+  in_seconds(rotate->add_option("--grace", o.grace_s,
+                                "How long the old secret still works, such as 30m, 24h or 7d; 0: not at all"),
+             366)
       ->default_str("24h");
-  rotate->callback([&o] { o.status = token_rotate(o.config, o.name, o.grace_s); });
-
-  CLI::App* webhook = with_config(
-      token->add_subcommand(
-          "webhook-secret",
-          "Print the secret that callbacks for a token's jobs are signed with (Standard Webhooks)"),
-      o);
-  webhook->add_option("name", o.name, "The name it was created with")->required();
-  webhook->add_flag("--rotate", o.rotate, "Make a new one first; the old one ends at once");
-  webhook->callback([&o] { o.status = token_webhook_secret(o.config, o.name, o.rotate); });
+  rotate->callback([&o] { o.status = token_rotate(o.config, o.token.name, o.grace_s); });
 }
 
 void add_task_commands(CLI::App& app, options& o) {
   CLI::App* task = app.add_subcommand("task", "Look at jobs and help them on, also while the relay runs");
   task->require_subcommand(1);
 
-  CLI::App* list = with_config(task->add_subcommand("list", "Show the newest jobs of all tokens"), o);
+  CLI::App* list = with_config(task->add_subcommand("list", "Show the newest jobs of all accounts"), o);
   list->add_option(
       "--state", o.list.state,
       "Only these: pending, submitting, ambiguous, held (see restore), queued, running, completed, "
       "failed or undelivered (the callback was not accepted)");
-  list->add_option("--token", o.list.token, "Only those of the token with this name");
+  list->add_option("--account", o.list.account, "Only those of this account");
+  list->add_option("--token", o.list.token, "Only those created with this token: NAME, or ACCOUNT/NAME");
   list->add_option("--limit", o.list.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
   list->callback([&o] { o.status = task_list(o.config, o.list); });
 
@@ -157,13 +221,17 @@ void add_task_commands(CLI::App& app, options& o) {
   CLI::App* cancel = with_config(
       task->add_subcommand("cancel-pending", "End a job that waits to be submitted, or several of them"), o);
   cancel->add_option("id", o.id, "The job's id, as clients know it");
-  cancel->add_option("--token", o.list.token, "All that wait of the token with this name");
+  cancel->add_option("--account", o.list.account, "All that wait of this account");
+  cancel->add_option("--token", o.list.token,
+                     "All that wait and were created with this token: NAME, or ACCOUNT/NAME");
   cancel->add_flag("--all", o.all, "All that wait, those that are held included");
   cancel->callback([&o] {
-    if (int{o.all} + int{!o.id.empty()} + int{!o.list.token.empty()} != 1)
-      throw CLI::ValidationError("task cancel-pending", "give an id, --token NAME, or --all");
-    o.status =
-        o.id.empty() ? task_cancel_all_pending(o.config, o.list.token) : task_cancel_pending(o.config, o.id);
+    const int said =
+        int{o.all} + int{!o.id.empty()} + int{!o.list.account.empty()} + int{!o.list.token.empty()};
+    if (said != 1)
+      throw CLI::ValidationError("task cancel-pending", "give an id, --account NAME, --token NAME, or --all");
+    o.status = o.id.empty() ? task_cancel_all_pending(o.config, o.list.account, o.list.token)
+                            : task_cancel_pending(o.config, o.id);
   });
 
   with_id(task->add_subcommand("retry-callback", "Send a job's callback now, or the last one once more"), o)
@@ -210,6 +278,7 @@ int run(int argc, char** argv) {
   // Each subcommand runs as the callback of its parse, and leaves its exit status.
   options o;
   add_server_commands(app, o);
+  add_account_commands(app, o);
   add_token_commands(app, o);
   add_task_commands(app, o);
   add_upstream_commands(app, o);

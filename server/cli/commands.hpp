@@ -4,7 +4,9 @@
 // configuration is wrong.
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "config/config.hpp"
 
@@ -15,16 +17,38 @@ int serve(const std::string& config_file);
 int check_config(const std::string& config_file, bool probe);
 int print_example();
 int print_reference();
-int token_create(const std::string& config_file, const std::string& name);
-int token_list(const std::string& config_file);
+
+struct account_options {
+  std::optional<std::string> new_name, note, contact;  // nullopt: not said
+  std::optional<int> weight;
+  std::optional<std::vector<std::string>> actions;
+  std::vector<std::string> limits;  // "NAME=NUMBER", or "NAME=default"
+};
+int account_create(const std::string& config_file, const std::string& name, const account_options& o);
+int account_list(const std::string& config_file);
+int account_show(const std::string& config_file, const std::string& name);
+int account_set(const std::string& config_file, const std::string& name, const account_options& o);
+int account_enable(const std::string& config_file, const std::string& name);
+int account_disable(const std::string& config_file, const std::string& name, bool keep_pending);
+int account_webhook_secret(const std::string& config_file, const std::string& name, bool rotate);
+
+struct token_options {
+  std::string name;
+  std::string account;            // empty: the one with the token's name
+  std::int64_t expires_in_s = 0;  // 0: never
+  std::vector<std::string> addresses;
+  std::vector<std::string> limits;  // as above
+};
+int token_create(const std::string& config_file, const token_options& o);
+/// `account` empty: of all.
+int token_list(const std::string& config_file, const std::string& account);
 int token_revoke(const std::string& config_file, const std::string& name, bool keep_pending);
 /// `grace_s`: seconds for which the old secret still works.
 int token_rotate(const std::string& config_file, const std::string& name, std::int64_t grace_s);
-int token_webhook_secret(const std::string& config_file, const std::string& name, bool rotate);
 
 struct task_list_options {
-  std::string state;  // empty: any
-  std::string token;  // its name; empty: any
+  std::string state;           // empty: any
+  std::string account, token;  // their names; empty: any
   int limit = 50;
 };
 int task_list(const std::string& config_file, const task_list_options& o);
@@ -32,8 +56,9 @@ int task_show(const std::string& config_file, const std::string& id, bool as_jso
 /// Of all that are held when `id` is empty.
 int task_release(const std::string& config_file, const std::string& id);
 int task_cancel_pending(const std::string& config_file, const std::string& id);
-/// Of one token, or of all when `token` is empty.
-int task_cancel_all_pending(const std::string& config_file, const std::string& token);
+/// Of one account, of one token, or of all when both are empty.
+int task_cancel_all_pending(const std::string& config_file, const std::string& account,
+                            const std::string& token);
 int task_retry_callback(const std::string& config_file, const std::string& id);
 
 int upstream_list(const std::string& config_file, bool as_json);

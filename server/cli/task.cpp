@@ -50,6 +50,7 @@ int task_list(const std::string& config_file, const task_list_options& o) {
   const auto response = ask(config_file,
                             {{"command", "task-list"},
                              {"state", json::string(o.state)},
+                             {"account", json::string(o.account)},
                              {"token", json::string(o.token)},
                              {"limit", o.limit}},
                             status);
@@ -59,14 +60,14 @@ int task_list(const std::string& config_file, const task_list_options& o) {
     std::cerr << "There is no such task.\n";
     return 0;
   }
-  std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", "ID", "STATE", "TOKEN", "UPSTREAM", "CREATED",
+  std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", "ID", "STATE", "ACCOUNT", "UPSTREAM", "CREATED",
               "WHY");
   for (const json::value& item : list->get_array()) {
     const json::object& t = item.as_object();
     // What clients and upstreams wrote must not write to the terminal.
     const auto text = [&t](std::string_view key) { return for_log(text_of(t, key)); };
     std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", text("id").c_str(), text("state").c_str(),
-                text("token").c_str(), text("upstream").empty() ? "-" : text("upstream").c_str(),
+                text("account").c_str(), text("upstream").empty() ? "-" : text("upstream").c_str(),
                 text("created_at").c_str(), text("fail_reason").c_str());
   }
   return 0;
@@ -116,10 +117,14 @@ int task_cancel_pending(const std::string& config_file, const std::string& id) {
   return 0;
 }
 
-int task_cancel_all_pending(const std::string& config_file, const std::string& token) {
+int task_cancel_all_pending(const std::string& config_file, const std::string& account,
+                            const std::string& token) {
   int status = 0;
-  const auto response =
-      ask(config_file, {{"command", "task-cancel-all-pending"}, {"token", json::string(token)}}, status);
+  const auto response = ask(config_file,
+                            {{"command", "task-cancel-all-pending"},
+                             {"account", json::string(account)},
+                             {"token", json::string(token)}},
+                            status);
   if (!response) return status;
   std::cerr << cancelled_text(*response) << "\n";
   return 0;

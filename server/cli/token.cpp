@@ -8,33 +8,47 @@
 
 namespace relay::cli {
 
-int token_create(const std::string& config_file, const std::string& name) {
+int token_create(const std::string& config_file, const token_options& o) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "token-create"}, {"name", json::string(name)}}, status);
+  json::array addresses;
+  for (const std::string& a : o.addresses) addresses.emplace_back(json::string(a));
+  const auto response = ask(config_file,
+                            {{"command", "token-create"},
+                             {"name", json::string(o.name)},
+                             {"account", json::string(o.account)},
+                             {"expires_in_s", o.expires_in_s},
+                             {"addresses", std::move(addresses)},
+                             {"limits", limits_said(o.limits)}},
+                            status);
   if (!response) return status;
   std::cout << text_of(*response, "token") << std::endl;
-  std::cerr << "Token \"" << name << "\" was created. It is shown this once: only its hash is stored.\n";
+  std::cerr << "Token \"" << o.name << "\" of the account \"" << text_of(*response, "account")
+            << "\" was created. It is shown this once: only its hash is stored.\n";
+  if (const auto ends = text_of(*response, "expires_at"); !ends.empty())
+    std::cerr << "It expires at " << ends << ".\n";
   return 0;
 }
 
-int token_list(const std::string& config_file) {
+int token_list(const std::string& config_file, const std::string& account) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "token-list"}}, status);
+  const auto response =
+      ask(config_file, {{"command", "token-list"}, {"account", json::string(account)}}, status);
   if (!response) return status;
   const json::value* list = member(*response, "tokens");
   if (list == nullptr || !list->is_array() || list->get_array().empty()) {
     std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
     return 0;
   }
-  std::printf("%-24s  %-6s  %-24s  %-24s  %s\n", "NAME", "ENDING", "CREATED", "REVOKED",
-              "OLD SECRET WORKS UNTIL");
+  std::printf("%-24s  %-24s  %-6s  %-24s  %-24s  %-24s  %s\n", "NAME", "ACCOUNT", "ENDING", "CREATED",
+              "EXPIRES", "REVOKED", "OLD SECRET WORKS UNTIL");
   for (const json::value& item : list->get_array()) {
     const json::object& t = item.as_object();
     const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };
     const auto or_dash = [&text](std::string_view key) { return text(key).empty() ? "-" : text(key); };
     // The ellipsis is three bytes and one column.
-    std::printf("%-24s  %-8s  %-24s  %-24s  %s\n", text("name").c_str(), ("…" + text("hint")).c_str(),
-                text("created_at").c_str(), or_dash("revoked_at").c_str(), or_dash("old_ends_at").c_str());
+    std::printf("%-24s  %-24s  %-8s  %-24s  %-24s  %-24s  %s\n", text("name").c_str(),
+                text("account").c_str(), ("…" + text("hint")).c_str(), text("created_at").c_str(),
+                or_dash("expires_at").c_str(), or_dash("revoked_at").c_str(), or_dash("old_ends_at").c_str());
   }
   return 0;
 }
@@ -47,7 +61,7 @@ int token_revoke(const std::string& config_file, const std::string& name, bool k
   if (!response) return status;
   std::cerr << "Token \"" << name << "\" is revoked; requests with it are refused from now on. ";
   if (keep_pending) {
-    std::cerr << "Its jobs that wait are still submitted.\n";
+    std::cerr << "What it created and that waits is still submitted.\n";
   } else {
     std::cerr << cancelled_text(*response) << " Those at an upstream go on.\n";
   }
@@ -65,18 +79,6 @@ int token_rotate(const std::string& config_file, const std::string& name, std::i
             << ".\n";
   if (const auto before = text_of(*response, "ended_before"); !before.empty())
     std::cerr << "The one before that, which was to work until " << before << ", has ended now.\n";
-  return 0;
-}
-
-int token_webhook_secret(const std::string& config_file, const std::string& name, bool rotate) {
-  int status = 0;
-  const auto response = ask(
-      config_file, {{"command", "webhook-secret"}, {"name", json::string(name)}, {"rotate", rotate}}, status);
-  if (!response) return status;
-  std::cout << text_of(*response, "secret") << std::endl;
-  std::cerr << (rotate ? "This is the new secret; callbacks are signed with it from now on.\n"
-                       : "Callbacks for this token's jobs are signed with it (Standard Webhooks); hand it to "
-                         "the token's owner.\n");
   return 0;
 }
 

@@ -1,17 +1,31 @@
 // Many tasks in one request, in the envelope of the route's dialect.
 
+#include <algorithm>
+
 #include "common/base/json_arena.hpp"
 #include "server/handlers/body.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/item_list.hpp"
 
 namespace relay::handlers {
+namespace {
+
+// The narrowest of the limits that there are.
+std::size_t most_ids(const call& c) {
+  std::int64_t most = c.in.settings.server.max_batch_ids;
+  for (const own_limits* own : {&c.who.limits, &c.by->with.limits}) {
+    if (own->batch.value_or(0) > 0) most = std::min(most, *own->batch);
+  }
+  return static_cast<std::size_t>(most);
+}
+
+}  // namespace
 
 awaitable<handled> batch_tasks(call& c) {
   json_arena memory;
   const auto body = parse_body(c, memory.storage());
   if (!body) co_return std::unexpected(body.error());
-  auto ids = c.on.speaks->parse_ids(*body, static_cast<std::size_t>(c.in.settings.server.max_batch_ids));
+  auto ids = c.on.speaks->parse_ids(*body, most_ids(c));
   if (!ids) co_return std::unexpected(std::move(ids.error()));
   const dialect& d = *c.on.speaks;
   const bool bare = c.in.settings.server.tasks_shape == "array" && d.in_array != nullptr;

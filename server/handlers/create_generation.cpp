@@ -16,6 +16,7 @@
 #include "server/handlers/files.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/waiting.hpp"
+#include "server/settings.hpp"
 
 namespace relay::handlers {
 namespace {
@@ -148,6 +149,7 @@ std::shared_ptr<task> task_for(const call& c, asked_for& asked, timestamp time) 
   task& t = *made;
   t.id = make_id(time, random_for_id());
   t.owner = c.who.id;
+  t.token = c.by->with.id;
   t.dialect = c.on.speaks;
   t.action = c.on.creates;
   t.request = std::move(asked.request);
@@ -204,7 +206,7 @@ awaitable<awaited> wait_for_response(call& c, watch::waiter& change, task_ptr kn
     newer(std::move(t));
   }
   // On request, in the body ("wait"): the end of the job. A token that is revoked waits for nothing more.
-  const auto may_wait = [&c] { return c.in.tokens.in_force(c.who, now()); };
+  const auto may_wait = [&c] { return c.in.accounts.in_force(*c.by, now()); };
   if (wait_in_body && !ended(*out.newest)) {
     auto t = co_await change.until(ended, started + *wait_in_body, watch::on_drain::leave, may_wait);
     newer(std::move(t));
@@ -355,19 +357,33 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
   }
   // 4. An upstream, if one is free now; otherwise the job waits for one on disk. A token that was revoked
   // meanwhile creates nothing more.
-  if (!c.in.tokens.in_force(c.who, time)) co_return std::unexpected(invalid_key());
+  if (!c.in.accounts.in_force(*c.by, time)) co_return std::unexpected(invalid_key());
   dispatcher::assigned a{std::move(made), std::nullopt};
   create_limits::place counted;
   if (!came_before) {
     a = c.in.submit.assign(std::move(a.value));
     if (!a.slot && c.in.settings.server.when_busy == "reject") co_return std::unexpected(all_busy());
-    auto admitted = c.in.limits.admit(c.who.id, c.in.tasks.counts().of(c.who.id), !a.slot, time);
+    const task_counts& counts = c.in.tasks.counts();
+    const token& with = c.by->with;
+    const limited account{c.who.id, c.who.limits.over(usual_limits(c.in.settings)), counts.of(c.who.id)};
+    const limited token{with.id, with.limits.over({}), counts.of_token(with.id)};
+    auto admitted = c.in.limits.admit(account, token, !a.slot, time);
     if (!admitted) co_return std::unexpected(std::move(admitted.error()));
     counted = std::move(*admitted);
   }
   // 5. On disk, to the upstream, back to the client.
   co_return co_await record(c, std::move(a), std::move(counted), idempotency, asked.wait,
                             std::move(asked.files));
+}
+
+// An account may be for some kinds of jobs only. Errors: forbidden.
+result<void> may_create(const call& c) {
+  const std::vector<std::string>& kinds = c.who.actions;
+  if (kinds.empty() || std::ranges::find(kinds, c.on.creates->name) != kinds.end()) return {};
+  std::string allowed;
+  for (const std::string& kind : kinds) allowed.append(allowed.empty() ? "" : ", ").append(kind);
+  return fail(errc::forbidden, "This account may not create jobs of the kind " +
+                                   std::string(c.on.creates->name) + "; allowed: " + allowed);
 }
 
 // Nothing was recorded: a retry of this send is no retry of an equal job.
@@ -379,6 +395,7 @@ bool is_refusal(const error& e) {
 }  // namespace
 
 awaitable<handled> create_generation(call& c) {
+  if (auto allowed = may_create(c); !allowed) co_return std::unexpected(std::move(allowed.error()));
   // 1. What is asked for. A bad request leaves nothing behind, not even its key.
   auto asked = co_await parse(c);
   const timestamp time = now();

@@ -41,7 +41,7 @@ awaitable<task_ptr> wait_for_change(call& c, watch::waiter& change, task_ptr kno
     return word(newer.state) != word(known->state) || newer.progress != known->progress ||
            is_set(newer.deleted_at);
   };
-  const auto may_wait = [&c] { return c.in.tokens.in_force(c.who, now()); };
+  const auto may_wait = [&c] { return c.in.accounts.in_force(*c.by, now()); };
   auto newer = co_await change.until(differs, steady_clock::now() + wait, watch::on_drain::leave, may_wait);
   co_return newer ? newer : known;
 }
@@ -72,7 +72,7 @@ awaitable<handled> get_generation(call& c) {
   }
   if (wait) {
     if (!is_terminal(t->state)) t = co_await wait_for_change(c, *change, std::move(t), *wait);
-    if (!c.in.tokens.in_force(c.who, now())) co_return std::unexpected(invalid_key());
+    if (!c.in.accounts.in_force(*c.by, now())) co_return std::unexpected(invalid_key());
     if (!is_shown_to(*t, c.who.id)) co_return not_found();  // deleted meanwhile
     c.headers.emplace_back("Preference-Applied", preference_applied(*wait));
   }

@@ -31,7 +31,7 @@ seen_state state_seen(const task& t, const task_form& how) {
 
 struct stream_state {
   handler_context& in;
-  const token who;
+  const caller_ptr by;
   const task_form& how;
   std::vector<std::string> ids;
   std::vector<task_ptr> tasks;            // newest, same order
@@ -91,7 +91,7 @@ awaitable<> send_events(std::unique_ptr<stream_state> owned, http::body_stream& 
   while (alive && !all_ended(s) && !s.change->over() && steady_clock::now() < end) {
     const std::vector<task_ptr> changed =
         co_await s.change->changes(quiet_since + heartbeat - steady_clock::now());
-    if (!s.in.tokens.in_force(s.who, now())) break;
+    if (!s.in.accounts.in_force(*s.by, now())) break;
     std::string out;
     for (const task_ptr& t : changed) {
       for (std::size_t i = 0; i < s.ids.size(); ++i) {
@@ -132,7 +132,7 @@ bool nothing_to_send(const stream_state& s) {
 // The stream of these tasks; ids that are not the caller's are left out.
 awaitable<handled> stream_of(call& c, std::vector<std::string> ids) {
   const task_form& how = c.on.form();
-  auto s = std::make_unique<stream_state>(stream_state{c.in, c.who, how, {}, {}, {}, {}, nullptr, nullptr});
+  auto s = std::make_unique<stream_state>(stream_state{c.in, c.by, how, {}, {}, {}, {}, nullptr, nullptr});
   s->place = c.in.streams.enter(c.who.id, max_streams);
   if (!s->place) co_return std::unexpected(too_many_streams());
   // Waits before it reads, so that nothing is missed; ids that turn out to be unknown are never notified.

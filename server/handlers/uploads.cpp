@@ -42,7 +42,7 @@ bool is_query(const http::request& r) {
 }
 
 // The sink for a body of this type: a form with a file in it, a file, or JSON.
-std::shared_ptr<file_sink> sink_for_upload(handler_context& in, const http::request& r, const token& who) {
+std::shared_ptr<file_sink> sink_for_upload(handler_context& in, const http::request& r, const account& who) {
   auto files = in.files->receive(who.id);
   if (const auto boundary = multipart_boundary(r.header("Content-Type")))
     return multipart_sink(std::move(files), *boundary);
@@ -228,12 +228,12 @@ awaitable<handled> announce_upload(call& c) {
                                    {"existing_file", false}});
 }
 
-// The word in the path stands for a token.
+// The word in the path stands for an account.
 result<http::body_plan> receive_put(const body_to_come& b) {
   const auto missing = [] { return fail(errc::not_found, "There is no such upload, or its time is over"); };
   const auto name = b.in.files != nullptr ? parse_asset_name(b.id) : std::nullopt;
   const auto owner = name ? b.in.files->permitted(*name, b.key, now()) : std::nullopt;
-  if (!owner || !b.in.tokens.in_force(*owner, now())) return missing();
+  if (!owner || !b.in.accounts.in_force(*owner, now())) return missing();
   if (b.in.files->has(name->id)) return fail(errc::conflict, "This file was uploaded already");
   auto sink = plain_sink(b.in.files->receive(*owner, name->id));
   return plan_for(b.in, std::move(sink), b.in.files->limits().max_file_bytes);

@@ -44,6 +44,7 @@ struct request {
 
   // Filled in on the way, for the access log.
   std::string_view route = "-";
+  std::string account_name;
   std::string token_name;
   std::string task_id;
 

@@ -134,6 +134,7 @@ void bind_created(statement& s, int i, const task& t) {
 constexpr column columns[] = {
     fixed<&task::id>("task_id"),
     fixed<&task::owner>("owner"),
+    fixed<&task::token>("token"),
     {"dialect", false, bind_dialect, read_dialect, always, nullptr},
     {"platform", false, bind_platform, read_platform, always, nullptr},
     {"action", false, bind_action, read_action, always, nullptr},
@@ -284,27 +285,81 @@ result<task> read_task(const statement& s, const catalogue& names) {
   return std::unexpected(std::move(e));
 }
 
+namespace {
+
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const std::size_t space = text.find(' ');
+    if (space != 0) out.emplace_back(text.substr(0, space));
+    text.remove_prefix(space == text.npos ? text.size() : space + 1);
+  }
+  return out;
+}
+
+own_limits read_limits(const statement& s, int first) {
+  own_limits out;
+  for (const limit_name& l : limit_names) out.*l.of = s.integer_if_any(first++);
+  return out;
+}
+
+}  // namespace
+
+std::string words_in_column(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& w : words) out.append(out.empty() ? "" : " ").append(w);
+  return out;
+}
+
+std::string select_accounts(std::string_view rest) {
+  return std::string("SELECT id,name,note,contact,enabled,webhook_secret,created_at,revision,weight,actions,")
+      .append(limit_columns)
+      .append(" FROM account ")
+      .append(rest);
+}
+
+account read_account(const statement& s) {
+  account a;
+  a.id = s.integer(0);
+  a.name = s.text(1);
+  a.note = s.text(2);
+  a.contact = s.text(3);
+  a.enabled = s.integer(4) != 0;
+  const auto webhook = s.blob(5);
+  a.webhook = secret(std::string(webhook.begin(), webhook.end()));
+  a.created_at = from_column(s.integer(6));
+  a.revision = s.integer(7);
+  a.weight = static_cast<int>(s.integer(8));
+  a.actions = words_of(s.text(9));
+  a.limits = read_limits(s, 10);
+  return a;
+}
+
 std::string select_tokens(std::string_view rest) {
   return std::string(
-             "SELECT id,name,digest,hint,created_at,revoked_at,webhook_secret,old_digest,old_ends_at FROM "
-             "token ")
+             "SELECT id,account,name,digest,hint,created_at,expires_at,revoked_at,old_digest,old_ends_at,"
+             "addresses,")
+      .append(limit_columns)
+      .append(" FROM token ")
       .append(rest);
 }
 
 token read_token(const statement& s) {
   token t;
   t.id = s.integer(0);
-  t.name = s.text(1);
-  const auto digest = s.blob(2);
+  t.account = s.integer(1);
+  t.name = s.text(2);
+  const auto digest = s.blob(3);
   if (digest.size() == t.digest.size()) std::ranges::copy(digest, t.digest.begin());
-  t.hint = s.text(3);
-  t.created_at = from_column(s.integer(4));
-  t.revoked_at = from_column(s.integer(5));
-  const auto webhook = s.blob(6);
-  t.webhook = secret(std::string(webhook.begin(), webhook.end()));
-  const auto old = s.blob(7);
+  t.hint = s.text(4);
+  t.created_at = from_column(s.integer(5));
+  t.expires_at = from_column(s.integer(6));
+  t.revoked_at = from_column(s.integer(7));
+  const auto old = s.blob(8);
   if (old.size() == t.old_digest.size()) std::ranges::copy(old, t.old_digest.begin());
-  t.old_ends_at = from_column(s.integer(8));
+  t.old_ends_at = from_column(s.integer(9));
+  t.addresses = words_of(s.text(10));
+  t.limits = read_limits(s, 11);
   return t;
 }
 

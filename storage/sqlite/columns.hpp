@@ -1,12 +1,13 @@
 #pragma once
 
-// Tasks and tokens as rows. One table knows every column of `task`: its name, how it is bound and how it is
-// read; every statement is made from it.
+// Tasks, accounts and tokens as rows. One table knows every column of `task`: its name, how it is bound and
+// how it is read; every statement is made from it.
 
 #include <functional>
 #include <string>
 #include <string_view>
 
+#include "common/engine/account.hpp"
 #include "common/engine/family.hpp"
 #include "common/engine/task.hpp"
 #include "common/engine/token.hpp"
@@ -40,6 +41,16 @@ int column_index(std::string_view name);
 /// A row of select_tasks(). Errors: internal when it holds a name that this program does not know,
 /// which the log text names: such a row was written by another version.
 result<task> read_task(const statement& s, const catalogue& names);
+
+/// Of own_limits, in the order of limit_names.
+inline constexpr std::string_view limit_columns =
+    "pending_limit,open_limit,creates_per_minute,requests_per_minute,batch_limit";
+/// A list of words, as one column holds it.
+std::string words_in_column(const std::vector<std::string>& words);
+
+/// `SELECT <all columns> FROM account <rest>`
+std::string select_accounts(std::string_view rest);
+account read_account(const statement& s);
 
 /// `SELECT <all columns> FROM token <rest>`
 std::string select_tokens(std::string_view rest);

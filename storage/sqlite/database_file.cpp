@@ -299,8 +299,8 @@ result<void> check_database(const std::string& name, found_as as, extent how_muc
             "log; or, to go on with the file as it is, move the log away, and " +
             path + "-shm with it");
   }
-  auto whole =
-      how_much == extent::all ? quick_check(*d) : quick_check(*d, {"sqlite_schema", "process", "token"});
+  auto whole = how_much == extent::all ? quick_check(*d)
+                                       : quick_check(*d, {"sqlite_schema", "process", "account", "token"});
   if (whole) return whole;
   whole.error().log.text = as == found_as::database ? whole.error().log.text + "; restore a backup"
                                                     : path + ": " + whole.error().log.text;

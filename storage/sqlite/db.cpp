@@ -33,6 +33,12 @@ statement& statement::bind(int index, std::int64_t value) {
   return *this;
 }
 
+statement& statement::bind(int index, std::optional<std::int64_t> value) {
+  if (value) return bind(index, *value);
+  sqlite3_bind_null(stmt_.get(), index);
+  return *this;
+}
+
 statement& statement::bind(int index, std::string_view text) {
   // A null pointer would bind SQL NULL.
   sqlite3_bind_text64(stmt_.get(), index, text.data() != nullptr ? text.data() : "", text.size(),
@@ -61,6 +67,11 @@ void statement::reset() {
 
 std::int64_t statement::integer(int column) const {
   return sqlite3_column_int64(stmt_.get(), column);
+}
+
+std::optional<std::int64_t> statement::integer_if_any(int column) const {
+  if (sqlite3_column_type(stmt_.get(), column) == SQLITE_NULL) return std::nullopt;
+  return integer(column);
 }
 
 std::string_view statement::text(int column) const {
@@ -209,6 +220,20 @@ result<int> schema_version(db& d) {
   return static_cast<int>(s.integer(0));
 }
 
+namespace {
+
+result<void> check_references(db& d) {
+  statement s = d.prepare("PRAGMA foreign_key_check");
+  const auto row = s.step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return {};
+  return fail(errc::storage_unavailable, "a row of the table " + std::string(s.text(0)) +
+                                             " refers to one of the table " + std::string(s.text(2)) +
+                                             " that is not there");
+}
+
+}  // namespace
+
 result<void> migrate(db& d) {
   const auto stored = schema_version(d);
   if (!stored) return std::unexpected(stored.error());
@@ -223,6 +248,9 @@ result<void> migrate(db& d) {
     e.message.text = "The relay's database cannot be used";
     return std::unexpected(std::move(e));
   }
+  if (version == newest) return {};
+  // A table that others refer to cannot be made anew otherwise (https://www.sqlite.org/lang_altertable.html).
+  if (auto off = d.run("PRAGMA foreign_keys=OFF"); !off) return off;
   for (const migration& m : migrations()) {
     if (m.number <= version) continue;
     fault_point("before a migration");
@@ -230,9 +258,14 @@ result<void> migrate(db& d) {
         std::string("BEGIN IMMEDIATE;") + m.sql + "PRAGMA user_version=" + std::to_string(m.number);
     auto done = d.run(sql.c_str());
     fault_point("in a migration");
+    std::string why;
+    if (done && m.checks_references) {
+      done = check_references(d);
+      if (!done) why = done.error().log.text;
+    }
     if (done) done = d.run("COMMIT");
     if (!done) {
-      const std::string why = d.message();  // before the rollback, which has words of its own
+      if (why.empty()) why = d.message();  // before the rollback, which has words of its own
       auto rolled_back = d.run("ROLLBACK");
       done.error().log.text =
           "migration " + std::to_string(m.number) + " failed, the database is as it was before it: " + why;
@@ -240,7 +273,7 @@ result<void> migrate(db& d) {
       return done;
     }
   }
-  return {};
+  return d.run("PRAGMA foreign_keys=ON");
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,7 +29,8 @@ class statement {
   statement(sqlite3_stmt* s) : stmt_(s) {}
 
   statement& bind(int index, std::int64_t value);
-  statement& bind(int index, std::string_view text);  // must outlive the step
+  statement& bind(int index, std::optional<std::int64_t> value);  // nullopt: NULL
+  statement& bind(int index, std::string_view text);              // must outlive the step
   statement& bind(int index, std::span<const unsigned char> blob);
 
   /// True: a row is there. False: done. Errors: storage_unavailable, conflict (a constraint).
@@ -36,7 +38,8 @@ class statement {
   void reset();
 
   std::int64_t integer(int column) const;
-  std::string_view text(int column) const;  // valid until the next step or reset
+  std::optional<std::int64_t> integer_if_any(int column) const;  // nullopt: NULL
+  std::string_view text(int column) const;                       // valid until the next step or reset
   std::span<const unsigned char> blob(int column) const;
 
  private:

@@ -67,17 +67,23 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       "SELECT task_id,request FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
       "AND retries<?4 AND created_at>=?3 AND NOT EXISTS(SELECT 1 FROM task WHERE "
       "task.task_id=idempotency.task_id AND task.deleted_at>0) ORDER BY retries DESC,id DESC LIMIT 1");
-  // An operator's searches: the only ones that may read the whole table.
-  browse_ =
-      prepare(select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
-                           "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
-  browse_open_ =
-      prepare(select_tasks("WHERE finish_time=0 AND status=?1 AND (?2=0 OR owner=?2) "
-                           "AND (?4=0 OR callback_problem<>'') ORDER BY id DESC LIMIT ?3"));
+  // An operator's searches: the only ones that may read the whole table. A job without the number of its
+  // token was created before tokens belonged to accounts, and each was one with the same number.
+  browse_ = prepare(
+      select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
+                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
+                   "ORDER BY id DESC LIMIT ?3"));
+  browse_open_ = prepare(
+      select_tasks("WHERE finish_time=0 AND status=?1 AND (?2=0 OR owner=?2) "
+                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
+                   "ORDER BY id DESC LIMIT ?3"));
   ambiguous_ =
       prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
+                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) "
                            "ORDER BY next_reconcile_at LIMIT ?2"));
-  held_ = prepare(select_tasks("WHERE held_at>0 AND (?1=0 OR owner=?1) ORDER BY held_at LIMIT ?2"));
+  held_ =
+      prepare(select_tasks("WHERE held_at>0 AND (?1=0 OR owner=?1) "
+                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) ORDER BY held_at LIMIT ?2"));
   restored_from_ = prepare("SELECT restored_from FROM process");
   prepare_schedules();
   // What waits to be submitted: one step a queue, and pages of each.
@@ -110,11 +116,12 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   jobs_since_ = prepare("SELECT upstream_id FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id<>''");
   lanes_ = prepare("SELECT name,mode,at_once,in_minute FROM upstream");
   tokens_ = prepare(select_tokens("ORDER BY id"));
-  token_by_id_ = prepare(select_tokens("WHERE id=?1"));
+  accounts_ = prepare(select_accounts("ORDER BY id"));
+  account_by_id_ = prepare(select_accounts("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
   count_ = prepare("SELECT count(*) FROM task");
   count_failed_ = prepare("SELECT count(*) FROM task WHERE status='failed'");
-  open_ = prepare("SELECT owner,status,length(request) FROM task WHERE finish_time=0");
+  open_ = prepare("SELECT owner,status,length(request),token FROM task WHERE finish_time=0");
   count_ambiguous_ = prepare("SELECT count(*) FROM task WHERE next_reconcile_at>0 AND +status='submitting'");
   count_callbacks_ = prepare("SELECT count(*) FROM task WHERE next_callback_at>0");
 }
@@ -299,7 +306,7 @@ result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
   if (filter.ambiguous || filter.held) {
     statement& s = filter.held ? held_ : ambiguous_;
     const use guard(s);
-    s.bind(1, filter.owner.value_or(0)).bind(2, filter.limit);
+    s.bind(1, filter.owner.value_or(0)).bind(2, filter.limit).bind(3, filter.token.value_or(0));
     return readable_tasks(s);
   }
   // Those that have not ended are found by their index.
@@ -308,7 +315,8 @@ result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
   s.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
       .bind(2, filter.owner.value_or(0))
       .bind(3, filter.limit)
-      .bind(4, std::int64_t{filter.undelivered});
+      .bind(4, std::int64_t{filter.undelivered})
+      .bind(5, filter.token.value_or(0));
   return readable_tasks(s);
 }
 
@@ -458,13 +466,21 @@ result<std::vector<token>> reads::tokens() {
   return out;
 }
 
-result<std::optional<token>> reads::token_by_id(std::int64_t id) {
-  const use guard(token_by_id_);
-  token_by_id_.bind(1, id);
-  auto row = token_by_id_.step();
+result<std::vector<account>> reads::accounts() {
+  const use guard(accounts_);
+  std::vector<account> out;
+  auto read = each_row(accounts_, [&out](const statement& row) { out.push_back(read_account(row)); });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<std::optional<account>> reads::account_by_id(std::int64_t id) {
+  const use guard(account_by_id_);
+  account_by_id_.bind(1, id);
+  auto row = account_by_id_.step();
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return std::nullopt;
-  return read_token(token_by_id_);
+  return read_account(account_by_id_);
 }
 
 result<task_counts> reads::count_all() {
@@ -480,7 +496,8 @@ result<task_counts> reads::count_all() {
       const auto state = task_state_from(row.text(1));
       if (!state) return;
       ++out[*state];
-      out.count_open(row.integer(0), *state, 1, row.integer(2));
+      const std::int64_t owner = row.integer(0), token = row.integer(3);
+      out.count_open(owner, token != 0 ? token : owner, *state, 1, row.integer(2));
     });
     if (!read) return std::unexpected(std::move(read.error()));
   }

@@ -41,7 +41,8 @@ class reads {
   result<timestamp> restored_from();
   result<std::vector<lane_memory>> lane_memories();
   result<std::vector<token>> tokens();
-  result<std::optional<token>> token_by_id(std::int64_t id);
+  result<std::vector<account>> accounts();
+  result<std::optional<account>> account_by_id(std::int64_t id);
   /// By reading an index over the whole table: at start only.
   result<task_counts> count_all();
 
@@ -74,7 +75,7 @@ class reads {
   statement find_, load_, list_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
       restored_from_, lanes_, due_expiry_, due_reconcile_, due_removal_, next_expiry_, next_reconcile_,
       next_removal_, next_place_, next_owner_, pending_, polled_, pending_callbacks_, submitting_to_,
-      interrupted_, open_at_, jobs_since_, tokens_, token_by_id_, count_, count_failed_, open_,
+      interrupted_, open_at_, jobs_since_, tokens_, accounts_, account_by_id_, count_, count_failed_, open_,
       count_ambiguous_, count_callbacks_;
 };
 

@@ -213,25 +213,28 @@ class sqlite_store final : public store {
   void tokens(completion<std::vector<token>> done) override {
     lists_.run<std::vector<token>>([](reads& r) { return r.tokens(); }, std::move(done));
   }
-  void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
+  void accounts(completion<std::vector<account>> done) override {
+    lists_.run<std::vector<account>>([](reads& r) { return r.accounts(); }, std::move(done));
+  }
+  void account_by_id(std::int64_t id, completion<std::optional<account>> done) override {
     point_.end_moment();
-    complete(std::move(done), point_.token_by_id(id));
+    complete(std::move(done), point_.account_by_id(id));
   }
 
   void write(change c, completion<written_change> done) override {
     commits_.push(write_task(write_, listener_, std::move(c), std::move(done)));
   }
+  void write_account(account a, completion<account> done) override {
+    commits_.push(sqlite::write_account(write_, std::move(a), std::move(done)));
+  }
   void insert_token(token t, completion<token> done) override {
     commits_.push(write_new_token(write_, std::move(t), std::move(done)));
   }
-  void revoke_token(const std::string& name, timestamp now, completion<token> done) override {
-    commits_.push(write_revocation(write_, name, now, std::move(done)));
+  void revoke_token(std::int64_t id, timestamp now, completion<token> done) override {
+    commits_.push(write_revocation(write_, id, now, std::move(done)));
   }
-  void rotate_token(const std::string& name, new_secret with, completion<token> done) override {
-    commits_.push(write_rotation(write_, name, std::move(with), std::move(done)));
-  }
-  void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) override {
-    commits_.push(write_webhook_secret(write_, name, std::move(bytes), std::move(done)));
+  void rotate_token(std::int64_t id, new_secret with, completion<token> done) override {
+    commits_.push(write_rotation(write_, id, std::move(with), std::move(done)));
   }
   void rebase(timestamp now, schedule_limits limits, completion<std::int64_t> done) override {
     commits_.push(write_rebase(write_, now, limits, std::move(done)));

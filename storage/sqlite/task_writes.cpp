@@ -147,12 +147,22 @@ write_statements::write_statements(db& d)
     : connection(d),
       insert_task(d, insert_task_sql),
       update_task(d, update_task_sql),
-      insert_token(d.prepare("INSERT INTO token(name,digest,hint,created_at,webhook_secret) "
-                             "VALUES(?1,?2,?3,?4,?5)")),
-      find_token(d.prepare(select_tokens("WHERE name=?1 AND revoked_at=0").c_str())),
+      insert_account(d.prepare(
+          "INSERT INTO account(name,note,contact,enabled,webhook_secret,weight,actions,pending_limit,"
+          "open_limit,creates_per_minute,requests_per_minute,batch_limit,created_at,revision) "
+          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,1)")),
+      update_account(d.prepare(
+          "UPDATE account SET name=?3,note=?4,contact=?5,enabled=?6,webhook_secret=?7,weight=?8,actions=?9,"
+          "pending_limit=?10,open_limit=?11,creates_per_minute=?12,requests_per_minute=?13,batch_limit=?14,"
+          "revision=revision+1 WHERE id=?1 AND revision=?2")),
+      find_account(d.prepare("SELECT 1 FROM account WHERE id=?1")),
+      insert_token(d.prepare(
+          "INSERT INTO token(account,name,digest,hint,created_at,expires_at,addresses,pending_limit,"
+          "open_limit,creates_per_minute,requests_per_minute,batch_limit) "
+          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)")),
+      find_token(d.prepare(select_tokens("WHERE id=?1 AND revoked_at=0").c_str())),
       revoke_token(d.prepare("UPDATE token SET revoked_at=?2 WHERE id=?1 AND revoked_at=0")),
       rotate_token(d.prepare("UPDATE token SET digest=?2,hint=?3,old_digest=?4,old_ends_at=?5 WHERE id=?1")),
-      set_webhook(d.prepare("UPDATE token SET webhook_secret=?2 WHERE id=?1")),
       find_key(d.prepare("SELECT id,task_id,request,created_at FROM idempotency "
                          "WHERE owner=?1 AND digest=?2 AND kind='key'")),
       drop_record(d.prepare("DELETE FROM idempotency WHERE id=?1")),

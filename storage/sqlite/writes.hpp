@@ -19,7 +19,8 @@ struct write_statements {
 
   db& connection;
   column_statements insert_task, update_task;
-  statement insert_token, find_token, revoke_token, rotate_token, set_webhook;
+  statement insert_account, update_account, find_account, insert_token, find_token, revoke_token,
+      rotate_token;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task, begin_log, keep_lane;
 };
@@ -38,13 +39,12 @@ using purged_function = std::function<void(const std::vector<std::pair<std::stri
 
 std::unique_ptr<write> write_task(write_statements& s, const task_listener& memory, change c,
                                   completion<written_change> done);
+std::unique_ptr<write> write_account(write_statements& s, account a, completion<account> done);
 std::unique_ptr<write> write_new_token(write_statements& s, token t, completion<token> done);
-std::unique_ptr<write> write_revocation(write_statements& s, std::string name, timestamp now,
+std::unique_ptr<write> write_revocation(write_statements& s, std::int64_t id, timestamp now,
                                         completion<token> done);
-std::unique_ptr<write> write_rotation(write_statements& s, std::string name, new_secret with,
+std::unique_ptr<write> write_rotation(write_statements& s, std::int64_t id, new_secret with,
                                       completion<token> done);
-std::unique_ptr<write> write_webhook_secret(write_statements& s, std::string name, secret bytes,
-                                            completion<token> done);
 std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
                                     completion<std::int64_t> done);
 std::unique_ptr<write> write_alive(write_statements& s, timestamp now, completion<std::int64_t> done);

@@ -42,7 +42,8 @@ TOML
 printf '[server]\nlissten = "x"\nsubmit_wait_ms = -1\n[[upstream]]\nname = "a"\n' >bad.toml
 
 run 0 "$relay" --help; has out "check-config"; has out "serve"
-for sub in serve check-config token "token create" "token list" "token revoke" "token webhook-secret" \
+for sub in serve check-config account "account create" "account list" \
+  "account show" "account set" "account enable" "account disable" "account webhook-secret" token "token create" "token list" "token revoke" \
   task "task list" "task show" "task cancel-pending" "task retry-callback" backup reload \
   upstream "upstream list" "upstream check" "upstream pause" "upstream resume" "upstream drain"; do
   # shellcheck disable=SC2086
@@ -108,10 +109,44 @@ run 1 "$relay" token rotate --config good.toml nobody; has err "no token named"
 two=$rotated
 run 0 "$relay" token revoke --config good.toml two; has err "refused from now on"; has err "No job waited"
 [ "$(status "$two")" = 401 ] || fail "a revoked token is accepted"
-run 0 "$relay" token webhook-secret --config good.toml one; has out whsec_; has err "Standard Webhooks"; cp out secret
-run 0 "$relay" token webhook-secret --config good.toml one; cmp -s out secret || fail "the secret changed by itself"
-run 0 "$relay" token webhook-secret --config good.toml one --rotate; ! cmp -s out secret || fail "the secret did not change"
-run 1 "$relay" token webhook-secret --config good.toml nobody; has err "no token named"
+run 0 "$relay" account webhook-secret --config good.toml one; has out whsec_; has err "Standard Webhooks"; cp out secret
+run 0 "$relay" account webhook-secret --config good.toml one; cmp -s out secret || fail "the secret changed by itself"
+run 0 "$relay" account webhook-secret --config good.toml one --rotate; ! cmp -s out secret || fail "the secret did not change"
+run 1 "$relay" account webhook-secret --config good.toml nobody; has err "no account named"
+
+# Accounts: several tokens each, which may end by themselves.
+run 0 "$relay" account create --config good.toml studio --contact studio@example.com --note "pays by the month"; has err "no token yet"
+run 1 "$relay" account create --config good.toml studio; has err "already"
+run 1 "$relay" account create --config good.toml "no spaces"; has err "1 to 64"
+run 0 "$relay" token create --config good.toml --account studio --name laptop --expires 90d; has err "It expires at"; laptop=$(cat out)
+run 0 "$relay" token create --config good.toml --account studio --name one; has err 'of the account "studio"'
+run 1 "$relay" token create --config good.toml --account nobody --name x; has err "no account named"
+run 2 "$relay" token create --config good.toml --name x --expires soon
+run 1 "$relay" token revoke --config good.toml one; has err "one/one, studio/one"
+run 0 "$relay" token revoke --config good.toml studio/one
+run 0 "$relay" token list --config good.toml --account studio; has out laptop; has out EXPIRES; hasnt out "$laptop"
+[ "$(status "$laptop")" = 200 ] || fail "a token of an account is refused"
+run 0 "$relay" account list --config good.toml; has out studio@example.com; has out one
+run 0 "$relay" account disable --config good.toml studio; has err "refused from now on"; has err "No job waited"
+[ "$(status "$laptop")" = 401 ] || fail "a token of a disabled account is accepted"
+run 0 "$relay" account show --config good.toml studio; has out "state         disabled"; has out "pays by the month"
+run 2 "$relay" account set --config good.toml studio; has err "changes nothing"
+run 0 "$relay" account set --config good.toml studio --limit open=50 --limit requests_per_minute=0 --weight 3 --actions video,image
+run 0 "$relay" account show --config good.toml studio; has out "open=50, requests_per_minute=0"; has out "video, image"
+run 0 "$relay" account set --config good.toml studio --limit open=default --actions all
+run 0 "$relay" account show --config good.toml studio; hasnt out "open=50"; has out "kinds of jobs all"
+run 1 "$relay" account set --config good.toml studio --limit opne=50; has err 'no limit "opne"'
+run 1 "$relay" account set --config good.toml studio --limit open=many; has err "whole number"
+run 1 "$relay" account set --config good.toml studio --actions dance; has err "no kind of job"
+run 1 "$relay" token create --config good.toml --account studio --name x; has err "is disabled"
+run 0 "$relay" account set --config good.toml studio --rename atelier --note ""; has err '"atelier" is changed'
+run 0 "$relay" account enable --config good.toml atelier; has err "work again"
+[ "$(status "$laptop")" = 200 ] || fail "a token of an account that was enabled again is refused"
+run 0 "$relay" token create --config good.toml --account atelier --name far --address 203.0.113.0/24; far=$(cat out)
+[ "$(status "$far")" = 403 ] || fail "a token is accepted from another address"
+run 1 "$relay" token create --config good.toml --account atelier --name x --address nowhere; has err nowhere
+run 0 "$relay" task list --config good.toml --account atelier; has err "no such task"
+run 1 "$relay" task list --config good.toml --account studio; has err "no account named"
 
 # A job that nobody takes, with a prompt that would like to write to the terminal.
 made=$(curl -s -H "Authorization: Bearer $one" "http://127.0.0.1:$port/dream-machine/v1/generations" \
@@ -134,6 +169,7 @@ run 2 "$relay" task cancel-pending --config good.toml; run 2 "$relay" task cance
 run 0 "$relay" task cancel-pending --config good.toml --all; has err "No job waited"
 run 0 "$relay" task cancel-pending --config good.toml --token one; has err "No job waited"
 run 1 "$relay" task cancel-pending --config good.toml --token nobody; has err "no token named"
+run 0 "$relay" task cancel-pending --config good.toml --account one; has err "No job waited"
 run 2 "$relay" task cancel-pending --config good.toml --all --token one
 run 0 "$relay" task list --config good.toml --state undelivered
 
@@ -156,7 +192,7 @@ server=
 grep -q "stopped" server.log || fail "no word of the stop in the log"
 grep -qE '^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z info    stopped$' server.log || fail "not a log line: $(tail -1 server.log)"
 grep -qE '^20[^ ]*Z warning [^ ]' server.log || fail "levels are not in a column"
-grep -qE 'info    GET /dream-machine/v1/ping 200 [0-9]+B [0-9]+us id=[^ ]+ token=one task=- from=127\.0\.0\.1$' server.log || fail "no line for a request"
+grep -qE 'info    GET /dream-machine/v1/ping 200 [0-9]+B [0-9]+us id=[^ ]+ account=one token=one task=- from=127\.0\.0\.1$' server.log || fail "no line for a request"
 ! grep -q luma-very-secret server.log || fail "the upstream's key is in the log"
 ! grep -q "$one" server.log || fail "a token is in the log"
 ! grep -q client-secret server.log || fail "the query of a callback URL is in the log"

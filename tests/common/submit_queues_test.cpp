@@ -53,6 +53,20 @@ TEST(submit_queues, what_does_not_go_out_costs_no_turn) {
   EXPECT_EQ(out, (ids{"a3", "b0", "b1", "b2", "b3"}));
 }
 
+// An account with more weight has several jobs in one turn, and no more.
+TEST(submit_queues, a_turn_has_as_many_jobs_as_its_customer_weighs) {
+  submit_queues q([](std::int64_t owner) { return owner == 1 ? 3 : 1; });
+  for (int i = 0; i < 8; ++i) q.add({1, ""}, place(i, "a" + std::to_string(i)), both);
+  for (int i = 0; i < 4; ++i) q.add({2, ""}, place(i, "b" + std::to_string(i)), both);
+  EXPECT_EQ(drained(q, at(10), both),
+            (ids{"a0", "a1", "a2", "b0", "a3", "a4", "a5", "b1", "a6", "a7", "b2", "b3"}));
+  // What is left of its turn is not lost when its queue is empty for a while.
+  q.add({1, ""}, place(20, "c0"), both);
+  q.add({2, ""}, place(20, "d0"), both);
+  q.add({1, ""}, place(21, "c1"), both);
+  EXPECT_EQ(drained(q, at(30), both), (ids{"c0", "d0", "c1"}));
+}
+
 // What goes to one upstream does not decide whose turn it is at another.
 TEST(submit_queues, turns_are_kept_between_lanes) {
   submit_queues q;

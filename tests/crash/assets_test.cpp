@@ -119,7 +119,7 @@ constexpr int usual_uploads = 100;
 TEST_F(asset_process, memory_does_not_grow_with_pictures) {
   const char* set = std::getenv("RELAY_UPLOADS");
   const int all = set != nullptr ? std::atoi(set) : usual_uploads;
-  start("max_bytes_per_token = 20000000000\nmax_bytes = 20000000000\nkeep_ms = 600000");
+  start("max_bytes_per_account = 20000000000\nmax_bytes = 20000000000\nkeep_ms = 600000");
   ASSERT_EQ(me().post(web_app, create_with(png(100'000))).status, 201);
   const std::string body = create_with(png(5'000'000));
   const std::int64_t before = peak(relay->pid());

@@ -497,7 +497,7 @@ TEST_F(asset, tricks_with_paths_find_nothing) {
 // ---- room and time
 
 TEST_F(asset, room) {
-  settings.assets.max_bytes_per_token = 1'000'000;
+  settings.assets.max_bytes_per_account = 1'000'000;
   settings.assets.max_bytes = 1'450'000;
   start();
   const client other(relay->port(), "Bearer " + relay->token("other"));
@@ -534,7 +534,7 @@ TEST_F(asset, room) {
 }
 
 TEST_F(asset, room_is_known_after_a_restart) {
-  settings.assets.max_bytes_per_token = 1'000'000;
+  settings.assets.max_bytes_per_account = 1'000'000;
   start();
   const auto create = [](const client& c, std::size_t size) {
     return c.post(web_app, R"({"user_prompt":"abc","image_url":")" + data_uri(png(size)) + "\"}");

@@ -165,8 +165,8 @@ TEST_F(fairness, polls_take_turns_too) {
 // ---- limits of a token
 
 TEST_F(fairness, a_token_has_the_limits_that_the_operator_sets) {
-  settings.limits.pending_per_token = 3;
-  settings.limits.open_per_token = 5;
+  settings.limits.pending_per_account = 3;
+  settings.limits.open_per_account = 5;
   settings.upstreams[0].max_concurrent = 2;
   settings.poll.interval = milliseconds(3'600'000);  // nothing ends by itself
   running_relay relay(settings);
@@ -187,7 +187,7 @@ TEST_F(fairness, a_token_has_the_limits_that_the_operator_sets) {
 }
 
 TEST_F(fairness, creates_of_a_minute_are_counted_by_token) {
-  settings.limits.creates_per_minute_per_token = 4;
+  settings.limits.creates_per_minute_per_account = 4;
   running_relay relay(settings);
   const client me = relay.as("me");
   for (int i = 0; i < 4; ++i) create(me, "job");

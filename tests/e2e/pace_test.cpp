@@ -197,9 +197,9 @@ void leave_open_jobs(const std::string& path, int jobs) {
   ASSERT_TRUE(opened) << opened.error().log.text;
   store& s = **opened;
   int left = jobs;
-  token owner;
+  account owner;
   owner.name = "old";
-  s.insert_token(owner, [](result<token> r) { ASSERT_TRUE(r); });
+  s.write_account(owner, [](result<account> r) { ASSERT_TRUE(r); });
   const timestamp then = now() - std::chrono::minutes(5);
   for (int i = 0; i < jobs; ++i) {
     task t = luma_task();

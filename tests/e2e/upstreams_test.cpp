@@ -344,7 +344,7 @@ TEST(reloading, changes_keys_and_upstreams_and_drops_no_request) {
   config other = sims.settings(dir);
   other.upstreams.erase(other.upstreams.begin() + 1);  // b goes, c comes
   other.upstreams[0].keys[0].weight = 9;
-  other.limits.pending_per_token = 5'000;
+  other.limits.pending_per_account = 5'000;
   config third = one;  // what every job of b needs is there again
   running_relay relay(one);
   const std::string token = relay.token("me");

@@ -315,15 +315,22 @@ TEST_F(wake_timer_test, what_was_announced_while_the_loop_was_at_work_is_not_mis
 class with_store : public parts {
  protected:
   with_store() {
-    token owner;
+    account owner;
     owner.name = "alice";
     owner.webhook = secret("s");
-    owner_ = run(from_store(*store_, &store::insert_token, owner)).value().id;
+    owner = run(from_store(*store_, &store::write_account, owner)).value();
+    owner_ = owner.id;
+    accounts_.put(owner);
+    token t;
+    t.account = owner_;
+    t.name = "alice";
+    with_ = run(from_store(*store_, &store::insert_token, t)).value().id;
   }
   task_ptr add(const std::string& id, task_state state, timestamp finished = never) {
     task t = luma_task();
     t.id = id;
     t.owner = owner_;
+    t.token = with_;
     t.request = R"({"prompt":"abc"})";
     t.state = state;
     t.created_at = t.updated_at = timestamp(std::chrono::hours(1));
@@ -337,7 +344,7 @@ class with_store : public parts {
   }
   task_ptr load(const std::string& id) { return run(load_task(*store_, id)).value(); }
   json::object admin(json::object command) {
-    const admin_context in{loop_, *store_, changes_, tokens_};
+    const admin_context in{loop_, *store_, changes_, accounts_};
     return run(run_admin_command(in, std::move(command)));
   }
   std::string message(const json::object& answer) { return std::string(text_of(answer, "message")); }
@@ -346,8 +353,8 @@ class with_store : public parts {
   std::unique_ptr<store> store_ = open_memory_store(dir_.file("db"), hooks());
   std::shared_ptr<spdlog::logger> log_ = silent_logger();
   task_changes changes_{loop_, *store_, {}, *log_};
-  token_registry tokens_;
-  std::int64_t owner_ = 0;
+  account_registry accounts_;
+  std::int64_t owner_ = 0, with_ = 0;
 };
 
 TEST_F(with_store, the_janitor_deletes_what_is_old_and_nothing_else) {
@@ -383,7 +390,7 @@ TEST_F(with_store, the_janitor_keeps_tasks_unless_it_is_configured_to_delete_the
 TEST_F(with_store, tokens_by_command) {
   const json::object made = admin({{"command", "token-create"}, {"name", "bob"}});
   ASSERT_TRUE(made.at("ok").as_bool()) << made;
-  EXPECT_TRUE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token")), now())) << "at once";
+  EXPECT_TRUE(accounts_.authenticate("Bearer " + std::string(text_of(made, "token")), now())) << "at once";
   EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "bob"}})).find("already"),
             std::string::npos);
   EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "no spaces"}})).find("1 to 64"),
@@ -400,10 +407,10 @@ TEST_F(with_store, tokens_by_command) {
   EXPECT_EQ(secret_of(false), first);
   EXPECT_NE(secret_of(true), first);
   EXPECT_TRUE(admin({{"command", "token-revoke"}, {"name", "bob"}}).at("ok").as_bool());
-  EXPECT_FALSE(tokens_.authenticate("Bearer " + std::string(text_of(made, "token")), now()));
+  EXPECT_FALSE(accounts_.authenticate("Bearer " + std::string(text_of(made, "token")), now()));
   EXPECT_NE(message(admin({{"command", "token-revoke"}, {"name", "bob"}})).find("token list"),
             std::string::npos);
-  EXPECT_NE(message(admin({{"command", "webhook-secret"}, {"name", "bob"}})).find("no token named"),
+  EXPECT_NE(message(admin({{"command", "webhook-secret"}, {"name", "carol"}})).find("no account named"),
             std::string::npos);
 }
 

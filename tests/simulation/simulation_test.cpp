@@ -159,10 +159,9 @@ class sim_day {
     }
     open_store();
     for (int i = 1; i <= customers; ++i) {
-      token owner;
+      account owner;
       owner.name = "customer " + std::to_string(i);
-      owner.digest[0] = static_cast<unsigned char>(i);
-      EXPECT_EQ(ask(&store::insert_token, owner).id, i);
+      EXPECT_EQ(ask(&store::write_account, owner).id, i);
     }
     start();
   }
@@ -306,7 +305,7 @@ class sim_day {
 
   void start() {
     ++life_;
-    queues_ = {};
+    queues_ = submit_queues{};
     passed_.clear();
     sending_.clear();
     turn_at_ = never;

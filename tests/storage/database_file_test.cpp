@@ -34,10 +34,9 @@ std::string bytes_of(const std::string& path) {
 
 void insert_jobs(test::opened_store& s, int from, int count) {
   if (from == 0) {
-    token owner;
+    account owner;
     owner.name = "a";
-    owner.created_at = timestamp(std::chrono::seconds(1));
-    ASSERT_TRUE(s.get(&store::insert_token, owner));
+    ASSERT_TRUE(s.get(&store::write_account, owner));
   }
   for (int i = from; i < from + count; ++i) {
     task t = test::luma_task();

@@ -48,10 +48,10 @@ outcome cut_power(const std::string& synchronous, int cuts, unsigned seed) {
   std::map<std::string, task> known;  // as acknowledged
   std::vector<std::string> order;
   int under_way = 0;
-  token owner;
+  account owner;
   owner.name = "a";
   bool ready = false;
-  s.insert_token(owner, [&](result<token> r) { ready = r.has_value(); });
+  s.write_account(owner, [&](result<account> r) { ready = r.has_value(); });
   while (!ready) in.run_one();
 
   std::minstd_rand random(seed);

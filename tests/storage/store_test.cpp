@@ -83,12 +83,22 @@ class store_test : public ::testing::TestWithParam<engine> {
     if (!written) return std::unexpected(std::move(written.error()));
     return *written->value;
   }
-  token add_token(const std::string& name) {
+  account add_account(const std::string& name) {
+    account a;
+    a.name = name;
+    a.created_at = at(1);
+    auto made = get(&store::write_account, a);
+    EXPECT_TRUE(made) << made.error().log.text;
+    return made ? *made : account{};
+  }
+  token add_token(const account& of, const std::string& name) {
     token t;
+    t.account = of.id;
     t.name = name;
-    t.digest = sha256(name);
+    t.digest = sha256(of.name + "/" + name);
     t.hint = "hint";
     t.created_at = at(1);
+    t.expires_at = at(100);
     auto made = get(&store::insert_token, t);
     EXPECT_TRUE(made) << made.error().log.text;
     return made ? *made : token{};
@@ -133,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(engines, sqlite_store_test,
                          [](const auto& i) { return name_of_engine(i.param); });
 
 TEST_P(store_test, every_field_comes_back) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task t = fresh(owner.id);
   t.dialect = &luma::dialects::web_app;
   t.action = &luma::actions::image;
@@ -188,8 +198,8 @@ TEST_P(store_test, every_field_comes_back) {
 }
 
 TEST_P(store_test, a_key_names_one_task) {
-  const token owner = add_token("a");
-  const token other = add_token("b");
+  const account owner = add_account("a");
+  const account other = add_account("b");
   idempotency_record c;
   c.digest = sha256("key");
   c.request = sha256("request");
@@ -226,7 +236,7 @@ TEST_P(store_test, a_key_names_one_task) {
 }
 
 TEST_P(store_test, a_retry_of_an_sdk_is_the_job_it_repeats) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   idempotency_record c;
   c.what = idempotency_record::kind::retry;
   c.digest = c.request = sha256("request");
@@ -254,7 +264,7 @@ TEST_P(store_test, a_retry_of_an_sdk_is_the_job_it_repeats) {
 
 // Who has deleted a job knew its id: what is sent again is another one.
 TEST_P(store_test, a_retry_is_not_a_job_that_was_deleted) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   idempotency_record c;
   c.what = idempotency_record::kind::retry;
   c.digest = c.request = sha256("request");
@@ -268,7 +278,7 @@ TEST_P(store_test, a_retry_is_not_a_job_that_was_deleted) {
 }
 
 TEST_P(store_test, what_is_to_be_deleted_at_its_upstream_has_a_schedule) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task first = insert(fresh(owner.id)).value();
   task second = insert(fresh(owner.id)).value();
   EXPECT_FALSE(is_set(get(&store::next_due, schedule::remove).value()));
@@ -298,7 +308,7 @@ TEST_P(store_test, what_is_to_be_deleted_at_its_upstream_has_a_schedule) {
 }
 
 TEST_P(store_test, lost_submissions_and_callbacks_have_schedules) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task lost = insert(fresh(owner.id)).value();
   lost.state = task_state::submitting;
   lost.upstream = "up";
@@ -344,7 +354,7 @@ TEST_P(store_test, lost_submissions_and_callbacks_have_schedules) {
 }
 
 TEST_P(store_test, a_clock_that_was_set_back_leaves_nothing_too_far_ahead) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task far = insert(fresh(owner.id)).value();
   far.state = task_state::queued;
   far.upstream = "up";
@@ -372,7 +382,7 @@ TEST_P(store_test, a_clock_that_was_set_back_leaves_nothing_too_far_ahead) {
 
 // Rule M11: a deadline counts only time in which a relay ran.
 TEST_P(store_test, downtime_moves_deadlines) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   EXPECT_EQ(get(&store::resume, at(1'000)).value(), milliseconds(0)) << "the first start";
   task t = fresh(owner.id);
   t.deadline = at(1'100);
@@ -404,7 +414,7 @@ TEST_P(store_test, downtime_moves_deadlines) {
 }
 
 TEST_P(store_test, old_tasks_are_deleted_when_no_callback_is_pending) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   const auto ended = [&](int finished, const char* pending) {
     task t = insert(fresh(owner.id)).value();
     t.state = task_state::completed;
@@ -423,20 +433,44 @@ TEST_P(store_test, old_tasks_are_deleted_when_no_callback_is_pending) {
   for (const std::string& id : {undelivered, young, open_one}) EXPECT_TRUE(*get(&store::find, owner.id, id));
 }
 
-TEST_P(store_test, a_token_signs_with_its_secret) {
-  token t;
-  t.name = "a";
-  t.digest = sha256("a");
-  t.created_at = at(1);
-  t.webhook = secret(std::string("\0x\xff", 3));
-  const auto made = get(&store::insert_token, t);
+TEST_P(store_test, accounts) {
+  account a;
+  a.name = "a";
+  a.note = "pays by the month";
+  a.contact = "a@example.com";
+  a.webhook = secret(std::string("\0x\xff", 3));
+  a.created_at = at(1);
+  const auto made = get(&store::write_account, a);
   ASSERT_TRUE(made);
-  EXPECT_EQ(get(&store::token_by_id, made->id).value()->webhook, t.webhook);
-  const auto changed = get(&store::set_webhook_secret, "a", secret("new"));
-  EXPECT_EQ(changed->webhook, secret("new"));
-  EXPECT_EQ(get(&store::token_by_id, made->id).value()->webhook, secret("new"));
-  EXPECT_FALSE(get(&store::token_by_id, 99).value());
-  EXPECT_FALSE(get(&store::set_webhook_secret, "b", secret("new")));
+  EXPECT_EQ(made->revision, 1);
+  EXPECT_EQ(get(&store::account_by_id, made->id).value(), *made);
+  EXPECT_EQ(made->webhook, a.webhook);
+  EXPECT_FALSE(get(&store::account_by_id, 99).value());
+  const auto twice = get(&store::write_account, a);
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code, errc::conflict);
+  EXPECT_NE(twice.error().log.text.find("already"), std::string::npos);
+
+  account changed = *made;
+  changed.enabled = false;
+  changed.name = "b";
+  changed.webhook = secret("new");
+  const auto second = get(&store::write_account, changed);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->revision, 2);
+  EXPECT_EQ(get(&store::account_by_id, made->id).value(), *second);
+  const auto stale = get(&store::write_account, changed);
+  ASSERT_FALSE(stale);
+  EXPECT_EQ(stale.error().code, errc::conflict);
+  EXPECT_NE(stale.error().log.text.find("changed meanwhile"), std::string::npos);
+  ASSERT_TRUE(get(&store::write_account, a)) << "its name is free again";
+  account taken = *second;
+  taken.name = "a";
+  EXPECT_EQ(get(&store::write_account, taken).error().code, errc::conflict);
+  EXPECT_EQ(get(&store::accounts)->size(), 2u);
+  account nobody = *second;
+  nobody.id = 99;
+  EXPECT_EQ(get(&store::write_account, nobody).error().code, errc::task_not_found);
 }
 
 TEST_P(store_test, what_is_known_of_an_upstream_is_there_after_a_restart) {
@@ -457,8 +491,8 @@ TEST_P(store_test, what_is_known_of_an_upstream_is_there_after_a_restart) {
 }
 
 TEST_P(store_test, a_foreign_task_is_as_absent_as_an_absent_one) {
-  const token a = add_token("a");
-  const token b = add_token("b");
+  const account a = add_account("a");
+  const account b = add_account("b");
   const task t = insert(fresh(a.id)).value();
   EXPECT_TRUE(get(&store::find, a.id, t.id).value());
   EXPECT_FALSE(get(&store::find, b.id, t.id).value());
@@ -468,7 +502,7 @@ TEST_P(store_test, a_foreign_task_is_as_absent_as_an_absent_one) {
 }
 
 TEST_P(store_test, save_is_compare_and_set) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   const task t = insert(fresh(owner.id)).value();
   task first = t;
   first.state = task_state::queued;
@@ -482,7 +516,7 @@ TEST_P(store_test, save_is_compare_and_set) {
 }
 
 TEST_P(sqlite_store_test, a_request_cannot_be_changed_by_a_save) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task t = insert(fresh(owner.id)).value();
   t.request = "{}";
   t.owner = 99;
@@ -493,7 +527,7 @@ TEST_P(sqlite_store_test, a_request_cannot_be_changed_by_a_save) {
 }
 
 TEST_P(sqlite_store_test, a_bad_write_does_not_fail_its_neighbours) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   const task taken = insert(fresh(owner.id)).value();
   task twin = fresh(owner.id);
   twin.id = taken.id;  // breaks UNIQUE
@@ -509,12 +543,12 @@ TEST_P(sqlite_store_test, a_bad_write_does_not_fail_its_neighbours) {
   EXPECT_EQ(get(&store::list, owner.id, page_request{10, 0}, room)->tasks.size(), 3u);
 }
 
-TEST_P(store_test, a_task_of_no_token_is_refused) {
+TEST_P(store_test, a_task_of_no_account_is_refused) {
   EXPECT_FALSE(insert(fresh(4711)));
 }
 
 TEST_P(store_test, many_in_the_order_of_the_request) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
   const auto found =
@@ -528,7 +562,7 @@ TEST_P(store_test, many_in_the_order_of_the_request) {
 
 // Rule R1: nobody reads more than there is room for, and always some of it.
 TEST_P(store_test, many_are_read_as_there_is_room) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   std::vector<std::string> ids;
   for (int i = 0; i < 6; ++i) {
     task t = fresh(owner.id);
@@ -556,7 +590,7 @@ TEST_P(store_test, many_are_read_as_there_is_room) {
 }
 
 TEST_P(store_test, pages_are_newest_first) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(insert(fresh(owner.id)).value().id);
   const auto first = get(&store::list, owner.id, page_request{2, 0}, room);
@@ -572,8 +606,8 @@ TEST_P(store_test, pages_are_newest_first) {
 
 // Whatever was read before, and whatever has come and gone since, a page is what an offset says.
 TEST_P(store_test, deep_pages_are_exact) {
-  const token owner = add_token("a");
-  const token other = add_token("b");
+  const account owner = add_account("a");
+  const account other = add_account("b");
   std::vector<std::string> ids;  // the oldest first
   const auto add = [&](int n) {
     for (int i = 0; i < n; ++i) {
@@ -608,7 +642,7 @@ TEST_P(store_test, deep_pages_are_exact) {
 }
 
 TEST_P(store_test, schedules) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task a = insert(fresh(owner.id)).value();
   task b = insert(fresh(owner.id)).value();
   const submit_queue own{owner.id, ""};
@@ -647,9 +681,9 @@ TEST_P(store_test, schedules) {
 }
 
 TEST_P(store_test, what_waits_is_a_queue_for_each_customer_and_place) {
-  const token a = add_token("a");
-  const token b = add_token("b");
-  const auto add = [&](const token& owner, const std::string& to) {
+  const account a = add_account("a");
+  const account b = add_account("b");
+  const auto add = [&](const account& owner, const std::string& to) {
     task t = fresh(owner.id);
     t.pinned = !to.empty();
     t.upstream = to;
@@ -671,7 +705,7 @@ TEST_P(store_test, what_waits_is_a_queue_for_each_customer_and_place) {
 }
 
 TEST_P(store_test, the_loop_hears_of_every_save) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task t = insert(fresh(owner.id)).value();
   t.state = task_state::queued;
   ASSERT_TRUE(save(t));
@@ -682,7 +716,8 @@ TEST_P(store_test, the_loop_hears_of_every_save) {
 }
 
 TEST_P(store_test, tokens) {
-  const token a = add_token("a");
+  const account one = add_account("a"), other = add_account("b");
+  const token a = add_token(one, "laptop");
   EXPECT_EQ(get(&store::tokens)->at(0), a);
   token again = a;
   again.digest = sha256("other");
@@ -690,14 +725,52 @@ TEST_P(store_test, tokens) {
   ASSERT_FALSE(twice);
   EXPECT_EQ(twice.error().code, errc::conflict);
   EXPECT_NE(twice.error().log.text.find("already"), std::string::npos);
+  EXPECT_NE(add_token(other, "laptop").id, a.id) << "a name is its account's own";
+  token nobodys = again;
+  nobodys.account = 99;
+  EXPECT_FALSE(get(&store::insert_token, nobodys));
 
-  const auto gone = get(&store::revoke_token, "a", at(5));
+  const auto gone = get(&store::revoke_token, a.id, at(5));
   ASSERT_TRUE(gone);
   EXPECT_EQ(gone->revoked_at, at(5));
-  const auto twice_gone = get(&store::revoke_token, "a", at(6));
+  const auto twice_gone = get(&store::revoke_token, a.id, at(6));
   ASSERT_FALSE(twice_gone);
   EXPECT_NE(twice_gone.error().log.text.find("token list"), std::string::npos);
-  EXPECT_TRUE(get(&store::insert_token, again)) << "the name is free again";
+  const auto next = get(&store::insert_token, again);
+  ASSERT_TRUE(next) << "the name is free again";
+  const auto rotated = get(&store::rotate_token, next->id, new_secret{sha256("new"), "last", at(50)});
+  ASSERT_TRUE(rotated);
+  EXPECT_EQ(rotated->old_digest, again.digest);
+  EXPECT_EQ(get(&store::tokens)->back(), *rotated);
+  EXPECT_FALSE(get(&store::rotate_token, a.id, new_secret{sha256("x"), "x", at(50)})) << "it is revoked";
+}
+
+TEST_P(store_test, an_operator_finds_what_a_token_created) {
+  const account owner = add_account("a");
+  const token first = add_token(owner, "one"), second = add_token(owner, "two");
+  const auto add = [&](const token& with, task_state state) {
+    task t = fresh(owner.id);
+    t.token = with.id;
+    t.state = state;
+    if (state == task_state::pending) t.held_at = at(3);
+    return insert(t).value().id;
+  };
+  const std::string held = add(first, task_state::pending);
+  const std::string queued = add(second, task_state::queued);
+  add(first, task_state::queued);
+  task_filter f;
+  f.token = first.id;
+  EXPECT_EQ(get(&store::browse, f)->size(), 2u);
+  f.held = true;
+  ASSERT_EQ(get(&store::browse, f)->size(), 1u);
+  EXPECT_EQ(get(&store::browse, f)->at(0)->id, held);
+  f.token = second.id;
+  EXPECT_TRUE(get(&store::browse, f)->empty());
+  f.held = false;
+  f.state = task_state::queued;
+  ASSERT_EQ(get(&store::browse, f)->size(), 1u);
+  EXPECT_EQ(get(&store::browse, f)->at(0)->id, queued);
+  EXPECT_EQ(get(&store::browse, f)->at(0)->token, second.id);
 }
 
 TEST_P(sqlite_store_test, a_second_process_is_refused) {
@@ -712,7 +785,7 @@ TEST_P(sqlite_store_test, a_second_process_is_refused) {
 }
 
 TEST_P(sqlite_store_test, after_close_writes_are_refused_and_nothing_is_lost) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   store_->write({nullptr, fresh(owner.id), std::nullopt}, [](result<written_change>) {});
   store_->close();
   const auto end = insert(fresh(owner.id), std::nullopt);
@@ -725,7 +798,7 @@ TEST_P(sqlite_store_test, after_close_writes_are_refused_and_nothing_is_lost) {
 }
 
 TEST_P(sqlite_store_test, a_full_queue_refuses_at_once) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   store_.reset();
   queue_bytes_ = 20'000;
   open();
@@ -754,7 +827,7 @@ TEST_P(sqlite_store_test, a_full_queue_refuses_at_once) {
 
 // Near and far pages, those that are remembered too.
 TEST_P(store_test, what_its_client_deleted_is_on_no_page) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   std::vector<task> all;
   for (int i = 0; i < 300; ++i) all.push_back(insert(fresh(owner.id)).value());
   const auto ids = [&](std::int64_t offset) {
@@ -790,7 +863,7 @@ TEST_P(sqlite_store_test, too_many_reads_are_refused) {
 
 // A batch is read on another thread: what changes or goes meanwhile does not come back into memory as it was.
 TEST_P(sqlite_store_test, a_batch_that_comes_late_brings_nothing_old_back) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task ended = insert(fresh(owner.id)).value();
   ended.state = task_state::completed;
   ended.next_submit_at = never;
@@ -824,7 +897,7 @@ TEST_P(sqlite_store_test, a_batch_that_comes_late_brings_nothing_old_back) {
 
 // A client that goes through all its jobs drives out nobody else's.
 TEST_P(sqlite_store_test, what_is_asked_for_once_drives_nothing_out_of_memory) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   std::vector<std::string> old;
   for (int i = 0; i < 40; ++i) old.push_back(insert(fresh(owner.id)).value().id);
   const std::string recent = insert(fresh(owner.id)).value().id;
@@ -850,7 +923,7 @@ TEST_P(sqlite_store_test, what_is_asked_for_once_drives_nothing_out_of_memory) {
 
 // Reads of one turn of the loop are one read transaction; what was written meanwhile is not hidden by it.
 TEST_P(sqlite_store_test, a_read_after_a_write_of_the_same_turn_sees_it) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   task t = insert(fresh(owner.id)).value();
   const task other = insert(fresh(owner.id)).value();
   for (int i = 0; i < 10; ++i) insert(fresh(owner.id));  // neither is in memory
@@ -875,7 +948,7 @@ TEST_P(sqlite_store_test, a_read_after_a_write_of_the_same_turn_sees_it) {
 
 // A first page that was read before a task came must not be remembered as the newest.
 TEST_P(sqlite_store_test, a_list_that_comes_late_hides_no_newer_task) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(insert(fresh(owner.id)));
   bool done = false;
   store_->list(owner.id, page_request{2, 0}, room, [&done](result<task_page> r) { done = r.has_value(); });
@@ -905,7 +978,7 @@ TEST_P(sqlite_store_test, a_newer_schema_is_not_touched) {
 }
 
 TEST_P(sqlite_store_test, a_damaged_database_is_not_served) {
-  const token owner = add_token("a");
+  const account owner = add_account("a");
   for (int i = 0; i < 200; ++i) ASSERT_TRUE(insert(fresh(owner.id)));
   store_.reset();
   {
@@ -1025,10 +1098,9 @@ TEST(unknown_names, are_errors_that_say_so) {
                     odd = "01936e4f-a1b2-7000-8000-000000000002";
   {
     test::opened_store s(dir.file("a.db"));
-    token owner;
+    account owner;
     owner.name = "a";
-    owner.created_at = timestamp(std::chrono::seconds(1));
-    ASSERT_TRUE(s.get(&store::insert_token, owner));
+    ASSERT_TRUE(s.get(&store::write_account, owner));
     for (const std::string& id : {good, odd}) {
       task t = test::luma_task();
       t.id = id;
@@ -1102,7 +1174,7 @@ TEST(migrations, a_database_of_the_first_release_is_brought_up_to_date) {
   EXPECT_EQ(t->dialect, &luma::dialects::web_app);
   EXPECT_TRUE(t->marker.empty() && t->pending_callbacks.empty());
   EXPECT_EQ(s.get(&store::polled)->size(), 1u);
-  EXPECT_EQ(s.get(&store::tokens)->at(0).webhook.reveal().size(), 32u) << "every token can sign";
+  EXPECT_EQ(s.get(&store::accounts)->at(0).webhook.reveal().size(), 32u) << "every account can sign";
 }
 
 // Written by the program of the release before, jobs in every state: they are what they were, and go on.
@@ -1143,6 +1215,7 @@ TEST_P(old_database, goes_on_in_every_state) {
     EXPECT_EQ(t->row, row.n);
     EXPECT_EQ(t->request, R"({"prompt":"job )" + std::to_string(row.n) + "\"}");
     EXPECT_EQ(t->callbacks_done, row.n == 6 ? 4 : 0);
+    EXPECT_EQ(token_of(*t), t->owner) << "the account's token of then";
   }
   EXPECT_TRUE(is_ambiguous(*load(3)));
   EXPECT_EQ(s.kept->counts()[task_state::running], 1);
@@ -1178,6 +1251,69 @@ TEST_P(old_database, goes_on_in_every_state) {
     ASSERT_TRUE(s.get(&store::write, change{before, after, std::nullopt})) << n;
     EXPECT_EQ(load(n)->misses, 7);
   }
+}
+
+// Customers were tokens: each becomes an account of the same number, to which its jobs belong.
+TEST(migrations, each_token_becomes_an_account) {
+  test::temp_dir dir;
+  make_old(dir.file("a.db"), "schema_3.sql");
+  {
+    auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
+    const auto done = d->run(
+        "DELETE FROM idempotency; DELETE FROM task; DELETE FROM token;"
+        "INSERT INTO token(id,name,digest,hint,created_at,revoked_at,webhook_secret) VALUES"
+        "(1,'alice',CAST(zeroblob(31)||x'01' AS BLOB),'aaaa',10,0,x'aa'),(2,'bob',CAST(zeroblob(31)||x'02' "
+        "AS BLOB),'bbbb',20,25,x'bb'),"
+        "(3,'bob',CAST(zeroblob(31)||x'03' AS BLOB),'cccc',30,35,x'cc'),(4,'alice',CAST(zeroblob(31)||x'04' "
+        "AS BLOB),'dddd',5,7,x'dd')");
+    ASSERT_TRUE(done) << done.error().log.text;
+  }
+  test::opened_store s(dir.file("a.db"));
+  const auto accounts = s.get(&store::accounts);
+  ASSERT_EQ(accounts->size(), 4u);
+  const struct {
+    const char* name;
+    bool enabled;
+    const char* webhook;
+  } table[] = {
+      {"alice", true, "\xaa"}, {"bob~2", false, "\xbb"}, {"bob", false, "\xcc"}, {"alice~4", false, "\xdd"}};
+  const auto tokens = s.get(&store::tokens);
+  ASSERT_EQ(tokens->size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const account& a = accounts->at(i);
+    const token& t = tokens->at(i);
+    EXPECT_EQ(a.id, static_cast<std::int64_t>(i) + 1);
+    EXPECT_EQ(a.name, table[i].name);
+    EXPECT_EQ(a.enabled, table[i].enabled) << a.name;
+    EXPECT_EQ(a.webhook, secret(table[i].webhook)) << a.name;
+    EXPECT_EQ(t.id, a.id);
+    EXPECT_EQ(t.account, a.id);
+    EXPECT_EQ(t.revoked(), !a.enabled) << a.name;
+    EXPECT_EQ(t.digest[31], i + 1);
+    EXPECT_FALSE(is_set(t.expires_at));
+  }
+  EXPECT_EQ(tokens->at(1).name, "bob") << "as it was called";
+}
+
+// A row that refers to nothing is never made to fit.
+TEST(migrations, a_job_of_nobody_stops_the_change_to_accounts) {
+  test::temp_dir dir;
+  make_old(dir.file("a.db"), "schema_3.sql");
+  {
+    auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::writer);
+    ASSERT_TRUE(d->run("PRAGMA foreign_keys=OFF; UPDATE task SET owner=99 WHERE id=1"));
+  }
+  store_hooks hooks;
+  hooks.post = [](std::move_only_function<void()>) {};
+  sqlite_options options;
+  options.path = dir.file("a.db");
+  const auto opened = open_sqlite_store(options, families(), std::move(hooks));
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().log.text.find("a row of the table task refers to one of the table account"),
+            std::string::npos)
+      << opened.error().log.text;
+  auto d = sqlite::db::open(dir.file("a.db"), sqlite::role::reader);
+  EXPECT_EQ(sqlite::schema_version(*d).value(), 12);
 }
 
 TEST(migrations, a_copy_of_the_old_database_is_kept) {
@@ -1240,10 +1376,9 @@ TEST(backup, is_a_whole_database_of_its_own) {
   test::temp_dir dir;
   {
     test::opened_store s(dir.file("a.db"));
-    token owner;
+    account owner;
     owner.name = "a";
-    owner.created_at = timestamp(std::chrono::seconds(1));
-    ASSERT_TRUE(s.get(&store::insert_token, owner));
+    ASSERT_TRUE(s.get(&store::write_account, owner));
     for (int i = 0; i < 100; ++i) {
       task t = test::luma_task();
       t.id = "t-" + std::to_string(i);

@@ -21,6 +21,7 @@ struct record {
 struct tables {
   std::map<std::string, task_ptr> tasks;  // by id
   std::vector<record> records;
+  std::vector<account> accounts;
   std::vector<token> tokens;
   std::map<std::string, lane_memory> lanes;
   std::int64_t rows = 0;
@@ -95,8 +96,8 @@ class memory_store final : public store {
   void browse(const task_filter& f, completion<std::vector<task_ptr>> done) override {
     std::vector<task_ptr> out = where([&f](const task& t) {
       return (!f.state || t.state == *f.state) && (!f.owner || t.owner == *f.owner) &&
-             (!f.ambiguous || is_ambiguous(t)) && (!f.held || is_held(t)) &&
-             (!f.undelivered || !t.callback_problem.empty());
+             (!f.token || token_of(t) == *f.token) && (!f.ambiguous || is_ambiguous(t)) &&
+             (!f.held || is_held(t)) && (!f.undelivered || !t.callback_problem.empty());
     });
     std::ranges::sort(out, std::greater{}, [](const task_ptr& t) { return t->row; });
     if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
@@ -181,12 +182,10 @@ class memory_store final : public store {
     answer(std::move(done), 0);
   }
   void tokens(completion<std::vector<token>> done) override { answer(std::move(done), kept_->tokens); }
-  void token_by_id(std::int64_t id, completion<std::optional<token>> done) override {
-    std::optional<token> out;
-    for (const token& t : kept_->tokens) {
-      if (t.id == id) out = t;
-    }
-    answer(std::move(done), std::move(out));
+  void accounts(completion<std::vector<account>> done) override { answer(std::move(done), kept_->accounts); }
+  void account_by_id(std::int64_t id, completion<std::optional<account>> done) override {
+    const account* found = account_of(id);
+    answer(std::move(done), found != nullptr ? std::optional(*found) : std::nullopt);
   }
 
   void write(change c, completion<written_change> done) override {
@@ -201,9 +200,8 @@ class memory_store final : public store {
       }
     }
     const task_ptr now = at(c.after->id);
-    const bool own =
-        std::ranges::any_of(kept_->tokens, [&](const token& t) { return t.id == c.after->owner; });
-    if (c.before ? !now || now->revision != c.before->revision : now != nullptr || !own)
+    const bool is_owned = account_of(c.after->owner) != nullptr;
+    if (c.before ? !now || now->revision != c.before->revision : now != nullptr || !is_owned)
       return answer<written_change>(std::move(done), fail(errc::conflict, "another revision is kept"));
     const std::shared_ptr<task> next = std::move(c.after);
     next->revision = (c.before ? c.before->revision : 0) + 1;
@@ -233,26 +231,47 @@ class memory_store final : public store {
     });
   }
 
+  void write_account(account a, completion<account> done) override {
+    account* known = account_of(a.id);
+    if (a.id != 0 && known == nullptr)
+      return answer<account>(std::move(done), fail(errc::task_not_found, "there is no such account"));
+    if (known != nullptr && known->revision != a.revision)
+      return answer<account>(std::move(done), fail(errc::conflict, "the account was changed meanwhile"));
+    if (std::ranges::any_of(kept_->accounts,
+                            [&a](const account& other) { return other.name == a.name && other.id != a.id; }))
+      return answer<account>(std::move(done),
+                             fail(errc::conflict, "there is an account named \"" + a.name + "\" already"));
+    ++a.revision;
+    if (known != nullptr) {
+      a.created_at = known->created_at;
+      *known = a;
+    } else {
+      a.id = std::ssize(kept_->accounts) + 1;
+      a.revision = 1;
+      kept_->accounts.push_back(a);
+    }
+    answer(std::move(done), std::move(a));
+  }
   void insert_token(token t, completion<token> done) override {
-    if (named(t.name) != nullptr)
+    const auto in_the_way = [&t](const token& other) {
+      return other.account == t.account && other.name == t.name && !other.revoked();
+    };
+    if (account_of(t.account) == nullptr || std::ranges::any_of(kept_->tokens, in_the_way))
       return answer<token>(std::move(done),
                            fail(errc::conflict, "there is a token named \"" + t.name + "\" already"));
     t.id = std::ssize(kept_->tokens) + 1;
     kept_->tokens.push_back(t);
     answer(std::move(done), std::move(t));
   }
-  void revoke_token(const std::string& name, timestamp now, completion<token> done) override {
-    change_token(name, std::move(done), [now](token& t) { t.revoked_at = now; });
+  void revoke_token(std::int64_t id, timestamp now, completion<token> done) override {
+    change_token(id, std::move(done), [now](token& t) { t.revoked_at = now; });
   }
-  void rotate_token(const std::string& name, new_secret with, completion<token> done) override {
-    change_token(name, std::move(done), [&with](token& t) {
+  void rotate_token(std::int64_t id, new_secret with, completion<token> done) override {
+    change_token(id, std::move(done), [&with](token& t) {
       t.old_digest = std::exchange(t.digest, with.digest);
       t.old_ends_at = with.old_ends_at;
       t.hint = with.hint;
     });
-  }
-  void set_webhook_secret(const std::string& name, secret bytes, completion<token> done) override {
-    change_token(name, std::move(done), [&bytes](token& t) { t.webhook = bytes; });
   }
   void rebase(timestamp now, schedule_limits l, completion<std::int64_t> done) override {
     std::int64_t moved = 0;
@@ -394,22 +413,20 @@ class memory_store final : public store {
     out.task_id = found.task_id;
     return out;
   }
-  token* named(const std::string& name) {
-    for (token& t : kept_->tokens) {
-      if (t.name == name && !t.revoked()) return &t;
-    }
-    return nullptr;
+  account* account_of(std::int64_t id) {
+    const auto found = std::ranges::find(kept_->accounts, id, &account::id);
+    return found == kept_->accounts.end() ? nullptr : &*found;
   }
   template <class Change>
-  void change_token(const std::string& name, completion<token> done, Change how) {
-    token* t = named(name);
-    if (t == nullptr) {
-      return answer<token>(std::move(done),
-                           fail(errc::task_not_found, "there is no token named \"" + name +
-                                                          "\"; `luma-relay token list` shows them"));
+  void change_token(std::int64_t id, completion<token> done, Change how) {
+    const auto found = std::ranges::find(kept_->tokens, id, &token::id);
+    if (found == kept_->tokens.end() || found->revoked()) {
+      return answer<token>(std::move(done), fail(errc::task_not_found,
+                                                 "there is no such token, or it is revoked; `luma-relay "
+                                                 "token list` shows them"));
     }
-    how(*t);
-    answer(std::move(done), *t);
+    how(*found);
+    answer(std::move(done), *found);
   }
 
   std::shared_ptr<tables> kept_;

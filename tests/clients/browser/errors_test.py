@@ -28,8 +28,8 @@ LIMIT = 90  # seconds for a group
 RELAYS = {
     "plain": ("", "", True),
     "narrow": ("body_timeout_ms = 1000\nbody_memory_bytes = 1048576\nmax_body_bytes = 4194304",
-               "[assets]\nreceive_timeout_ms = 1000\nmax_bytes_per_token = 65536\nmax_file_bytes = 65536\n"
-               "[limits]\ncreates_per_minute_per_token = 2", True),
+               "[assets]\nreceive_timeout_ms = 1000\nmax_bytes_per_account = 65536\nmax_file_bytes = 65536\n"
+               "[limits]\ncreates_per_minute_per_account = 2", True),
     "busy": ('when_busy = "reject"\nsubmit_wait_ms = 2000', "[submit]\nretry_ms = 60000\nretry_max_ms = 60000", False),
 }
 

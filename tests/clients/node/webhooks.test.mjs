@@ -22,7 +22,7 @@ before(async () => {
   });
   await new Promise((resolve) => hook.listen(0, '127.0.0.1', resolve));
   relay = await startPair('[callbacks]\nallow_private_addresses = true');
-  secret = command(relay.config, 'token', 'webhook-secret', 'client');
+  secret = command(relay.config, 'account', 'webhook-secret', 'client');
   for (const prompt of ['a cat', 'a dog', 'a #moderated one', 'Ünïcödé 老虎']) {
     const made = await fetch(`${relay.base}/generations`, {
       method: 'POST',
@@ -77,9 +77,9 @@ test('a stale one is refused', () => {
 
 test('one that is signed for another token is refused', () => {
   command(relay.config, 'token', 'create', '--name', 'other');
-  const foreign = new Webhook(command(relay.config, 'token', 'webhook-secret', 'other'));
+  const foreign = new Webhook(command(relay.config, 'account', 'webhook-secret', 'other'));
   assert.throws(() => foreign.verify(received[0].body, received[0].headers));
-  const rotated = command(relay.config, 'token', 'webhook-secret', 'client', '--rotate');
+  const rotated = command(relay.config, 'account', 'webhook-secret', 'client', '--rotate');
   assert.notEqual(rotated, secret);
   assert.throws(() => new Webhook(rotated).verify(received[0].body, received[0].headers));
 });

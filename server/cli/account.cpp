@@ -1,0 +1,160 @@
+// luma-relay account …
+
+#include <cstdio>
+#include <iostream>
+
+#include "server/cli/admin_client.hpp"
+#include "server/cli/commands.hpp"
+
+namespace relay::cli {
+namespace {
+
+void add_if_said(json::object& request, std::string_view key, const std::optional<std::string>& value) {
+  if (value) request[key] = json::string(*value);
+}
+
+json::object request_of(std::string_view command, const std::string& name, const account_options& o) {
+  json::object out{{"command", json::string(command)}, {"name", json::string(name)}};
+  add_if_said(out, "new_name", o.new_name);
+  add_if_said(out, "note", o.note);
+  add_if_said(out, "contact", o.contact);
+  if (o.weight) out["weight"] = *o.weight;
+  if (o.actions) {
+    json::array kinds;
+    for (const std::string& kind : *o.actions) {
+      if (kind != "all") kinds.emplace_back(json::string(kind));
+    }
+    out["actions"] = std::move(kinds);
+  }
+  if (!o.limits.empty()) out["limits"] = limits_said(o.limits);
+  return out;
+}
+
+std::string texts_in(const json::object& a, std::string_view key, const char* none) {
+  std::string out;
+  const json::value* v = member(a, key);
+  if (v != nullptr && v->is_array()) {
+    for (const json::value& item : v->get_array())
+      out.append(out.empty() ? "" : ", ").append(view(item.as_string()));
+  }
+  return out.empty() ? none : out;
+}
+
+std::string limits_in(const json::object& a) {
+  std::string out;
+  const json::value* v = member(a, "limits");
+  if (v != nullptr && v->is_object()) {
+    for (const auto& [name, value] : v->get_object())
+      out.append(out.empty() ? "" : ", ").append(name).append("=").append(json::serialize(value));
+  }
+  return out.empty() ? "as configured" : out;
+}
+
+bool is_enabled(const json::object& a) {
+  const json::value* v = member(a, "enabled");
+  return v == nullptr || !v->is_bool() || v->get_bool();
+}
+
+}  // namespace
+
+int account_create(const std::string& config_file, const std::string& name, const account_options& o) {
+  int status = 0;
+  if (!ask(config_file, request_of("account-create", name, o), status)) return status;
+  std::cerr << "Account \"" << name
+            << "\" was created. It has no token yet: luma-relay token create --account " << name
+            << " --name NAME\n";
+  return 0;
+}
+
+int account_list(const std::string& config_file) {
+  int status = 0;
+  const auto response = ask(config_file, {{"command", "account-list"}}, status);
+  if (!response) return status;
+  const json::value* list = member(*response, "accounts");
+  if (list == nullptr || !list->is_array() || list->get_array().empty()) {
+    std::cerr << "There is no account yet; make one: luma-relay account create NAME\n";
+    return 0;
+  }
+  std::printf("%-24s  %-8s  %6s  %9s  %7s  %-24s  %s\n", "NAME", "STATE", "TOKENS", "OPEN JOBS", "WAITING",
+              "CREATED", "CONTACT");
+  for (const json::value& item : list->get_array()) {
+    const json::object& a = item.as_object();
+    std::printf("%-24s  %-8s  %6lld  %9lld  %7lld  %-24s  %s\n", std::string(text_of(a, "name")).c_str(),
+                is_enabled(a) ? "enabled" : "disabled", static_cast<long long>(number_in(a, "tokens")),
+                static_cast<long long>(number_in(a, "open_jobs")),
+                static_cast<long long>(number_in(a, "pending_jobs")),
+                std::string(text_of(a, "created_at")).c_str(), std::string(text_of(a, "contact")).c_str());
+  }
+  return 0;
+}
+
+int account_show(const std::string& config_file, const std::string& name) {
+  int status = 0;
+  const auto response = ask(config_file, {{"command", "account-show"}, {"name", json::string(name)}}, status);
+  if (!response) return status;
+  const json::object& a = response->at("account").as_object();
+  const auto line = [](const char* what, std::string_view value) {
+    std::cout << what << (value.empty() ? "-" : value) << "\n";
+  };
+  line("name          ", text_of(a, "name"));
+  line("state         ", is_enabled(a) ? "enabled" : "disabled");
+  line("tokens        ", std::to_string(number_in(a, "tokens")));
+  line("open jobs     ", std::to_string(number_in(a, "open_jobs")));
+  line("of them wait  ", std::to_string(number_in(a, "pending_jobs")));
+  line("weight        ", std::to_string(number_in(a, "weight")));
+  line("limits        ", limits_in(a));
+  line("kinds of jobs ", texts_in(a, "actions", "all"));
+  line("created       ", text_of(a, "created_at"));
+  line("contact       ", text_of(a, "contact"));
+  line("note          ", text_of(a, "note"));
+  return 0;
+}
+
+int account_set(const std::string& config_file, const std::string& name, const account_options& o) {
+  if (!o.new_name && !o.note && !o.contact && !o.weight && !o.actions && o.limits.empty()) {
+    std::cerr
+        << "luma-relay: account set changes nothing without an option; see luma-relay account set --help\n";
+    return 2;
+  }
+  int status = 0;
+  const auto response = ask(config_file, request_of("account-set", name, o), status);
+  if (!response) return status;
+  std::cerr << "Account \"" << text_of(*response, "name") << "\" is changed.\n";
+  return 0;
+}
+
+int account_enable(const std::string& config_file, const std::string& name) {
+  int status = 0;
+  if (!ask(config_file, {{"command", "account-enable"}, {"name", json::string(name)}}, status)) return status;
+  std::cerr << "Account \"" << name << "\" is enabled; its tokens work again.\n";
+  return 0;
+}
+
+int account_disable(const std::string& config_file, const std::string& name, bool keep_pending) {
+  int status = 0;
+  const auto response = ask(
+      config_file,
+      {{"command", "account-disable"}, {"name", json::string(name)}, {"keep_pending", keep_pending}}, status);
+  if (!response) return status;
+  std::cerr << "Account \"" << name << "\" is disabled; requests with its tokens are refused from now on. ";
+  if (keep_pending) {
+    std::cerr << "Its jobs that wait are still submitted.\n";
+  } else {
+    std::cerr << cancelled_text(*response) << " Those at an upstream go on.\n";
+  }
+  return 0;
+}
+
+int account_webhook_secret(const std::string& config_file, const std::string& name, bool rotate) {
+  int status = 0;
+  const auto response = ask(
+      config_file, {{"command", "webhook-secret"}, {"name", json::string(name)}, {"rotate", rotate}}, status);
+  if (!response) return status;
+  std::cout << text_of(*response, "secret") << std::endl;
+  std::cerr << (rotate ? "This is the new secret; callbacks are signed with it from now on.\n"
+                       : "Callbacks for this account's jobs are signed with it (Standard Webhooks); hand it "
+                         "to the account's owner.\n");
+  return 0;
+}
+
+}  // namespace relay::cli
