@@ -402,7 +402,7 @@ const field table[] = {
     {"assets",
      "max_bytes",
      AT(assets.max_bytes),
-     "Files of all tokens; then 507. 0: none are taken.",
+     "Files of all accounts; then 507. 0: none are taken.",
      0,
      std::int64_t{1} << 50,
      {}},

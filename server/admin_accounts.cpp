@@ -154,10 +154,49 @@ awaitable<result<account>> save(admin_context in, account a) {
   co_return saved;
 }
 
+// What is known in memory follows what is on disk, whatever came of a command: others may have run meanwhile.
+// Reads are made in their order, so the last one to end is the newest. When the disk cannot be read, what is
+// refused stays refused.
+awaitable<> follow_disk(admin_context in, std::int64_t account_id) {
+  const auto all = co_await read_customers(in.tasks);
+  const account* found = all ? all->find(account_id) : nullptr;
+  if (found == nullptr) co_return;
+  in.registry.put(*found);
+  in.registry.set_tokens(account_id, all->tokens);
+}
+
+// On disk; changed meanwhile, it is what it has become, and disabled.
+awaitable<result<account>> save_disabled(admin_context in, account a) {
+  for (;;) {
+    a.enabled = false;
+    auto saved = co_await from_store(in.tasks, &store::write_account, a);
+    if (saved || saved.error().code != errc::conflict) co_return saved;
+    auto newest = co_await from_store(in.tasks, &store::account_by_id, a.id);
+    if (!newest) co_return std::unexpected(std::move(newest.error()));
+    if (!*newest) co_return std::unexpected(std::move(saved.error()));
+    a = std::move(**newest);
+  }
+}
+
 awaitable<result<account>> read_account(admin_context in, std::string name) {
   const auto all = co_await read_customers(in.tasks);
   if (!all) co_return std::unexpected(all.error());
   co_return account_named(*all, name);
+}
+
+awaitable<result<cancelled_jobs>> cancel_unless(bool keep_pending, admin_context in, whose of) {
+  if (keep_pending) co_return cancelled_jobs{};
+  co_return co_await cancel_pending(in, of);
+}
+
+// What was cancelled, and what was being recorded meanwhile.
+awaitable<json::object> report_with_rest(bool keep_pending, admin_context in, whose of,
+                                         cancelled_jobs so_far) {
+  const auto rest = co_await cancel_unless(keep_pending, in, of);
+  if (!rest) co_return failure(rest.error().log.text);
+  so_far.pending += rest->pending;
+  so_far.submitting += rest->submitting;
+  co_return report(so_far);
 }
 
 }  // namespace
@@ -241,7 +280,8 @@ result<account_changes> account_changes_from(const json::object& o) {
     auto kinds = texts_of(*v, "actions");
     if (!kinds) return std::unexpected(std::move(kinds.error()));
     for (const std::string& kind : *kinds) {
-      if (!families().has_action(kind)) return wrong("\"" + kind + "\" is no kind of job");
+      if (!families().has_action(kind))
+        return wrong("\"" + kind + "\" is no kind of job; there are " + families().action_names());
     }
     out.actions = std::move(*kinds);
   }
@@ -321,27 +361,12 @@ awaitable<json::object> disable_account(admin_context in, std::string name, bool
   disabled.enabled = false;
   in.registry.put(disabled);
   const whose of{found->id, std::nullopt};
-  cancelled_jobs cancelled;
-  if (!keep_pending) {
-    const auto stopped = co_await cancel_pending(in, of);
-    if (!stopped) {
-      in.registry.put(*found);
-      co_return failure(stopped.error().log.text);
-    }
-    cancelled = *stopped;
-  }
-  const auto saved = co_await save(in, std::move(disabled));
-  if (!saved) {
-    in.registry.put(*found);
-    co_return failure(saved.error().log.text);
-  }
-  if (!keep_pending) {
-    const auto rest = co_await cancel_pending(in, of);
-    if (!rest) co_return failure(rest.error().log.text);
-    cancelled.pending += rest->pending;
-    cancelled.submitting += rest->submitting;
-  }
-  co_return report(cancelled);
+  const auto stopped = co_await cancel_unless(keep_pending, in, of);
+  result<account> saved = std::unexpected(stopped ? error{} : stopped.error());
+  if (stopped) saved = co_await save_disabled(in, *found);
+  co_await follow_disk(in, found->id);
+  if (!saved) co_return failure(saved.error().log.text);
+  co_return co_await report_with_rest(keep_pending, in, of, *stopped);
 }
 
 awaitable<json::object> webhook_secret(admin_context in, std::string name, bool rotate) {
@@ -377,6 +402,7 @@ awaitable<json::object> create_token(admin_context in, token_plan plan) {
   if (!made) co_return failure(made.error().log.text);
   // On disk: from here on it is accepted.
   in.registry.add(*made);
+  co_await follow_disk(in, made->account);
   co_return json::object{{"ok", true},
                          {"token", json::string(secret.text)},
                          {"name", json::string(made->name)},
@@ -419,27 +445,12 @@ awaitable<json::object> revoke_token(admin_context in, std::string name, bool ke
   if (!found) co_return failure(found.error().log.text);
   in.registry.remove(*found);
   const whose of{found->account, found->id};
-  cancelled_jobs cancelled;
-  if (!keep_pending) {
-    const auto stopped = co_await cancel_pending(in, of);
-    if (!stopped) {
-      in.registry.add(*found);
-      co_return failure(stopped.error().log.text);
-    }
-    cancelled = *stopped;
-  }
-  const auto gone = co_await from_store(in.tasks, &store::revoke_token, found->id, now());
-  if (!gone) {
-    in.registry.add(*found);
-    co_return failure(gone.error().log.text);
-  }
-  if (!keep_pending) {
-    const auto rest = co_await cancel_pending(in, of);
-    if (!rest) co_return failure(rest.error().log.text);
-    cancelled.pending += rest->pending;
-    cancelled.submitting += rest->submitting;
-  }
-  co_return report(cancelled);
+  const auto stopped = co_await cancel_unless(keep_pending, in, of);
+  result<token> gone = std::unexpected(stopped ? error{} : stopped.error());
+  if (stopped) gone = co_await from_store(in.tasks, &store::revoke_token, found->id, now());
+  co_await follow_disk(in, found->account);
+  if (!gone) co_return failure(gone.error().log.text);
+  co_return co_await report_with_rest(keep_pending, in, of, *stopped);
 }
 
 awaitable<json::object> rotate_token(admin_context in, std::string name, std::chrono::seconds grace) {
@@ -447,13 +458,16 @@ awaitable<json::object> rotate_token(admin_context in, std::string name, std::ch
   if (!all) co_return failure(all.error().log.text);
   const auto before = token_named(*all, name, false);
   if (!before) co_return failure(before.error().log.text);
+  if (is_set(before->expires_at) && before->expires_at <= now())
+    co_return failure("this token expired at " + to_iso(before->expires_at, precision::milliseconds) +
+                      "; create another one for its account");
   // A secret before the one that is replaced, which still works, ends: there are two at most.
   const timestamp cut_short = before->old_ends_at > now() ? before->old_ends_at : never;
   const made_secret secret = make_secret();
   const new_secret with{secret.digest, secret.hint, now() + grace};
   const auto rotated = co_await from_store(in.tasks, &store::rotate_token, before->id, with);
   if (!rotated) co_return failure(rotated.error().log.text);
-  in.registry.rotate(*rotated);
+  co_await follow_disk(in, rotated->account);
   co_return json::object{{"ok", true},
                          {"token", json::string(secret.text)},
                          {"old_ends_at", json::string(to_iso(rotated->old_ends_at, precision::milliseconds))},

@@ -99,11 +99,14 @@ result<whose> whose_of(const json::object& o, const customers& all) {
     if (!found) return std::unexpected(std::move(found.error()));
     out.account = found->id;
   }
-  if (const auto name = text_of(o, "token"); !name.empty()) {
+  if (std::string name(text_of(o, "token")); !name.empty()) {
+    if (out.account && !name.contains('/')) name = std::string(text_of(o, "account")) + "/" + name;
     auto found = token_named(all, name, true);
     if (!found) return std::unexpected(std::move(found.error()));
+    if (out.account && found->account != *out.account)
+      return fail(errc::invalid_request, "the token " + name + " is of another account");
     out.token = found->id;
-    if (!out.account) out.account = found->account;
+    out.account = found->account;
   }
   return out;
 }

@@ -37,6 +37,7 @@ std::size_t account_registry::digest_hash::operator()(const sha256_digest& d) co
 }
 
 void account_registry::put(const account& a) {
+  if (const account_ptr known = find(a.id); known && a.revision < known->revision) return;
   forget_recent();
   const auto changed = std::make_shared<const account>(a);
   accounts_[a.id] = changed;
@@ -66,9 +67,12 @@ void account_registry::remove(const token& t) {
   on_ended();
 }
 
-void account_registry::rotate(const token& t) {
-  std::erase_if(by_digest_, [&t](const auto& entry) { return entry.second->with.id == t.id; });
-  add(t);
+void account_registry::set_tokens(std::int64_t account, const std::vector<token>& all) {
+  forget_recent();
+  std::erase_if(by_digest_, [account](const auto& entry) { return entry.second->with.account == account; });
+  for (const token& t : all) {
+    if (t.account == account) add(t);
+  }
   on_ended();
 }
 

@@ -34,13 +34,14 @@ class account_registry {
   /// Called after something stopped to be in force.
   std::function<void()> on_ended = [] {};
 
-  /// A new account, or one that has changed; its tokens follow.
+  /// A new account, or one that has changed; its tokens follow. One that is older than what is known is left
+  /// alone.
   void put(const account& a);
   /// A token of an account that is known.
   void add(const token& t);
   void remove(const token& t);
-  /// In the place of what it was before its secret was changed.
-  void rotate(const token& t);
+  /// All tokens of an account, as they are on disk.
+  void set_tokens(std::int64_t account, const std::vector<token>& all);
 
   /// Whose the token of an Authorization header is. Errors: unauthorized.
   result<caller_ptr> authenticate(std::string_view authorization, timestamp now);

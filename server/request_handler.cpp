@@ -8,6 +8,7 @@
 #include "common/base/ascii.hpp"
 #include "common/base/text.hpp"
 #include "server/clock.hpp"
+#include "server/request_rate.hpp"
 
 namespace relay {
 namespace {
@@ -171,31 +172,14 @@ std::expected<request_handler::admitted, request_handler::outcome> request_handl
     r.token_name = out.by->with.name;
     if (auto refused = may_come(*out.by, r.peer); !refused)
       return std::unexpected(outcome{std::unexpected(std::move(refused.error())), out.on->speaks});
-    if (auto within = within_limits(*out.by, counts, out); !within)
-      return std::unexpected(std::move(within.error()));
+    // The handler of creates counts them: the retry of one that was refused is told by its body.
+    if (out.on->creates == nullptr) {
+      if (auto within = within_request_limit(in_, *out.by, counts, out.headers); !within)
+        return std::unexpected(
+            outcome{std::unexpected(std::move(within.error())), out.on->speaks, std::move(out.headers)});
+    }
   }
   return out;
-}
-
-// RFC 6585 §4; the headers are those that most clients of this kind know.
-std::expected<void, request_handler::outcome> request_handler::within_limits(const caller& by, bool counts,
-                                                                             admitted& out) const {
-  const std::int64_t usual = in_.settings.limits.requests_per_minute_per_account;
-  const request_limits::verdict v =
-      in_.requests.admit({by.who->id, by.who->limits.requests_per_minute.value_or(usual)},
-                         {by.with.id, by.with.limits.requests_per_minute.value_or(0)}, counts, now());
-  if (v.limit == 0) return {};
-  const std::string seconds = std::to_string(v.of.reset_s);
-  out.headers.emplace_back("X-RateLimit-Limit", std::to_string(v.limit));
-  out.headers.emplace_back("X-RateLimit-Remaining", std::to_string(v.of.left));
-  out.headers.emplace_back("X-RateLimit-Reset", seconds);
-  if (v.of.admitted) return {};
-  error e;
-  e.code = errc::rate_limited;
-  e.retry_after_seconds = static_cast<int>(v.of.reset_s);
-  e.message.text = std::string(v.is_tokens ? "This API key" : "This account") + " has reached its limit of " +
-                   std::to_string(v.limit) + " requests a minute. Try again in " + seconds + " s";
-  return std::unexpected(outcome{std::unexpected(std::move(e)), out.on->speaks, std::move(out.headers)});
 }
 
 // No such path, OPTIONS, or a method that the path does not have.

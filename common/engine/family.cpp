@@ -20,6 +20,14 @@ const action* catalogue::find_action(std::string_view platform, std::string_view
   return nullptr;
 }
 
+std::string catalogue::action_names() const {
+  std::string out;
+  for (const family* f : families_) {
+    for (const action* a : f->actions) out.append(out.empty() ? "" : ", ").append(a->name);
+  }
+  return out;
+}
+
 const dialect* catalogue::find_dialect(std::string_view name) const {
   for (const family* f : families_) {
     for (const dialect* d : f->dialects) {

@@ -4,6 +4,7 @@
 // configuration are looked up here and nowhere else.
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,8 @@ class catalogue {
   const action* find_action(std::string_view platform, std::string_view name) const;
   /// Some family has an action of this name.
   bool has_action(std::string_view name) const;
+  /// Of all families, with commas between.
+  std::string action_names() const;
   const dialect* find_dialect(std::string_view name) const;
   const protocol* find_protocol(std::string_view name) const;
   std::vector<std::string_view> protocol_names() const;

@@ -382,7 +382,7 @@ result<void> request_files::reserve(std::int64_t bytes) {
   }
   const std::int64_t own = room.used_by(owner_);
   if (disk_has && bytes > room.of_one() - own) {
-    return full("The files of this API key take " + size_text(own) + " of its " + size_text(room.of_one()) +
+    return full("The files of this account take " + size_text(own) + " of its " + size_text(room.of_one()) +
                     "; nothing was submitted. Each goes " + std::to_string(of_.config_.keep.count() / 1000) +
                     " s after its last job has ended",
                 "assets.max_bytes_per_account is reached by account " + std::to_string(owner_));

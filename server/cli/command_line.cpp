@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "common/families.hpp"
 #include "server/cli/commands.hpp"
 
 namespace relay::cli {
@@ -112,8 +113,9 @@ void add_account_commands(CLI::App& app, options& o) {
     one->add_option("--contact", o.account.contact, "How to reach the customer");
     one->add_option("--weight", o.account.weight, "Jobs that go out in one turn of the accounts, from 1")
         ->check(CLI::Range(1, 1'000));
+    const std::string kinds = families().action_names();
     one->add_option("--actions", o.account.actions,
-                    "Kinds of jobs it may create, such as video,image, or all")
+                    "Kinds of jobs it may create, with commas between, or all: " + kinds)
         ->delimiter(',');
     add_limits(one, o.account.limits);
   };

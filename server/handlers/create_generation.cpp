@@ -16,6 +16,7 @@
 #include "server/handlers/files.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/waiting.hpp"
+#include "server/request_rate.hpp"
 #include "server/settings.hpp"
 
 namespace relay::handlers {
@@ -106,7 +107,7 @@ awaitable<result<void>> pin(call& c, std::vector<reference> references, task& t)
     if (!other) co_return std::unexpected(std::move(other.error()));
     if (!*other) {
       co_return fail(errc::invalid_request,
-                     r.where + ": there is no generation " + r.id + " of this API key");
+                     r.where + ": there is no generation " + r.id + " of this account");
     }
     if ((*other)->upstream_id.empty()) {
       co_return fail(errc::invalid_request,
@@ -395,6 +396,11 @@ bool is_refusal(const error& e) {
 }  // namespace
 
 awaitable<handled> create_generation(call& c) {
+  if (auto within = within_request_limit(c.in, *c.by, true, c.headers); !within) {
+    const auto marked = idempotency_of(c, now());
+    if (marked && *marked) c.in.sends.refused(c.who.id, **marked, now());
+    co_return std::unexpected(std::move(within.error()));
+  }
   if (auto allowed = may_create(c); !allowed) co_return std::unexpected(std::move(allowed.error()));
   // 1. What is asked for. A bad request leaves nothing behind, not even its key.
   auto asked = co_await parse(c);

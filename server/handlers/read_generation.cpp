@@ -49,7 +49,7 @@ awaitable<task_ptr> wait_for_change(call& c, watch::waiter& change, task_ptr kno
 }  // namespace
 
 std::unexpected<error> not_found() {
-  return fail(errc::task_not_found, "Generation not found: no such id for this API key");
+  return fail(errc::task_not_found, "Generation not found: no such id for this account");
 }
 
 awaitable<result<task_ptr>> find_own(call& c, std::string_view id) {

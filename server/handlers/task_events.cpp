@@ -116,7 +116,7 @@ error too_many_streams() {
   e.code = errc::rate_limited;
   e.retry_after_seconds = 10;
   e.message.text =
-      "This API key has " + std::to_string(max_streams) + " event streams open, the most it may have";
+      "This account has " + std::to_string(max_streams) + " event streams open, the most it may have";
   return e;
 }
 

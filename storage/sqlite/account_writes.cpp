@@ -19,7 +19,7 @@ class account_write final : public write_of<account> {
  public:
   using write_of::write_of;
   result<void> apply() override {
-    auto ok = value_.id == 0 ? insert() : update();
+    auto ok = is_new_ ? insert() : update();
     if (!ok && ok.error().code == errc::conflict && !is_stale_)
       return fail(errc::conflict, "there is an account named \"" + value_.name + "\" already");
     return ok;
@@ -66,6 +66,7 @@ class account_write final : public write_of<account> {
 
   void committed() override { ++value_.revision; }
 
+  const bool is_new_ = value_.id == 0;  // also when it is applied once more
   bool is_stale_ = false;
   std::string actions_;  // outlives the step
 };

@@ -133,7 +133,8 @@ run 0 "$relay" account show --config good.toml studio; has out "state         di
 run 2 "$relay" account set --config good.toml studio; has err "changes nothing"
 run 0 "$relay" account set --config good.toml studio --limit open=50 --limit requests_per_minute=0 --weight 3 --actions video,image
 run 0 "$relay" account show --config good.toml studio; has out "open=50, requests_per_minute=0"; has out "video, image"
-run 0 "$relay" account set --config good.toml studio --limit open=default --actions all
+run 0 "$relay" account set --config good.toml studio --limit open=default --actions generations,video,image,upscale,audio,image-reframe,video-reframe,video-modify
+run 0 "$relay" account set --config good.toml studio --actions all
 run 0 "$relay" account show --config good.toml studio; hasnt out "open=50"; has out "kinds of jobs all"
 run 1 "$relay" account set --config good.toml studio --limit opne=50; has err 'no limit "opne"'
 run 1 "$relay" account set --config good.toml studio --limit open=many; has err "whole number"
