@@ -508,12 +508,12 @@ TEST_F(asset, room) {
   const response full = create(me(), 600'001);
   EXPECT_EQ(full.status, 507);
   EXPECT_EQ(full.header("retry-after"), "60");
-  EXPECT_TRUE(full.body.contains("this API key")) << full.body;
+  EXPECT_TRUE(full.body.contains("this account")) << full.body;
   EXPECT_EQ(create(other, 500'000).status, 201);
   const client third(relay->port(), "Bearer " + relay->token("third"));
   const response all = create(third, 600'000);
   EXPECT_EQ(all.status, 507) << "the others' room";
-  EXPECT_FALSE(all.body.contains("this API key")) << all.body;
+  EXPECT_FALSE(all.body.contains("this account")) << all.body;
   EXPECT_EQ(sim.created(), 2) << "what is refused is not submitted";
   EXPECT_TRUE(becomes([this] { return files() == 2; })) << files();
   // A create that came before is answered as it was then, room or not.

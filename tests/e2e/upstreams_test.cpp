@@ -482,8 +482,10 @@ TEST(storm, of_429s_teaches_the_limit) {
     EXPECT_GE(accepted, possible * (setting != nullptr ? 0.9 : 0.8)) << life;
     EXPECT_LT(refused, std::max(4.0, 0.05 * (accepted + refused))) << life;
     const json::object shown = relay.admin({{"command", "upstream-list"}});
-    // A job counts until the relay has seen its end, a little longer than upstream.
-    EXPECT_NEAR(static_cast<double>(shown.at("upstreams").at(0).at("learned_concurrent").as_int64()), 10, 1)
+    // A job counts until the relay has seen its end, a little longer than upstream; those on their way do not
+    // count when another is refused. In the short form there is no time to try more again.
+    EXPECT_NEAR(static_cast<double>(shown.at("upstreams").at(0).at("learned_concurrent").as_int64()), 10,
+                setting != nullptr ? 1 : 2)
         << life;
     relay.admin({{"command", "task-cancel-all-pending"}});
   }
