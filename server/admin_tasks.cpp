@@ -187,8 +187,7 @@ json::object report(const cancelled_jobs& c) {
   return {{"ok", true}, {"cancelled", c.pending}, {"submitting", c.submitting}};
 }
 
-// A job may go out, or come back refused, while others
-// are looked at: until a whole round finds nothing.
+// A job may go out, or come back refused, while others are looked at: until a whole round finds nothing.
 awaitable<result<cancelled_jobs>> cancel_pending(admin_context in, whose of) {
   cancelled_jobs out;
   for (std::int64_t found = 1; found > 0;) {

@@ -38,7 +38,7 @@ name_servers servers_of(const dns_config& c) {
 
 customer_limits usual_limits(const config& c) {
   return {c.limits.pending_per_account, c.limits.open_per_account, c.limits.creates_per_minute_per_account,
-          c.limits.requests_per_minute_per_account, 0};
+          c.limits.requests_per_minute_per_account, c.server.max_batch_ids};
 }
 
 http::session_limits limits_of(const server_config& c) {

@@ -6,15 +6,17 @@
 #include "server/handlers/body.hpp"
 #include "server/handlers/handlers.hpp"
 #include "server/handlers/item_list.hpp"
+#include "server/settings.hpp"
 
 namespace relay::handlers {
 namespace {
 
 // The narrowest of the limits that there are.
 std::size_t most_ids(const call& c) {
-  std::int64_t most = c.in.settings.server.max_batch_ids;
-  for (const own_limits* own : {&c.who.limits, &c.by->with.limits}) {
-    if (own->batch.value_or(0) > 0) most = std::min(most, *own->batch);
+  const customer_limits usual = usual_limits(c.in.settings);
+  std::int64_t most = usual.batch;
+  for (const customer_limits& own : {c.who.limits.over(usual), c.by->with.limits.over({})}) {
+    if (own.batch > 0) most = std::min(most, own.batch);
   }
   return static_cast<std::size_t>(most);
 }
