@@ -201,9 +201,11 @@ TEST_F(accounts, requests_of_a_minute_are_counted_and_each_response_says_how_man
   const client me = relay.as("me");
   for (int left = 4; left >= 0; --left) {
     // One whose body does not come with its head is looked at before the body is read too, and counts once.
-    const response r =
-        left == 2 ? me.post(generations, "[" + std::string(200'000, ' ') + "]") : me.get(generations);
-    EXPECT_EQ(r.status, left == 2 ? 422 : 200);
+    const response r = left == 2 ? me.post(generations, "[" + std::string(200'000, ' ') + "]")
+                       : left == 1
+                           ? me.post("/luma/tasks", R"({"ids":["x"])" + std::string(200'000, ' ') + "}")
+                           : me.get(generations);
+    EXPECT_EQ(r.status, left == 2 ? 422 : 200) << r.body;
     EXPECT_EQ(r.header("x-ratelimit-limit"), "5");
     EXPECT_EQ(r.header("x-ratelimit-remaining"), std::to_string(left));
   }
