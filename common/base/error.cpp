@@ -10,6 +10,7 @@ const errc_info& info(errc code) {
       {"invalid_request", 400},
       {"invalid_request", 422},
       {"invalid_api_key", 401},
+      {"insufficient_quota", 402},
       {"forbidden", 403},
       {"not_found", 404},
       {"task_not_exist", 404},

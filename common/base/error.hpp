@@ -15,6 +15,7 @@ enum class errc : std::uint8_t {
   invalid_request,        // 400: breaks a rule of the API, or is not readable at all
   invalid_fields,         // 422: a field has the wrong type or shape
   unauthorized,           // 401
+  insufficient_credits,   // 402
   forbidden,              // 403
   not_found,              // 404: no such path
   task_not_found,         // 404: no such task for this token

@@ -31,6 +31,8 @@ struct account {
   int weight = 1;       // jobs that go out in one turn of the accounts
   own_limits limits;
   std::vector<std::string> actions;  // the kinds of jobs that it may create; empty: all
+  bool prepaid = false;              // creates what its balance covers; else its balance may go below zero
+  std::string group;                 // by whose factor its prices are multiplied; empty: by none
   timestamp created_at;
   std::int64_t revision = 0;  // compare-and-set: the store adds one at each save
 

@@ -5,9 +5,13 @@
 
 #include <string_view>
 
+#include "common/base/json.hpp"
 #include "common/base/time.hpp"
 
 namespace relay {
+
+struct job_traits;
+struct model_names;
 
 /// A row of a family's table; lives as long as the program, and is known by its address.
 struct action {
@@ -15,6 +19,8 @@ struct action {
   std::string_view name;      // as stored, unique within the family
   /// How long an accepted job may take when the configuration does not say (poll.job_deadline_ms).
   milliseconds job_deadline{3'600'000};
+  /// What of a stored request its price depends on; null: nothing but the kind of job. See price.hpp.
+  job_traits (*describe)(const json::object& request, const action& a, const model_names& names) = nullptr;
 };
 
 }  // namespace relay

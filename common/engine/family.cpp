@@ -4,10 +4,21 @@
 
 namespace relay {
 
-bool catalogue::has_action(std::string_view name) const {
-  return std::ranges::any_of(families_, [name](const family* f) {
-    return std::ranges::find(f->actions, name, &action::name) != f->actions.end();
-  });
+const action* catalogue::find_action(std::string_view name) const {
+  for (const family* f : families_) {
+    if (const action* found = find_action(f->name, name)) return found;
+  }
+  return nullptr;
+}
+
+std::vector<const dialect*> catalogue::dialects_that_create() const {
+  std::vector<const dialect*> out;
+  for (const family* f : families_) {
+    for (const dialect* d : f->dialects) {
+      if (d->parse_create != nullptr) out.push_back(d);
+    }
+  }
+  return out;
 }
 
 const action* catalogue::find_action(std::string_view platform, std::string_view name) const {

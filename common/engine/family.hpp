@@ -26,11 +26,13 @@ class catalogue {
   catalogue(std::initializer_list<const family*> families) : families_(families) {}
 
   const action* find_action(std::string_view platform, std::string_view name) const;
-  /// Some family has an action of this name.
-  bool has_action(std::string_view name) const;
+  /// The first that some family has under this name.
+  const action* find_action(std::string_view name) const;
+  bool has_action(std::string_view name) const { return find_action(name) != nullptr; }
   /// Of all families, with commas between.
   std::string action_names() const;
   const dialect* find_dialect(std::string_view name) const;
+  std::vector<const dialect*> dialects_that_create() const;
   const protocol* find_protocol(std::string_view name) const;
   std::vector<std::string_view> protocol_names() const;
   /// The longest deadline that any action has of its own.

@@ -35,6 +35,7 @@ std::ostream& operator<<(std::ostream& out, const task& t) {
   if (t.action != nullptr) out << " action=" << t.action->name;
   if (!t.upstream.empty()) out << " upstream=" << t.upstream << "/" << t.upstream_id;
   out << " attempts=" << t.attempts << " misses=" << t.misses;
+  if (t.price > money{}) out << " price=" << to_text(t.price);
   const auto show = [&out](const char* name, timestamp at) {
     if (is_set(at)) out << " " << name << "=" << to_iso(at, precision::milliseconds);
   };

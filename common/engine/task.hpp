@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/money.hpp"
 #include "common/base/time.hpp"
 #include "common/engine/action.hpp"
 
@@ -46,6 +47,7 @@ struct task {
 
   std::string request;       // JSON object in the family's official field names, unknown fields kept
   std::string callback_url;  // as the client sent it; empty: none
+  money price;               // what its account pays when it is completed, as it was when it was created
   std::string marker;  // the secret in the callback URL the upstream was given; empty: it was given none
 
   task_state state = task_state::pending;

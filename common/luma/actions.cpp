@@ -4,6 +4,7 @@
 
 #include "common/base/id.hpp"
 #include "common/luma/protocol_station.hpp"
+#include "common/luma/request.hpp"
 #include "common/luma/validation.hpp"
 
 namespace relay::luma {
@@ -115,6 +116,7 @@ constexpr action row(const kind& k) {
   action out{};
   out.platform = platform;
   out.name = k.name;
+  out.describe = describe;
   out.path = k.path;
   out.envelope = k.envelope;
   out.generation_type = k.shown_type;

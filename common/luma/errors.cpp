@@ -10,6 +10,8 @@ std::string_view type_of(int status) {
   switch (status) {
     case 401:
       return "authentication_error";
+    case 402:
+      return "insufficient_quota";
     case 403:
       return "permission_error";
     case 404:

@@ -24,13 +24,39 @@ result<json::object> outgoing_request(const task& t, const id_translation& trans
   return std::move(request);
 }
 
-std::string own_model(const json::object& request, const action& a, const outgoing_settings& with) {
-  const std::string_view usual = with.models.own(with.models.default_for(
-      a.name, a.default_model ? std::string_view(with.default_model) : std::string_view()));
+namespace {
+
+std::string model_in(const json::object& request, const action& a, const model_names& names,
+                     std::string_view default_model) {
+  const std::string_view usual =
+      names.own(names.default_for(a.name, a.default_model ? default_model : std::string_view()));
   const json::value* named = member(request, "model");
   if (named != nullptr && !named->is_string()) return {};
-  const std::string_view model = named != nullptr ? with.models.own(view(named->get_string())) : usual;
+  const std::string_view model = named != nullptr ? names.own(view(named->get_string())) : usual;
   return std::string(is_billing_name(model) && !usual.empty() ? usual : model);
+}
+
+// What clients send as text, and some as a number.
+std::string word_in(const json::object& request, std::string_view key) {
+  const json::value* v = member(request, key);
+  if (v == nullptr) return {};
+  if (v->is_string()) return std::string(view(v->get_string()));
+  return v->is_number() ? json::serialize(*v) : std::string();
+}
+
+}  // namespace
+
+std::string own_model(const json::object& request, const action& a, const outgoing_settings& with) {
+  return model_in(request, a, with.models, with.default_model);
+}
+
+job_traits describe(const json::object& request, const relay::action& a, const model_names& names) {
+  job_traits out;
+  out.model = model_in(request, row_of(a), names, usual_model);
+  out.resolution = word_in(request, "resolution");
+  out.duration = word_in(request, "duration");
+  out.length = length_of(out.duration);
+  return out;
 }
 
 void rename_member(json::object& o, std::string_view from, std::string_view to) {
