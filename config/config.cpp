@@ -35,6 +35,12 @@ result<listen_address> parse_name_server(std::string_view text) {
   return out;
 }
 
+std::vector<price_rule> rules_of(const std::vector<price_config>& prices) {
+  std::vector<price_rule> out;
+  for (const price_config& p : prices) out.push_back(p.rule);
+  return out;
+}
+
 std::vector<upstream_config> one_for_each_key(const upstream_config& u) {
   std::vector<upstream_config> out;
   upstream_config plain = u;

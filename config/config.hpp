@@ -10,10 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/money.hpp"
 #include "common/base/secret.hpp"
 #include "common/base/time.hpp"
 #include "common/base/url.hpp"
 #include "common/engine/model_names.hpp"
+#include "common/engine/price.hpp"
 #include "common/luma/models.hpp"
 
 namespace relay {
@@ -113,6 +115,26 @@ struct credits_config {
   bool from_upstreams = false;
 };
 
+/// A row of a table of prices.
+struct price_config {
+  price_rule rule;  // its price and `per_second` are worked out when the configuration is checked
+  std::string price;
+  std::string per = "job";  // or "second"
+};
+
+/// Accounts that pay more, or less, than others.
+struct group_config {
+  std::string name;
+  std::string price_factor = "1";
+  money factor{millionths_of_unit};  // worked out when the configuration is checked
+};
+
+struct billing_config {
+  std::string currency = "USD";
+  std::string unpriced = "free";     // or "refuse"
+  std::string late_jobs = "charge";  // or "free"
+};
+
 struct assets_config {
   std::string path;
   std::int64_t max_request_bytes = 32 * 1024 * 1024;
@@ -124,6 +146,7 @@ struct assets_config {
 };
 
 struct models_config {
+  model_names names;  // worked out when the configuration is checked
   std::vector<std::string> aliases = {"ray-v1=ray-1-6", "ray-1=ray-1-6", "ray-1.6=ray-1-6", "ray-v2=ray-2"};
   std::vector<std::string> defaults = {"image=photon-1"};
 };
@@ -177,12 +200,15 @@ struct upstream_config {
   milliseconds idle_timeout{4'000};
 
   std::vector<upstream_key_config> keys;
+  std::vector<price_config> prices;  // what it takes
 
   // Worked out when the configuration is checked.
   base_url base;
   std::optional<proxy_address> through;  // nullopt: no proxy
   model_names names;
 };
+
+std::vector<price_rule> rules_of(const std::vector<price_config>& prices);
 
 /// One for each of its keys, which it has alone: "luma" for the key without a name, "luma/second" for one
 /// with a name. Jobs on disk refer to these names.
@@ -197,11 +223,14 @@ struct config {
   dns_config dns;
   limits_config limits;
   credits_config credits;
+  billing_config billing;
   assets_config assets;
   models_config models;
   admin_config admin;
   log_config log;
   std::vector<upstream_config> upstreams;
+  std::vector<price_config> prices;  // what accounts pay
+  std::vector<group_config> groups;
 };
 
 }  // namespace relay

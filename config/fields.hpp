@@ -30,16 +30,24 @@ struct basic_field {
 using field = basic_field<config>;
 using upstream_field = basic_field<upstream_config>;
 using key_field = basic_field<upstream_key_config>;
+using price_field = basic_field<price_config>;
+using group_field = basic_field<group_config>;
 
 std::span<const field> fields();
 std::span<const upstream_field> upstream_fields();
 /// Of [[upstream.keys]].
 std::span<const key_field> key_fields();
+/// Of [[price]].
+std::span<const price_field> price_fields();
+/// Of [[upstream.price]].
+std::span<const price_field> upstream_price_fields();
+/// Of [[group]].
+std::span<const group_field> group_fields();
 
 /// LUMA_RELAY_SERVER_LISTEN; for an upstream LUMA_RELAY_UPSTREAM_1_URL, and for one of its keys
 /// LUMA_RELAY_UPSTREAM_1_KEYS_2_KEY, both counted from 1.
 std::string env_name(std::string_view section, std::string_view key, std::size_t number = 0,
-                     std::size_t number_of_key = 0);
+                     std::size_t number_within = 0);
 
 /// A value as TOML; a secret as "[secret]".
 std::string to_toml(const field_target& value);

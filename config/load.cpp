@@ -175,14 +175,23 @@ class loader {
   template <class Owner>
   void read_section(const toml::table& section, std::string_view name, std::string_view prefix,
                     std::span<const basic_field<Owner>> table, Owner& into);
+  template <class Owner>
+  std::vector<const toml::table*> read_list(const toml::node& node, std::string_view name,
+                                            const std::string& prefix,
+                                            std::span<const basic_field<Owner>> table,
+                                            std::vector<Owner>& into);
   void read_upstreams(const toml::node& node);
-  void read_keys(const toml::node& node, const std::string& prefix, upstream_config& into);
+  template <class Owner>
+  void read_list_of_environment(std::vector<Owner>& list, std::span<const basic_field<Owner>> table,
+                                std::size_t outer, auto apply);
   void check_listen(const std::string& text, const std::string& key);
   void check_upstream(upstream_config& u, std::size_t number);
   void check_address(upstream_config& u, const std::string& prefix);
   void check_key(secret& key, const std::string& env, const std::string& file, const std::string& prefix);
   void check_keys(upstream_config& u, const std::string& prefix);
   void check_names(upstream_config& u, const std::string& prefix);
+  void check_prices(std::vector<price_config>& prices, const std::string& prefix);
+  void check_billing();
   std::vector<std::pair<std::string, std::string>> pairs(const std::vector<std::string>& list,
                                                          const std::string& key);
   void check_models();
@@ -209,7 +218,8 @@ void loader::read_section(const toml::table& section, std::string_view name, std
                           std::span<const basic_field<Owner>> table, Owner& into) {
   // Every key of the section, known or not: one run shows all problems.
   for (const auto& [key, node] : section) {
-    if (name == "upstream" && key.str() == "keys") continue;  // sections of their own
+    if (name == "upstream" && (key.str() == "keys" || key.str() == "price"))
+      continue;  // sections of their own
     const std::string full = std::string(prefix) + "." + std::string(key.str());
     const auto found = std::ranges::find_if(
         table, [&](const basic_field<Owner>& f) { return f.section == name && f.key == key.str(); });
@@ -223,32 +233,36 @@ void loader::read_section(const toml::table& section, std::string_view name, std
   }
 }
 
-void loader::read_upstreams(const toml::node& node) {
-  const toml::array* list = node.as_array();
-  const bool tables =
-      list != nullptr && std::ranges::all_of(*list, [](const toml::node& n) { return n.is_table(); });
-  if (!tables) {
-    problem(&node.source(), "upstream", "each upstream is a section of its own: [[upstream]]");
-    return;
-  }
-  for (const toml::node& item : *list) {
-    upstream_config& u = out.value.upstreams.emplace_back();
-    const std::string prefix = "upstream." + std::to_string(out.value.upstreams.size());
-    read_section<upstream_config>(*item.as_table(), "upstream", prefix, upstream_fields(), u);
-    if (const toml::node* keys = item.as_table()->get("keys")) read_keys(*keys, prefix, u);
-  }
-}
-
-void loader::read_keys(const toml::node& node, const std::string& prefix, upstream_config& into) {
+// A section that may come several times: [[name]]. Returns the tables that were read, in the order of `into`.
+template <class Owner>
+std::vector<const toml::table*> loader::read_list(const toml::node& node, std::string_view name,
+                                                  const std::string& prefix,
+                                                  std::span<const basic_field<Owner>> table,
+                                                  std::vector<Owner>& into) {
+  std::vector<const toml::table*> tables;
   const toml::array* list = node.as_array();
   if (list == nullptr || !std::ranges::all_of(*list, [](const toml::node& n) { return n.is_table(); })) {
-    problem(&node.source(), prefix + ".keys", "each key is a section of its own: [[upstream.keys]]");
-    return;
+    problem(&node.source(), prefix, "each one is a section of its own: [[" + std::string(name) + "]]");
+    return tables;
   }
   for (const toml::node& item : *list) {
-    upstream_key_config& k = into.keys.emplace_back();
-    read_section<upstream_key_config>(*item.as_table(), "upstream.keys",
-                                      prefix + ".keys." + std::to_string(into.keys.size()), key_fields(), k);
+    tables.push_back(item.as_table());
+    Owner& one = into.emplace_back();
+    read_section<Owner>(*tables.back(), name, prefix + "." + std::to_string(into.size()), table, one);
+  }
+  return tables;
+}
+
+void loader::read_upstreams(const toml::node& node) {
+  auto& all = out.value.upstreams;
+  const auto tables = read_list<upstream_config>(node, "upstream", "upstream", upstream_fields(), all);
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const std::string prefix = "upstream." + std::to_string(i + 1);
+    if (const toml::node* keys = tables[i]->get("keys"))
+      read_list<upstream_key_config>(*keys, "upstream.keys", prefix + ".keys", key_fields(), all[i].keys);
+    if (const toml::node* prices = tables[i]->get("price"))
+      read_list<price_config>(*prices, "upstream.price", prefix + ".price", upstream_price_fields(),
+                              all[i].prices);
   }
 }
 
@@ -268,6 +282,10 @@ void loader::read_file(std::string_view text) {
     const std::string name(key.str());
     if (name == "upstream") {
       read_upstreams(node);
+    } else if (name == "price") {
+      read_list<price_config>(node, name, name, price_fields(), out.value.prices);
+    } else if (name == "group") {
+      read_list<group_config>(node, name, name, group_fields(), out.value.groups);
     } else if (sections.contains(name)) {
       if (const toml::table* section = node.as_table()) {
         read_section<config>(*section, name, name, fields(), out.value);
@@ -277,7 +295,8 @@ void loader::read_file(std::string_view text) {
     } else {
       std::string allowed;
       for (const std::string_view s : sections) allowed += "[" + std::string(s) + "], ";
-      problem(&node.source(), name, "no such section; there are " + allowed + "[[upstream]]");
+      problem(&node.source(), name,
+              "no such section; there are " + allowed + "[[upstream]], [[price]], [[group]]");
     }
   }
 }
@@ -288,8 +307,8 @@ void loader::read_environment() {
     const std::string name = env_name(r.section, r.key);
     if (env_(name)) out.problems.push_back({"environment", name, "is now " + std::string(r.now)});
   }
-  const auto apply = [&](const auto& f, auto& into, std::size_t number, std::size_t of_key = 0) {
-    const std::string name = env_name(f.section, f.key, number, of_key);
+  const auto apply = [&](const auto& f, auto& into, std::size_t number, std::size_t within = 0) {
+    const std::string name = env_name(f.section, f.key, number, within);
     const auto value = env_(name);
     if (!value) return;
     using owner = std::remove_reference_t<decltype(into)>;
@@ -298,27 +317,33 @@ void loader::read_environment() {
   };
   // 2. What is there once.
   for (const field& f : fields()) apply(f, out.value, 0);
-  // 3. Upstreams, counted from 1: those of the file, then any further ones, until a number has no variable.
+  // 3. Lists.
+  auto& upstreams = out.value.upstreams;
+  read_list_of_environment<upstream_config>(upstreams, upstream_fields(), 0, apply);
+  for (std::size_t i = 0; i < upstreams.size(); ++i) {
+    read_list_of_environment<upstream_key_config>(upstreams[i].keys, key_fields(), i + 1, apply);
+    read_list_of_environment<price_config>(upstreams[i].prices, upstream_price_fields(), i + 1, apply);
+  }
+  read_list_of_environment<price_config>(out.value.prices, price_fields(), 0, apply);
+  read_list_of_environment<group_config>(out.value.groups, group_fields(), 0, apply);
+}
+
+// Counted from 1: those of the file, then any further ones, until a number has no variable. `outer`: the
+// number of the one that has the list; 0: it is in none.
+template <class Owner>
+void loader::read_list_of_environment(std::vector<Owner>& list, std::span<const basic_field<Owner>> table,
+                                      std::size_t outer, auto apply) {
   for (std::size_t number = 1;; ++number) {
-    if (number > out.value.upstreams.size()) {
-      const bool any = std::ranges::any_of(upstream_fields(), [&](const upstream_field& f) {
-        return env_(env_name(f.section, f.key, number)).has_value();
+    const std::size_t first = outer != 0 ? outer : number;
+    const std::size_t second = outer != 0 ? number : 0;
+    if (number > list.size()) {
+      const bool any = std::ranges::any_of(table, [&](const basic_field<Owner>& f) {
+        return env_(env_name(f.section, f.key, first, second)).has_value();
       });
       if (!any) break;
-      out.value.upstreams.emplace_back();
+      list.emplace_back();
     }
-    upstream_config& u = out.value.upstreams[number - 1];
-    for (const upstream_field& f : upstream_fields()) apply(f, u, number);
-    for (std::size_t of_key = 1;; ++of_key) {
-      if (of_key > u.keys.size()) {
-        const bool any = std::ranges::any_of(key_fields(), [&](const key_field& f) {
-          return env_(env_name(f.section, f.key, number, of_key)).has_value();
-        });
-        if (!any) break;
-        u.keys.emplace_back();
-      }
-      for (const key_field& f : key_fields()) apply(f, u.keys[of_key - 1], number, of_key);
-    }
+    for (const basic_field<Owner>& f : table) apply(f, list[number - 1], first, second);
   }
 }
 
@@ -339,6 +364,7 @@ void loader::check_upstream(upstream_config& u, std::size_t number) {
   check_address(u, prefix);
   check_keys(u, prefix);
   check_names(u, prefix);
+  check_prices(u.prices, prefix + "price.");
 }
 
 void loader::check_address(upstream_config& u, const std::string& prefix) {
@@ -411,6 +437,49 @@ void loader::check_names(upstream_config& u, const std::string& prefix) {
   for (std::string& model : u.models) model = std::string(u.names.own(model));
 }
 
+void loader::check_prices(std::vector<price_config>& prices, const std::string& prefix) {
+  for (std::size_t i = 0; i < prices.size(); ++i) {
+    price_config& p = prices[i];
+    const std::string at = prefix + std::to_string(i + 1) + ".";
+    if (!p.rule.action.contains('*') && !families().has_action(p.rule.action))
+      problem(nullptr, at + "action",
+              "'" + p.rule.action + "' is no kind of job; there are " + families().action_names());
+    const auto amount = parse_money(p.price);
+    if (!amount || *amount < money{})
+      problem(nullptr, at + "price",
+              p.price.empty() ? "is missing" : "must be an amount from 0, as text, such as \"0.40\"");
+    p.rule.model = std::string(out.value.models.names.own(p.rule.model));
+    p.rule.price = amount.value_or(money{});
+    p.rule.per_second = p.per == "second";
+  }
+}
+
+void loader::check_billing() {
+  constexpr std::size_t longest_currency = 16;
+  const std::string& currency = out.value.billing.currency;
+  if (currency.size() > longest_currency || !is_word(currency, "-_."))
+    problem(nullptr, "billing.currency", "must be a word of up to 16 letters or digits, such as \"USD\"");
+  check_prices(out.value.prices, "price.");
+  if (out.value.billing.unpriced == "refuse" && out.value.prices.empty())
+    problem(
+        nullptr, "billing.unpriced",
+        "is \"refuse\" and there is no [[price]]: every job would be refused; add prices, or say \"free\"");
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < out.value.groups.size(); ++i) {
+    group_config& g = out.value.groups[i];
+    const std::string at = "group." + std::to_string(i + 1) + ".";
+    if (!valid_upstream_name(g.name))
+      problem(nullptr, at + "name", "must be 1 to 64 letters, digits, '-', '_' or '.'");
+    else if (!names.insert(g.name).second)
+      problem(nullptr, at + "name", "two groups have this name");
+    const auto factor = parse_money(g.price_factor);
+    constexpr money most{1'000 * millionths_of_unit};
+    if (!factor || *factor < money{} || *factor > most)
+      problem(nullptr, at + "price_factor", "must be a number from 0 to 1000, as text, such as \"0.8\"");
+    g.factor = factor.value_or(g.factor);
+  }
+}
+
 // "NAME=MODEL" each.
 std::vector<std::pair<std::string, std::string>> loader::pairs(const std::vector<std::string>& list,
                                                                const std::string& key) {
@@ -434,6 +503,7 @@ void loader::check_models() {
     if (!families().has_action(kind)) problem(nullptr, "models.defaults", "'" + kind + "' is no kind of job");
   }
   for (upstream_config& u : out.value.upstreams) u.names = names;
+  out.value.models.names = std::move(names);
 }
 
 void loader::check() {
@@ -463,6 +533,7 @@ void loader::check() {
     problem(nullptr, "upstream", "there is no [[upstream]]; add one with name, url and key");
   }
   check_models();
+  check_billing();
   std::set<std::string> names;
   for (std::size_t i = 0; i < out.value.upstreams.size(); ++i) {
     check_upstream(out.value.upstreams[i], i + 1);

@@ -46,6 +46,16 @@ void rows(std::string& out, std::span<const basic_field<Owner>> table, Owner& de
   }
 }
 
+// A section that may come several times, for the example file.
+template <class Owner>
+std::string commented(std::string_view what, std::span<const basic_field<Owner>> table) {
+  Owner one;
+  std::string out = "\n# " + std::string(what) + "\n# [[" + std::string(table.front().section) + "]]\n";
+  for (const basic_field<Owner>& f : table)
+    out += "# " + std::string(f.help) + "\n# " + std::string(f.key) + " = " + to_toml(f.at(one)) + "\n";
+  return out;
+}
+
 std::vector<std::string_view> section_names() {
   std::vector<std::string_view> names;
   for (const field& f : fields()) {
@@ -67,7 +77,14 @@ std::string print_config(const config& c) {
     for (upstream_key_config& k : u.keys)
       out += "[[upstream.keys]]\n" + section<upstream_key_config>(key_fields(), k, "upstream.keys", false) +
              "\n";
+    for (price_config& p : u.prices)
+      out += "[[upstream.price]]\n" +
+             section<price_config>(upstream_price_fields(), p, "upstream.price", false) + "\n";
   }
+  for (price_config& p : copy.prices)
+    out += "[[price]]\n" + section<price_config>(price_fields(), p, "price", false) + "\n";
+  for (group_config& g : copy.groups)
+    out += "[[group]]\n" + section<group_config>(group_fields(), g, "group", false) + "\n";
   if (out.ends_with("\n\n")) out.pop_back();
   return out;
 }
@@ -89,11 +106,12 @@ std::string example_config() {
   for (const upstream_field& f : upstream_fields()) {
     out += "# " + std::string(f.help) + "\n# " + std::string(f.key) + " = " + to_toml(f.at(upstream)) + "\n";
   }
-  upstream_key_config one_key;
-  out += "\n# More keys of the same upstream, each with limits of its own.\n# [[upstream.keys]]\n";
-  for (const key_field& f : key_fields()) {
-    out += "# " + std::string(f.help) + "\n# " + std::string(f.key) + " = " + to_toml(f.at(one_key)) + "\n";
-  }
+  out += commented<upstream_key_config>("More keys of the same upstream, each with limits of its own.",
+                                        key_fields());
+  out +=
+      commented<price_config>("What it takes for a job; for the reports of costs.", upstream_price_fields());
+  out += commented<price_config>("What accounts pay for a job. Without any, jobs are free.", price_fields());
+  out += commented<group_config>("Accounts that pay more, or less, than others.", group_fields());
   for (const std::string_view name : section_names()) {
     out += "\n[" + std::string(name) + "]\n" + section<config>(fields(), defaults, name, true);
   }
@@ -108,6 +126,11 @@ std::string reference_table() {
   rows<config>(out, fields(), defaults, false);
   rows<upstream_config>(out, upstream_fields(), upstream, true);
   rows<upstream_key_config>(out, key_fields(), one_key, true);
+  price_config one_price;
+  group_config one_group;
+  rows<price_config>(out, upstream_price_fields(), one_price, true);
+  rows<price_config>(out, price_fields(), one_price, true);
+  rows<group_config>(out, group_fields(), one_group, true);
   return out;
 }
 

@@ -31,7 +31,7 @@ forbid "storage includes what stands beside or above it" '#include "(common/(lum
 # The engine has never heard of Luma. What may name it: its folder, the list of families, the route table, the defaults
 # of the configuration, and the schema of older releases.
 mapfile -t neutral < <(files common/base common/engine config storage server | grep -vE \
-  '^(server/routes.cpp|config/(config|fields).(cpp|hpp)|storage/migrations.cpp)$')
+  '^(server/routes.cpp|config/(config|fields|list_fields).(cpp|hpp)|storage/migrations.cpp)$')
 forbid "a word of Luma's outside of its folder" \
   'lumalabs|dream.machine|dreaming|keyframes|user_prompt|image_end_url|notify_hook|generation_type|ray-[0-9]|photon|upscale|LUMA_(VIDEO|IMAGE)|/luma/|common/luma' \
   "${neutral[@]}"

@@ -55,7 +55,8 @@ TEST(config, each_problem_names_file_line_and_key) {
       {"not TOML", "listen = ", {"relay.toml:1: not valid TOML"}},
       {"unknown section",
        "[sever]\n" + one_upstream,
-       {"relay.toml:1: sever: no such section; there are [admin], [assets], [callbacks], [credits], [dns], "
+       {"relay.toml:1: sever: no such section; there are [admin], [assets], [billing], [callbacks], "
+        "[credits], [dns], "
         "[limits], "
         "[log]"}},
       {"unknown key",
@@ -87,8 +88,7 @@ TEST(config, each_problem_names_file_line_and_key) {
       {"no upstream", "", {"relay.toml: upstream: there is no [[upstream]]"}},
       {"upstream as a section",
        "[upstream]\nname = \"a\"",
-       {"relay.toml:1: upstream: each upstream is a section of its own",
-        "relay.toml: upstream: there is no"}},
+       {"relay.toml:1: upstream: each one is a section of its own", "relay.toml: upstream: there is no"}},
       {"empty upstream",
        "[[upstream]]\n",
        {"relay.toml: upstream.1.name: must be 1 to 64",
@@ -113,7 +113,7 @@ TEST(config, each_problem_names_file_line_and_key) {
         "relay.toml: models.defaults: 'sing' is no kind of job"}},
       {"keys as a list of text",
        one_upstream + "keys = [\"a\"]",
-       {"relay.toml:5: upstream.1.keys: each key is a section of its own: [[upstream.keys]]"}},
+       {"relay.toml:5: upstream.1.keys: each one is a section of its own: [[upstream.keys]]"}},
       {"keys of an upstream",
        one_upstream + "[[upstream.keys]]\nname = \"b\"\nkey = \"x\"\nkeey = 1\n[[upstream.keys]]\nname = "
                       "\"b\"\n[[upstream.keys]]\nname = \"a/b\"\nkey = \"x\"\n",
@@ -121,6 +121,25 @@ TEST(config, each_problem_names_file_line_and_key) {
         "relay.toml: upstream.1.keys.2.name: two keys of this upstream have this name",
         "relay.toml: upstream.1.keys.2.key: give exactly one of",
         "relay.toml: upstream.1.keys.3.name: must be 1 to 64"}},
+      {"prices",
+       one_upstream + "[[upstream.price]]\nprice = \"x\"\n[[price]]\naction = \"sing\"\nprice = "
+                      "0.4\n[[price]]\nprice = \"-1\"\nper = \"minute\"\n",
+       {"relay.toml:9: price.1.price: must be text in quotes",
+        "relay.toml:12: price.2.per: must be \"job\" or \"second\"",
+        "relay.toml: price.1.action: 'sing' is no kind of job; there are generations",
+        "relay.toml: price.1.price: is missing", "relay.toml: price.2.price: must be an amount from 0",
+        "relay.toml: upstream.1.price.1.price: must be an amount from 0"}},
+      {"prices as one section",
+       one_upstream + "[price]\nprice = \"1\"\n",
+       {"relay.toml:5: price: each one is a section of its own: [[price]]"}},
+      {"groups",
+       one_upstream + "[[group]]\nname = \"a\"\nprice_factor = \"-1\"\n[[group]]\nname = \"a\"\n[[group]]\n",
+       {"relay.toml: group.1.price_factor: must be a number from 0 to 1000",
+        "relay.toml: group.2.name: two groups have this name", "relay.toml: group.3.name: must be 1 to 64"}},
+      {"billing",
+       one_upstream + "[billing]\nunpriced = \"refuse\"\ncurrency = \"US dollars\"\n",
+       {"relay.toml: billing.currency: must be a word",
+        "relay.toml: billing.unpriced: is \"refuse\" and there"}},
       {"what an upstream takes",
        one_upstream + "actions = [\"video\", \"sing\"]\naliases = [\"x\"]\npriority = -1\nweight = 0\n",
        {"relay.toml:7: upstream.1.priority: must be a whole number from 0 to",
@@ -187,6 +206,31 @@ TEST(config, several_keys) {
   const std::string printed = print_config(c.value);
   for (const char* secret : {"k2", "k4", "p%40ss"}) EXPECT_EQ(printed.find(secret), std::string::npos);
   EXPECT_NE(printed.find("[[upstream.keys]]\nname = \"two\""), std::string::npos);
+}
+
+TEST(config, prices_and_groups) {
+  const loaded_config c =
+      load(one_upstream +
+               "[[upstream.price]]\nmodel = \"ray-*\"\nprice = \"0.03\"\nper = \"second\"\n"
+               "[[price]]\naction = \"image\"\nprice = \"0.015\"\n"
+               "[[price]]\nmodel = \"ray-v2\"\nduration = \"5s\"\nprice = \"0.40\"\n"
+               "[[group]]\nname = \"friends\"\nprice_factor = \"0.8\"\n",
+           {{"LUMA_RELAY_PRICE_2_PRICE", "0.50"},
+            {"LUMA_RELAY_PRICE_3_PRICE", "7"},
+            {"LUMA_RELAY_UPSTREAM_1_PRICE_2_PRICE", "1"}});
+  ASSERT_TRUE(c.problems.empty()) << to_string(c.problems[0]);
+  ASSERT_EQ(c.value.prices.size(), 3u);
+  EXPECT_EQ(c.value.prices[0].rule.price.millionths, 15'000);
+  EXPECT_EQ(c.value.prices[1].rule.model, "ray-2") << "the model's own name";
+  EXPECT_EQ(c.value.prices[1].rule.price.millionths, 500'000);
+  EXPECT_EQ(c.value.prices[2].rule.model, "*");
+  ASSERT_EQ(c.value.upstreams[0].prices.size(), 2u);
+  EXPECT_TRUE(c.value.upstreams[0].prices[0].rule.per_second);
+  EXPECT_EQ(c.value.groups[0].factor.millionths, 800'000);
+  const loaded_config again = load(print_config(c.value));
+  EXPECT_EQ(again.value.prices.size(), 3u) << "printed so that it can be read";
+  EXPECT_EQ(again.value.upstreams[0].prices.size(), 2u);
+  EXPECT_EQ(again.value.groups.size(), 1u);
 }
 
 TEST(config, the_environment_is_stronger_than_the_file) {
