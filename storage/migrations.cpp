@@ -249,7 +249,61 @@ ALTER TABLE new_token RENAME TO token;
 CREATE UNIQUE INDEX token_name ON token(account, name) WHERE revoked_at = 0;
 ALTER TABLE task ADD COLUMN token INTEGER NOT NULL DEFAULT 0;
 )sql",
-     true}};
+     true},
+    // What accounts have, and each change of it: rows are added and stay. A job has at most one of a kind.
+    // What was done, counted; it stays when jobs are deleted. Amounts are millionths, times microseconds but
+    // for those that end in _ms, days counted since 1970-01-01.
+    {14, R"sql(
+ALTER TABLE account ADD COLUMN prepaid     INTEGER NOT NULL DEFAULT 0 CHECK (prepaid IN (0, 1));
+ALTER TABLE account ADD COLUMN price_group TEXT    NOT NULL DEFAULT '';
+ALTER TABLE account ADD COLUMN balance     INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE account ADD COLUMN held        INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN price INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE ledger (
+  id            INTEGER PRIMARY KEY,
+  account       INTEGER NOT NULL REFERENCES account(id),
+  kind          TEXT    NOT NULL CHECK (kind IN ('topup', 'hold', 'charge', 'release', 'adjust')),
+  amount        INTEGER NOT NULL,
+  held          INTEGER NOT NULL,
+  cost          INTEGER NOT NULL,
+  balance_after INTEGER NOT NULL,
+  held_after    INTEGER NOT NULL,
+  task_id       TEXT    NOT NULL,
+  token         INTEGER NOT NULL,
+  upstream      TEXT    NOT NULL,
+  upstream_id   TEXT    NOT NULL,
+  request_id    TEXT    NOT NULL,
+  note          TEXT    NOT NULL,
+  made_by       TEXT    NOT NULL,
+  created_at    INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX ledger_job ON ledger(task_id, kind) WHERE task_id <> '';
+CREATE INDEX ledger_account ON ledger(account, id);
+CREATE TRIGGER ledger_rows_stay BEFORE DELETE ON ledger BEGIN
+  SELECT RAISE(ABORT, 'rows of the ledger are never deleted');
+END;
+CREATE TRIGGER ledger_rows_are_as_they_were BEFORE UPDATE ON ledger BEGIN
+  SELECT RAISE(ABORT, 'rows of the ledger are never changed');
+END;
+
+CREATE TABLE usage (
+  account  INTEGER NOT NULL REFERENCES account(id),
+  day      INTEGER NOT NULL,
+  token    INTEGER NOT NULL,
+  action   TEXT    NOT NULL,
+  model    TEXT    NOT NULL,
+  upstream TEXT    NOT NULL,
+  outcome  TEXT    NOT NULL CHECK (outcome IN ('completed', 'failed', 'refused')),
+  jobs     INTEGER NOT NULL,
+  amount   INTEGER NOT NULL,
+  cost     INTEGER NOT NULL,
+  wait_ms  INTEGER NOT NULL,
+  run_ms   INTEGER NOT NULL,
+  PRIMARY KEY (account, day, token, action, model, upstream, outcome)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_day ON usage(day);
+)sql"}};
 
 }  // namespace
 

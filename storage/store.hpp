@@ -17,6 +17,7 @@
 #include "common/engine/account.hpp"
 #include "common/engine/dialect.hpp"
 #include "common/engine/idempotency.hpp"
+#include "common/engine/ledger.hpp"
 #include "common/engine/policy.hpp"
 #include "common/engine/submit_queues.hpp"
 #include "common/engine/task.hpp"
@@ -54,6 +55,9 @@ struct change {
   std::shared_ptr<task> after;  // its revision is the one of `before`; the store's, once it is written
   /// With a new task: the create may arrive more than once.
   std::optional<idempotency_record> idempotency;
+  /// What it means in money and in counts; null: nothing. Errors beside the general ones:
+  /// insufficient_credits; internal when the job has a row of that kind already.
+  std::unique_ptr<const booking> booked;
 };
 
 /// What a change ended in.
@@ -127,6 +131,28 @@ struct task_filter {
   std::int64_t limit = 50;
 };
 
+/// Which rows of the ledger, the newest first.
+struct ledger_filter {
+  std::optional<std::int64_t> account;
+  std::string task_id;      // empty: of any job, and of none
+  std::int64_t before = 0;  // rows with a smaller id; 0: from the newest on
+  std::int64_t limit = 50;
+};
+
+/// By what usage is told apart.
+enum class usage_by : std::uint8_t { day, account, token, action, model, upstream, outcome };
+inline constexpr usage_by all_usage_by[] = {usage_by::day,    usage_by::account, usage_by::token,
+                                            usage_by::action, usage_by::model,   usage_by::upstream,
+                                            usage_by::outcome};
+/// Counts of these days, both included; what it is not told apart by is left empty.
+struct usage_query {
+  std::int32_t since = 0, until = 0;  // as day_of()
+  std::optional<std::int64_t> account;
+  std::vector<usage_by> by;
+};
+/// Rows of one answer. A query that has more is refused.
+inline constexpr std::int64_t max_usage_rows = 100'000;
+
 class store {
  public:
   virtual ~store() = default;
@@ -154,7 +180,14 @@ class store {
   virtual void find_repeated(std::int64_t owner, const idempotency_record& r,
                              completion<std::optional<written_change>> done) = 0;
 
+  /// What an account has now; nothing when there is no such account.
+  virtual void balance(std::int64_t account, completion<account_balance> done) = 0;
+  /// In the order of `by`. Errors: too many rows are invalid_request.
+  virtual void usage(usage_query q, completion<std::vector<usage_entry>> done) = 0;
+
   // Reads for the relay's own use: any owner's.
+
+  virtual void ledger(ledger_filter f, completion<std::vector<ledger_row>> done) = 0;
 
   /// Null when there is none.
   virtual void load(const std::string& id, completion<task_ptr> done) = 0;
@@ -200,6 +233,9 @@ class store {
 
   /// Compare-and-set on the revision of `before`. A new task gets its row and revision 1.
   virtual void write(change c, completion<written_change> done) = 0;
+  /// A row of no job's: what an operator puts in, or corrects. Errors beside the general ones: task_not_found
+  /// when there is no such account.
+  virtual void book(ledger_entry e, completion<ledger_row> done) = 0;
   /// A new account (its id is 0), or compare-and-set on the revision; as it is on disk. Errors beside the
   /// general ones: conflict when another account has the name, task_not_found when there is no such account.
   virtual void write_account(account a, completion<account> done) = 0;

@@ -35,7 +35,9 @@ class account_write final : public write_of<account> {
         .bind(i++, std::int64_t{value_.enabled})
         .bind(i++, bytes_of(value_.webhook))
         .bind(i++, std::int64_t{value_.weight})
-        .bind(i++, actions_);
+        .bind(i++, actions_)
+        .bind(i++, std::int64_t{value_.prepaid})
+        .bind(i++, value_.group);
     return bind_limits(s, i, value_.limits);
   }
 

@@ -41,6 +41,9 @@ void bind_value(statement& s, int i, timestamp v) {
 void bind_value(statement& s, int i, std::int64_t v) {
   s.bind(i, v);
 }
+void bind_value(statement& s, int i, money v) {
+  s.bind(i, v.millionths);
+}
 
 void read_value(std::string& into, const statement& s, int i) {
   into = s.text(i);
@@ -50,6 +53,9 @@ void read_value(timestamp& into, const statement& s, int i) {
 }
 void read_value(std::int64_t& into, const statement& s, int i) {
   into = s.integer(i);
+}
+void read_value(money& into, const statement& s, int i) {
+  into = {s.integer(i)};
 }
 void read_value(int& into, const statement& s, int i) {
   into = static_cast<int>(s.integer(i));
@@ -143,6 +149,7 @@ constexpr column columns[] = {
     fixed<&task::request>("request"),
     fixed<&task::callback_url>("callback_url"),
     fixed<&task::pinned>("pinned"),
+    fixed<&task::price>("price"),
     {"submit_time", false, bind_created, nullptr, always, nullptr},  // the same
     fixed<&task::created_at>("created_at"),
     {"status", true, bind_state, read_state, [](const task& a, const task& b) { return a.state == b.state; },
@@ -312,7 +319,9 @@ std::string words_in_column(const std::vector<std::string>& words) {
 }
 
 std::string select_accounts(std::string_view rest) {
-  return std::string("SELECT id,name,note,contact,enabled,webhook_secret,created_at,revision,weight,actions,")
+  return std::string(
+             "SELECT id,name,note,contact,enabled,webhook_secret,created_at,revision,weight,actions,"
+             "prepaid,price_group,")
       .append(limit_columns)
       .append(" FROM account ")
       .append(rest);
@@ -331,7 +340,9 @@ account read_account(const statement& s) {
   a.revision = s.integer(7);
   a.weight = static_cast<int>(s.integer(8));
   a.actions = words_of(s.text(9));
-  a.limits = read_limits(s, 10);
+  a.prepaid = s.integer(10) != 0;
+  a.group = s.text(11);
+  a.limits = read_limits(s, 12);
   return a;
 }
 

@@ -86,6 +86,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
                            "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) ORDER BY held_at LIMIT ?2"));
   restored_from_ = prepare("SELECT restored_from FROM process");
   prepare_schedules();
+  prepare_ledger();
   // What waits to be submitted: one step a queue, and pages of each.
   next_place_ = prepare(
       "SELECT owner,CASE WHEN pinned THEN upstream ELSE '' END FROM task WHERE next_submit_at>0 AND owner=?1 "

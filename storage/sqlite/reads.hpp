@@ -43,6 +43,9 @@ class reads {
   result<std::vector<token>> tokens();
   result<std::vector<account>> accounts();
   result<std::optional<account>> account_by_id(std::int64_t id);
+  result<account_balance> balance(std::int64_t account);
+  result<std::vector<ledger_row>> ledger(const ledger_filter& f);
+  result<std::vector<usage_entry>> usage(const usage_query& q);
   /// By reading an index over the whole table: at start only.
   result<task_counts> count_all();
 
@@ -53,6 +56,7 @@ class reads {
   auto of_one_moment(auto read) -> decltype(read());
   task_ptr readable_task(const statement& row);
   void prepare_schedules();
+  void prepare_ledger();
   result<due_page> page_of(statement& s, int time_column);
   result<task_page> page_within(std::int64_t owner, page_request page);
   struct beginning {
@@ -76,7 +80,7 @@ class reads {
       restored_from_, lanes_, due_expiry_, due_reconcile_, due_removal_, next_expiry_, next_reconcile_,
       next_removal_, next_place_, next_owner_, pending_, polled_, pending_callbacks_, submitting_to_,
       interrupted_, open_at_, jobs_since_, tokens_, accounts_, account_by_id_, count_, count_failed_, open_,
-      count_ambiguous_, count_callbacks_;
+      count_ambiguous_, count_callbacks_, balance_, ledger_, ledger_of_account_, ledger_of_job_;
 };
 
 }  // namespace relay::sqlite

@@ -221,8 +221,24 @@ class sqlite_store final : public store {
     complete(std::move(done), point_.account_by_id(id));
   }
 
+  void balance(std::int64_t account, completion<account_balance> done) override {
+    point_.end_moment();
+    complete(std::move(done), point_.balance(account));
+  }
+  void ledger(ledger_filter f, completion<std::vector<ledger_row>> done) override {
+    searches_.run<std::vector<ledger_row>>([f = std::move(f)](reads& r) { return r.ledger(f); },
+                                           std::move(done));
+  }
+  void usage(usage_query q, completion<std::vector<usage_entry>> done) override {
+    searches_.run<std::vector<usage_entry>>([q = std::move(q)](reads& r) { return r.usage(q); },
+                                            std::move(done));
+  }
+
   void write(change c, completion<written_change> done) override {
     commits_.push(write_task(write_, listener_, std::move(c), std::move(done)));
+  }
+  void book(ledger_entry e, completion<ledger_row> done) override {
+    commits_.push(write_ledger_row(write_, std::move(e), std::move(done)));
   }
   void write_account(account a, completion<account> done) override {
     commits_.push(sqlite::write_account(write_, std::move(a), std::move(done)));

@@ -18,16 +18,19 @@ class task_write final : public write_of<written_change> {
         memory_(memory),
         before_(std::move(c.before)),
         after_(std::move(c.after)),
-        record_(c.idempotency) {
+        record_(c.idempotency),
+        booked_(std::move(c.booked)) {
     after_->revision = before_ ? before_->revision : 0;
   }
 
   std::size_t bytes() const override { return sizeof(*this) + memory_of(*after_); }
-  bool is_one_statement() const override { return !record_ && !leaves_its_list(); }
+  bool is_one_statement() const override { return !record_ && !booked_ && !leaves_its_list(); }
 
   result<void> apply() override {
     value_.what = outcome::written;
-    return before_ ? update() : insert();
+    auto done = before_ ? update() : insert();
+    if (!done || !booked_ || value_.what != outcome::written) return done;
+    return write_booking(s_, *booked_);
   }
 
  private:
@@ -139,6 +142,7 @@ class task_write final : public write_of<written_change> {
   const task_ptr before_;
   std::shared_ptr<task> after_;  // not shared before committed()
   const std::optional<idempotency_record> record_;
+  const std::unique_ptr<const booking> booked_;
 };
 
 }  // namespace
@@ -147,14 +151,15 @@ write_statements::write_statements(db& d)
     : connection(d),
       insert_task(d, insert_task_sql),
       update_task(d, update_task_sql),
-      insert_account(d.prepare(
-          "INSERT INTO account(name,note,contact,enabled,webhook_secret,weight,actions,pending_limit,"
-          "open_limit,creates_per_minute,requests_per_minute,batch_limit,created_at,revision) "
-          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,1)")),
+      insert_account(
+          d.prepare("INSERT INTO account(name,note,contact,enabled,webhook_secret,weight,actions,prepaid,"
+                    "price_group,pending_limit,open_limit,creates_per_minute,requests_per_minute,batch_limit,"
+                    "created_at,revision) "
+                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,1)")),
       update_account(d.prepare(
           "UPDATE account SET name=?3,note=?4,contact=?5,enabled=?6,webhook_secret=?7,weight=?8,actions=?9,"
-          "pending_limit=?10,open_limit=?11,creates_per_minute=?12,requests_per_minute=?13,batch_limit=?14,"
-          "revision=revision+1 WHERE id=?1 AND revision=?2")),
+          "prepaid=?10,price_group=?11,pending_limit=?12,open_limit=?13,creates_per_minute=?14,"
+          "requests_per_minute=?15,batch_limit=?16,revision=revision+1 WHERE id=?1 AND revision=?2")),
       find_account(d.prepare("SELECT 1 FROM account WHERE id=?1")),
       insert_token(d.prepare(
           "INSERT INTO token(account,name,digest,hint,created_at,expires_at,addresses,pending_limit,"
@@ -187,7 +192,21 @@ write_statements::write_statements(db& d)
       begin_log(
           d.prepare("UPDATE process SET log_number=log_number+1,log_check=database_id||' '||(log_number+1)")),
       keep_lane(d.prepare("INSERT INTO upstream(name,mode,at_once,in_minute) VALUES(?1,?2,?3,?4) "
-                          "ON CONFLICT(name) DO UPDATE SET mode=?2,at_once=?3,in_minute=?4")) {}
+                          "ON CONFLICT(name) DO UPDATE SET mode=?2,at_once=?3,in_minute=?4")),
+      // ?4: what must be left for it if the account pays in advance; NULL: nothing.
+      change_balance(d.prepare("UPDATE account SET balance=balance+?2,held=held+?3 WHERE id=?1 AND "
+                               "(?4 IS NULL OR prepaid=0 OR balance-held>=?4) RETURNING balance,held")),
+      insert_ledger(d.prepare(
+          "INSERT INTO ledger(account,kind,amount,held,cost,balance_after,held_after,task_id,token,upstream,"
+          "upstream_id,request_id,note,made_by,created_at) "
+          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)")),
+      add_usage(
+          d.prepare("INSERT INTO "
+                    "usage(account,day,token,action,model,upstream,outcome,jobs,amount,cost,wait_ms,run_ms) "
+                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT DO UPDATE SET jobs=jobs+?8,"
+                    "amount=amount+?9,cost=cost+?10,wait_ms=wait_ms+?11,run_ms=run_ms+?12")),
+      drop_usage(d.prepare("DELETE FROM usage WHERE account=?1 AND day=?2 AND token=?3 AND action=?4 AND "
+                           "model=?5 AND upstream=?6 AND outcome=?7 AND jobs=0 AND amount=0 AND cost=0")) {}
 
 std::unique_ptr<write> write_task(write_statements& s, const task_listener& memory, change c,
                                   completion<written_change> done) {

@@ -23,10 +23,15 @@ struct write_statements {
       rotate_token;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task, begin_log, keep_lane;
+  statement change_balance, insert_ledger, add_usage, drop_usage;
 };
 
 /// Counts the log in its own first transaction, so that it can be told from that of another file.
 result<void> begin_log(write_statements& s);
+
+/// Within the transaction of the change that calls for them. Errors: insufficient_credits; internal when the
+/// job has a row of that kind already; task_not_found when there is no such account.
+result<void> write_booking(write_statements& s, const booking& b);
 
 /// What is in memory follows what is on disk. Loop thread; outlives the writes.
 struct task_listener {
@@ -39,6 +44,7 @@ using purged_function = std::function<void(const std::vector<std::pair<std::stri
 
 std::unique_ptr<write> write_task(write_statements& s, const task_listener& memory, change c,
                                   completion<written_change> done);
+std::unique_ptr<write> write_ledger_row(write_statements& s, ledger_entry e, completion<ledger_row> done);
 std::unique_ptr<write> write_account(write_statements& s, account a, completion<account> done);
 std::unique_ptr<write> write_new_token(write_statements& s, token t, completion<token> done);
 std::unique_ptr<write> write_revocation(write_statements& s, std::int64_t id, timestamp now,

@@ -20,6 +20,7 @@
 
 #include "common/base/id.hpp"
 #include "common/base/url.hpp"
+#include "common/engine/ledger.hpp"
 #include "common/engine/lifecycle.hpp"
 #include "common/engine/marker.hpp"
 #include "common/engine/matching.hpp"
@@ -146,6 +147,7 @@ class sim_day {
     policy_.job_deadline = seconds(1'200 + chance(3'000));
     policy_.late_interval = seconds(3'600);
     marked_ = chance(4) != 0;
+    charges_late_ = chance(2) == 0;
     const int upstreams = 1 + static_cast<int>(chance(2));
     for (int i = 0; i < upstreams; ++i) {
       sim_upstream u;
@@ -161,7 +163,9 @@ class sim_day {
     for (int i = 1; i <= customers; ++i) {
       account owner;
       owner.name = "customer " + std::to_string(i);
+      owner.prepaid = i % 2 == 0;
       EXPECT_EQ(ask(&store::write_account, owner).id, i);
+      top_up(i);
     }
     start();
   }
@@ -184,6 +188,11 @@ class sim_day {
       later(morning + seconds(chance(86'400)), [this] {
         sim_upstream& u = upstreams_[chance(upstreams_.size())];
         (chance(2) == 0 ? u.down_until : u.sick_until) = now_ + seconds(chance(1'800));
+      });
+    }
+    for (std::uint64_t i = chance(4); i > 0; --i) {
+      later(morning + seconds(chance(86'400)), [this] {
+        if (!down_) top_up(static_cast<std::int64_t>(1 + chance(customers)));
       });
     }
     for (std::uint64_t i = chance(4); i > 0; --i) {
@@ -253,7 +262,15 @@ class sim_day {
   void save(const task_ptr& before, task t) {
     check_step(before ? *before : task{}, t);
     change c{before, std::move(t), std::nullopt};
-    const task_ptr after = ask(&store::write, std::move(c)).value;
+    booking b = booking_of(before.get(), *c.after, {money{cost}, "a model", charges_late_});
+    if (!b.empty()) c.booked = std::make_unique<booking>(std::move(b));
+    auto written = test::call(*store_, in_, &store::write, std::move(c));
+    if (!written && written.error().code == errc::insufficient_credits) {
+      say("it is not covered");
+      return;
+    }
+    if (!written) throw std::runtime_error("the store: " + written.error().log.text);
+    const task_ptr after = std::move(written->value);
     acknowledged_[after->id] = after;
     if (after->state == task_state::pending || is_terminal(after->state)) slots_->close_job(after->id);
     schedule(*after);
@@ -387,6 +404,8 @@ class sim_day {
     }
     t.created_at = t.updated_at = t.next_submit_at = now_;
     t.deadline = now_ + policy_.submit_deadline;
+    const std::int64_t prices[] = {0, 400'000, 1'250'000};
+    t.price = {prices[chance(3)]};
     save(nullptr, std::move(t));
   }
 
@@ -695,8 +714,59 @@ class sim_day {
     }
   }
 
+  void top_up(std::int64_t account) {
+    ledger_entry e;
+    e.account = account;
+    e.amount = {static_cast<std::int64_t>(chance(20'000'000) + 1)};
+    e.at = now_;
+    ask(&store::book, e);
+  }
+
+  // Each row says what there is after it, and the last one what there is. A job has a hold and one end, or a
+  // release and one late charge; what costs nothing, and what was refused, has no row.
+  void check_ledger() {
+    std::map<std::string, std::string> rows_of;  // the kinds of a job's rows, in their order
+    for (std::int64_t account = 1; account <= customers; ++account) {
+      ledger_filter f;
+      f.account = account;
+      f.limit = 1'000'000;
+      const auto rows = ask(&store::ledger, f);
+      account_balance sum;
+      for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+        sum.balance += row->entry.amount;
+        sum.held += row->entry.held;
+        EXPECT_EQ(row->after, sum) << "row " << row->id;
+        if (!row->entry.task_id.empty())
+          rows_of[row->entry.task_id] += " " + std::string(name_of(row->entry.kind));
+      }
+      EXPECT_EQ(ask(&store::balance, account), sum) << "account " << account;
+      EXPECT_EQ(sum.held, money{}) << "all jobs have ended";
+    }
+    std::size_t paid = 0;
+    std::map<job_outcome, std::int64_t> ended;
+    for (const auto& [id, t] : acknowledged_) {
+      if (const auto outcome = outcome_of(*t)) ++ended[*outcome];
+      if (t->price == money{}) continue;
+      ++paid;
+      const std::string& rows = rows_of[id];
+      if (t->state == task_state::failed)
+        EXPECT_EQ(rows, " hold release") << id;
+      else
+        EXPECT_TRUE(rows == " hold charge" ||
+                    rows == (charges_late_ ? " hold release charge" : " hold release"))
+            << id << rows;
+    }
+    EXPECT_EQ(rows_of.size(), paid) << "no others";
+    usage_query q;
+    q.until = 100'000;
+    q.by = {usage_by::outcome};
+    for (const usage_entry& u : ask(&store::usage, q))
+      EXPECT_EQ(u.jobs, ended[u.outcome]) << name_of(u.outcome);
+  }
+
   void at_the_end() {
     check_kept();
+    check_ledger();
     for (const auto& [id, kept] : acknowledged_) {
       const task& t = *kept;
       if (!is_terminal(t.state)) {
@@ -735,6 +805,7 @@ class sim_day {
   }
 
   static constexpr int customers = 4;
+  static constexpr std::int64_t cost = 100'000;
 
   std::mt19937 random_;
   test::inbox in_;
@@ -744,6 +815,7 @@ class sim_day {
   const bool told_;
   policy policy_;
   bool marked_ = true;
+  bool charges_late_ = true;
   bool quiet_ = false;  // nothing fails any more
   bool down_ = false;
   int life_ = 0;

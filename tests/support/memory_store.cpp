@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <tuple>
 
 #include "common/base/id.hpp"
 
@@ -23,6 +24,9 @@ struct tables {
   std::vector<record> records;
   std::vector<account> accounts;
   std::vector<token> tokens;
+  std::map<std::int64_t, account_balance> balances;
+  std::vector<ledger_row> ledger;
+  std::vector<usage_entry> usage;
   std::map<std::string, lane_memory> lanes;
   std::int64_t rows = 0;
   timestamp alive_at;
@@ -188,6 +192,40 @@ class memory_store final : public store {
     answer(std::move(done), found != nullptr ? std::optional(*found) : std::nullopt);
   }
 
+  void balance(std::int64_t account, completion<account_balance> done) override {
+    answer(std::move(done), kept_->balances[account]);
+  }
+  void ledger(ledger_filter f, completion<std::vector<ledger_row>> done) override {
+    std::vector<ledger_row> out;
+    for (auto row = kept_->ledger.rbegin(); row != kept_->ledger.rend() && std::ssize(out) < f.limit; ++row) {
+      const bool is_meant = (!f.account || row->entry.account == *f.account) &&
+                            (f.task_id.empty() || row->entry.task_id == f.task_id) &&
+                            (f.before == 0 || row->id < f.before);
+      if (is_meant) out.push_back(*row);
+    }
+    answer(std::move(done), std::move(out));
+  }
+  void usage(usage_query q, completion<std::vector<usage_entry>> done) override {
+    std::vector<usage_entry> out;
+    for (const usage_entry& u : kept_->usage) {
+      if (u.day < q.since || u.day > q.until || (q.account && u.account != *q.account)) continue;
+      const usage_entry key = reduced(u, q.by);
+      const auto same = std::ranges::find_if(out, [&](const usage_entry& o) { return same_key(o, key); });
+      add(same == out.end() ? out.emplace_back(key) : *same, u);
+    }
+    std::erase_if(out, [](const usage_entry& u) { return u.jobs == 0; });
+    std::ranges::sort(out, {}, [](const usage_entry& u) {
+      return std::tuple(u.day, u.account, u.token, u.action, u.model, u.upstream, u.outcome);
+    });
+    answer(std::move(done), std::move(out));
+  }
+  void book(ledger_entry e, completion<ledger_row> done) override {
+    if (account_of(e.account) == nullptr)
+      return answer<ledger_row>(std::move(done), fail(errc::task_not_found, "there is no such account"));
+    enter(e);
+    answer(std::move(done), kept_->ledger.back());
+  }
+
   void write(change c, completion<written_change> done) override {
     if (closed_)
       return answer<written_change>(std::move(done), fail(errc::overloaded, "the store is closed"));
@@ -203,6 +241,11 @@ class memory_store final : public store {
     const bool is_owned = account_of(c.after->owner) != nullptr;
     if (c.before ? !now || now->revision != c.before->revision : now != nullptr || !is_owned)
       return answer<written_change>(std::move(done), fail(errc::conflict, "another revision is kept"));
+    if (c.booked) {
+      if (auto refusal = cannot_book(*c.booked)) return answer<written_change>(std::move(done), *refusal);
+      if (c.booked->ledger) enter(*c.booked->ledger);
+      for (const usage_entry& u : c.booked->usage) kept_->usage.push_back(u);
+    }
     const std::shared_ptr<task> next = std::move(c.after);
     next->revision = (c.before ? c.before->revision : 0) + 1;
     if (c.before) {  // what was requested never changes
@@ -338,6 +381,49 @@ class memory_store final : public store {
   template <class T>
   void answer(completion<T> done, std::type_identity_t<result<T>> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
+  }
+  std::optional<std::unexpected<error>> cannot_book(const booking& b) {
+    if (!b.ledger) return std::nullopt;
+    const ledger_entry& e = *b.ledger;
+    const bool is_there = std::ranges::any_of(kept_->ledger, [&e](const ledger_row& row) {
+      return !e.task_id.empty() && row.entry.task_id == e.task_id && row.entry.kind == e.kind;
+    });
+    if (is_there) return fail(errc::internal, "the job has such a row already");
+    const account* of = account_of(e.account);
+    if (e.must_be_covered && of->prepaid && kept_->balances[e.account].left() < e.held)
+      return fail(errc::insufficient_credits, "Insufficient credits");
+    return std::nullopt;
+  }
+  void enter(const ledger_entry& e) {
+    account_balance& has = kept_->balances[e.account];
+    has.balance += e.amount;
+    has.held += e.held;
+    kept_->ledger.push_back({std::ssize(kept_->ledger) + 1, e, has});
+  }
+  // What it is told apart by, and nothing else.
+  static usage_entry reduced(const usage_entry& u, const std::vector<usage_by>& by) {
+    usage_entry out;
+    for (const usage_by b : by) {
+      if (b == usage_by::day) out.day = u.day;
+      if (b == usage_by::account) out.account = u.account;
+      if (b == usage_by::token) out.token = u.token;
+      if (b == usage_by::action) out.action = u.action;
+      if (b == usage_by::model) out.model = u.model;
+      if (b == usage_by::upstream) out.upstream = u.upstream;
+      if (b == usage_by::outcome) out.outcome = u.outcome;
+    }
+    return out;
+  }
+  static bool same_key(const usage_entry& a, const usage_entry& b) {
+    return std::tie(a.day, a.account, a.token, a.action, a.model, a.upstream, a.outcome) ==
+           std::tie(b.day, b.account, b.token, b.action, b.model, b.upstream, b.outcome);
+  }
+  static void add(usage_entry& to, const usage_entry& u) {
+    to.jobs += u.jobs;
+    to.amount += u.amount;
+    to.cost += u.cost;
+    to.wait += u.wait;
+    to.run += u.run;
   }
   std::int64_t move_deadlines(milliseconds by) {
     std::int64_t moved = 0;
