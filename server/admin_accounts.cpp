@@ -6,9 +6,11 @@
 #include "common/base/addresses.hpp"
 #include "common/engine/webhook_signature.hpp"
 #include "common/families.hpp"
+#include "server/admin_money.hpp"
 #include "server/admin_reply.hpp"
 #include "server/admin_tasks.hpp"
 #include "server/await_store.hpp"
+#include "server/billing.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
 
@@ -101,6 +103,8 @@ void apply_changes(account& a, account_changes to) {
   if (to.contact) a.contact = std::move(*to.contact);
   if (to.weight) a.weight = *to.weight;
   if (to.actions) a.actions = std::move(*to.actions);
+  if (to.prepaid) a.prepaid = *to.prepaid;
+  if (to.group) a.group = std::move(*to.group);
   set_limits(a.limits, to.limits);
 }
 
@@ -131,9 +135,17 @@ json::object line_of(const account& a, const customers& all, const task_counts& 
           {"weight", a.weight},
           {"limits", shown(a.limits)},
           {"actions", as_array(a.actions)},
+          {"prepaid", a.prepaid},
+          {"group", json::string(a.group)},
           {"contact", json::string(a.contact)},
           {"note", json::string(a.note)},
           {"created_at", time_or_null(a.created_at)}};
+}
+
+// Its prices would be those of no group in silence.
+result<void> known_group(const admin_context& in, const account_changes& to) {
+  if (!to.group || in.prices.knows_group(*to.group)) return {};
+  return wrong("there is no [[group]] \"" + *to.group + "\" in the configuration");
 }
 
 awaitable<result<account>> make_account(admin_context in, std::string name, account_changes with) {
@@ -271,6 +283,13 @@ result<account_changes> account_changes_from(const json::object& o) {
   out.note = std::move(*note);
   out.contact = std::move(*contact);
   out.limits = std::move(*limits);
+  auto group = text_if_any(o, "group", max_account_name);
+  if (!group) return std::unexpected(std::move(group.error()));
+  out.group = std::move(*group);
+  if (const json::value* v = member(o, "prepaid")) {
+    if (!v->is_bool()) return wrong("prepaid must be true or false");
+    out.prepaid = v->get_bool();
+  }
   if (const json::value* v = member(o, "weight")) {
     if (!v->is_int64() || v->get_int64() < 1 || v->get_int64() > max_account_weight)
       return wrong("weight must be a whole number from 1 to " + std::to_string(max_account_weight));
@@ -312,6 +331,7 @@ result<token_plan> token_plan_from(const json::object& o) {
 
 awaitable<json::object> create_account(admin_context in, std::string name, account_changes with) {
   if (!valid_account_name(name)) co_return failure(name_rule);
+  if (auto known = known_group(in, with); !known) co_return failure(known.error().log.text);
   with.name.reset();
   const auto made = co_await make_account(in, std::move(name), std::move(with));
   if (!made) co_return failure(made.error().log.text);
@@ -331,10 +351,17 @@ awaitable<json::object> show_account(admin_context in, std::string name) {
   if (!all) co_return failure(all.error().log.text);
   const auto found = account_named(*all, name);
   if (!found) co_return failure(found.error().log.text);
-  co_return json::object{{"ok", true}, {"account", line_of(*found, *all, in.tasks.counts())}};
+  auto has = co_await balance_of(in, found->id);
+  if (!has) co_return failure(has.error().log.text);
+  json::object shown = line_of(*found, *all, in.tasks.counts());
+  for (const auto& [key, value] : *has) shown[key] = value;
+  shown["currency"] = json::string(in.prices.currency());
+  shown["group_is_known"] = in.prices.knows_group(found->group);
+  co_return json::object{{"ok", true}, {"account", std::move(shown)}};
 }
 
 awaitable<json::object> change_account(admin_context in, std::string name, account_changes to) {
+  if (auto known = known_group(in, to); !known) co_return failure(known.error().log.text);
   auto found = co_await read_account(in, std::move(name));
   if (!found) co_return failure(found.error().log.text);
   apply_changes(*found, std::move(to));

@@ -36,10 +36,13 @@ result<token> token_named(const customers& all, std::string_view name, bool also
 struct account_changes {
   std::optional<std::string> name, note, contact;
   std::optional<int> weight;
-  std::optional<std::vector<std::string>> actions;            // none: all
+  std::optional<std::vector<std::string>> actions;  // none: all
+  std::optional<bool> prepaid;
+  std::optional<std::string> group;                           // empty: none
   std::map<std::string, std::optional<std::int64_t>> limits;  // by limit_name; nullopt: as configured
 };
-/// `new_name`, `note`, `contact`, `weight`, `actions` and `limits` of a command. Errors: invalid_request.
+/// `new_name`, `note`, `contact`, `weight`, `actions`, `prepaid`, `group` and `limits` of a command. Errors:
+/// invalid_request.
 result<account_changes> account_changes_from(const json::object& o);
 /// What a new token is, beside its secret.
 struct token_plan {

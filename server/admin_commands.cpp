@@ -1,6 +1,7 @@
 #include "server/admin_commands.hpp"
 
 #include "server/admin_accounts.hpp"
+#include "server/admin_money.hpp"
 #include "server/admin_reply.hpp"
 #include "server/admin_tasks.hpp"
 #include "server/admin_upstreams.hpp"
@@ -38,6 +39,10 @@ awaitable<json::object> run_admin_command(admin_context in, json::value request)
   if (command == "account-enable") co_return co_await enable_account(in, name);
   if (command == "account-disable") co_return co_await disable_account(in, name, keep_pending);
   if (command == "webhook-secret") co_return co_await webhook_secret(in, name, flag_of(o, "rotate"));
+  if (command == "account-topup") co_return co_await change_balance(in, ledger_kind::topup, o);
+  if (command == "account-adjust") co_return co_await change_balance(in, ledger_kind::adjust, o);
+  if (command == "ledger-list") co_return co_await list_ledger(in, o);
+  if (command == "usage") co_return co_await show_usage(in, o);
   if (command == "token-list") co_return co_await list_tokens(in, account);
   if (command == "token-create") {
     const auto plan = token_plan_from(o);

@@ -15,6 +15,7 @@
 
 namespace relay {
 
+class billing;
 class dispatcher;
 class upstreams;
 
@@ -24,6 +25,7 @@ struct admin_context {
   store& tasks;
   task_changes& changes;
   account_registry& registry;
+  const billing& prices;
   // Of a relay that runs; null: none does.
   dispatcher* submit = nullptr;
   upstreams* all_upstreams = nullptr;
@@ -33,9 +35,12 @@ struct admin_context {
 
 /// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`, and with it:
 ///
-/// - `account-create`, `account-set` (`name`, `new_name`, `note`, `contact`, `weight`, `actions`, `limits`),
+/// - `account-create`, `account-set` (`name`, `new_name`, `note`, `contact`, `weight`, `actions`, `prepaid`,
+///   `group`, `limits`),
 ///   `account-list`; `account-show`, `account-enable` (`name`); `account-disable` (`name`, `keep_pending`);
 ///   `webhook-secret` (`name`, `rotate`);
+/// - `account-topup`, `account-adjust` (`name`, `amount`, `note`); `ledger-list` (`account`, `job`, `before`,
+///   `limit`); `usage` (`since`, `until`, `by`, `account`, `format`);
 /// - `token-create` (`name`, `account`, `expires_in_s`, `addresses`, `limits`), `token-list` (`account`),
 /// `token-revoke` (`name`,
 ///   `keep_pending`), `token-rotate` (`name`, `grace_s`);

@@ -48,6 +48,7 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
       large_(loop_, large_text_bytes),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)),
       upstreams_(loop_, deadlines_, names_),
+      billing_(config_, &upstreams_),
       facts_(loop_, upstreams_, *log_) {}
 
 app::~app() {
@@ -142,7 +143,7 @@ result<void> app::open_assets() {
 
 // The loops that move tasks. Errors: those of upstreams::prepare.
 result<void> app::make_loops(const policy& p) {
-  changes_ = std::make_unique<task_changes>(loop_, *store_, p, *log_);
+  changes_ = std::make_unique<task_changes>(loop_, *store_, p, billing_, *log_);
   auto plan = upstreams_.prepare(config_, parts_.names);
   if (!plan) return std::unexpected(std::move(plan.error()));
   const std::vector<std::size_t> places = upstreams_.take_over(*plan);
@@ -201,6 +202,7 @@ void app::make_listeners() {
                                 requests_,
                                 large_,
                                 facts_,
+                                billing_,
                                 *links_,
                                 assets_.get(),
                                 [this] { return !stopping_ && !store_stopped_; },
@@ -226,8 +228,8 @@ void app::make_listeners() {
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }
   accounts_.on_ended = [this] { watch_.look_again(); };
-  const admin_context admin{
-      loop_, *store_, *changes_, accounts_, dispatcher_.get(), &upstreams_, [this] { return reload_now(); }};
+  const admin_context admin{loop_,    *store_,           *changes_,   accounts_,
+                            billing_, dispatcher_.get(), &upstreams_, [this] { return reload_now(); }};
   socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), admin, *log_);
 }
 

@@ -22,6 +22,7 @@
 #include "server/background/remover.hpp"
 #include "server/background/restored_jobs.hpp"
 #include "server/background/timekeeper.hpp"
+#include "server/billing.hpp"
 #include "server/disk.hpp"
 #include "server/http/listener.hpp"
 #include "server/large_texts.hpp"
@@ -110,6 +111,7 @@ class app {
   std::unique_ptr<assets> assets_;
   std::unique_ptr<task_changes> changes_;
   upstreams upstreams_;
+  billing billing_;
   upstream_facts facts_;
   std::unique_ptr<fresh_links> links_;
   std::unique_ptr<dispatcher> dispatcher_;

@@ -1,5 +1,5 @@
-// What a reload changes while the relay runs: upstreams, their keys and limits, models, limits of tokens, the
-// log.
+// What a reload changes while the relay runs: upstreams, their keys and limits, models, prices, limits of
+// tokens, the log.
 
 #include <spdlog/logger.h>
 
@@ -15,7 +15,7 @@
 namespace relay {
 namespace {
 
-constexpr std::string_view reloaded_sections[] = {"limits", "models"};
+constexpr std::string_view reloaded_sections[] = {"limits", "models", "billing"};
 constexpr std::string_view reloaded_keys[] = {"log.level", "log.file"};
 
 // Keys that are other than they were, and that only a start reads.
@@ -39,6 +39,14 @@ std::map<std::string, upstream_config> by_name(const config& c) {
   return out;
 }
 
+template <class Owner>
+bool is_other(std::vector<Owner>& old, std::vector<Owner>& fresh, std::span<const basic_field<Owner>> table) {
+  return !std::ranges::equal(old, fresh, [table](Owner& a, Owner& b) {
+    return std::ranges::all_of(
+        table, [&](const basic_field<Owner>& f) { return to_toml(f.at(a)) == to_toml(f.at(b)); });
+  });
+}
+
 // Which keys of an upstream's section are other; the values are not shown.
 std::string changes_of(upstream_config& old, upstream_config& fresh) {
   std::string out;
@@ -48,6 +56,7 @@ std::string changes_of(upstream_config& old, upstream_config& fresh) {
   }
   if (old.key != fresh.key) add("the key itself");
   if (old.proxy != fresh.proxy) add("proxy");
+  if (is_other<price_config>(old.prices, fresh.prices, upstream_price_fields())) add("price");
   return out;
 }
 
@@ -66,11 +75,16 @@ std::vector<std::string> changes_between(const config& old, const config& fresh)
   config now = fresh;
   for (const field& f : fields()) {
     const bool is_reloaded =
-        f.section == "limits" || f.section == "models" ||
+        std::ranges::find(reloaded_sections, f.section) != std::end(reloaded_sections) ||
         (f.section == "log" && (f.key == "level" || (f.key == "file" && !now.log.file.empty())));
     if (is_reloaded && to_toml(f.at(then)) != to_toml(f.at(now)))
       out.push_back(std::string(f.section) + "." + std::string(f.key) + " is " + to_toml(f.at(now)));
   }
+  if (is_other<price_config>(then.prices, now.prices, price_fields()))
+    out.push_back("prices are others, for jobs from now on: " + std::to_string(now.prices.size()) +
+                  " [[price]] sections");
+  if (is_other<group_config>(then.groups, now.groups, group_fields()))
+    out.push_back("groups are others: " + std::to_string(now.groups.size()) + " [[group]] sections");
   for (const auto& [name, u] : before) {
     if (!after.contains(name))
       out.push_back("upstream " + name + " gets no jobs any more, and is not polled");
@@ -146,6 +160,10 @@ awaitable<result<std::vector<std::string>>> app::use_config(config fresh) {
   config_.upstreams = std::move(fresh.upstreams);
   config_.models = std::move(fresh.models);
   config_.limits = fresh.limits;
+  config_.billing = std::move(fresh.billing);
+  config_.prices = std::move(fresh.prices);
+  config_.groups = std::move(fresh.groups);
+  billing_.use(config_);
   config_.log = std::move(fresh.log);
   log_->set_level(spdlog::level::from_str(config_.log.level));
   co_return changes;

@@ -12,6 +12,7 @@
 #include "server/assets/assets.hpp"
 #include "server/auth.hpp"
 #include "server/background/dispatcher.hpp"
+#include "server/billing.hpp"
 #include "server/fresh_links.hpp"
 #include "server/large_texts.hpp"
 #include "server/metrics.hpp"
@@ -41,6 +42,7 @@ struct handler_context {
   request_limits& requests;
   large_texts& large;
   upstream_facts& facts;
+  const billing& prices;
   fresh_links& links;
   assets* files;  // null: the relay takes none
   std::function<bool()> ready;

@@ -255,7 +255,7 @@ bool request_handler::allow_origin(std::string_view origin, http::reply& out) co
   out.add_header(
       "Access-Control-Expose-Headers",
       "X-Request-Id, Retry-After, Idempotent-Replayed, Preference-Applied, Content-Range, Accept-Ranges, "
-      "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset");
+      "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Relay-Cost");
   return true;
 }
 

@@ -61,6 +61,10 @@ constexpr route public_rows[] = {
     {verb::get,  "/luma/subscription/usage",                   "usage",         key, web_app,  subscription_usage},
     {verb::get,  "/luma/users/me",                             "me",            key, web_app,  users_me},
 
+    {verb::get,  "/relay/v1/usage",                            "own-usage",     key, official, own_usage},
+    {verb::get,  "/v1/dashboard/billing/subscription",         "billing-subscription", key, official, billing_subscription},
+    {verb::get,  "/v1/dashboard/billing/usage",                "billing-usage", key, official, billing_usage},
+
     upload(verb::post, "/luma/generations/file_upload", "upload", key, upload_file, receive_upload),
     upload(verb::post, "/dream-machine/v1/generations/file_upload", "upload", key, upload_file, receive_upload),
     {verb::post, "/customers/storage",                         "announce-upload", key, web_app, announce_upload},
@@ -121,7 +125,7 @@ constexpr std::string_view admin_hint = "this port has /metrics, /healthz and /r
 }  // namespace
 
 const route_table& public_routes() {
-  static constexpr std::string_view prefixes[] = {"/dream-machine/v1/", "/luma/"};
+  static constexpr std::string_view prefixes[] = {"/dream-machine/v1/", "/luma/", "/relay/v1/"};
   static constexpr route_table table{public_rows, canonical, spoken_at, public_hint, prefixes};
   return table;
 }

@@ -7,6 +7,7 @@
 
 #include "common/engine/lifecycle.hpp"
 #include "server/asio.hpp"
+#include "server/billing.hpp"
 #include "storage/store.hpp"
 
 namespace spdlog {
@@ -24,8 +25,8 @@ struct applied {
 
 class task_changes {
  public:
-  task_changes(asio::io_context& loop, store& s, const policy& p, spdlog::logger& log)
-      : loop_(loop), store_(s), policy_(p), log_(log) {}
+  task_changes(asio::io_context& loop, store& s, const policy& p, const billing& b, spdlog::logger& log)
+      : loop_(loop), store_(s), policy_(p), billing_(b), log_(log) {}
 
   /// Errors: task_not_found when it is no longer there, those of the store but conflict.
   awaitable<result<applied>> apply(std::string id, task_event e);
@@ -42,6 +43,7 @@ class task_changes {
   asio::io_context& loop_;
   store& store_;
   const policy policy_;
+  const billing& billing_;
   spdlog::logger& log_;
   bool abandoned_ = false;
 };

@@ -26,6 +26,8 @@ json::object request_of(std::string_view command, const std::string& name, const
     }
     out["actions"] = std::move(kinds);
   }
+  if (o.prepaid) out["prepaid"] = *o.prepaid;
+  add_if_said(out, "group", o.group);
   if (!o.limits.empty()) out["limits"] = limits_said(o.limits);
   return out;
 }
@@ -48,6 +50,11 @@ std::string limits_in(const json::object& a) {
       out.append(out.empty() ? "" : ", ").append(name).append("=").append(json::serialize(value));
   }
   return out.empty() ? "as configured" : out;
+}
+
+bool is_set_in(const json::object& a, std::string_view key) {
+  const json::value* v = member(a, key);
+  return v != nullptr && v->is_bool() && v->get_bool();
 }
 
 bool is_enabled(const json::object& a) {
@@ -102,6 +109,16 @@ int account_show(const std::string& config_file, const std::string& name) {
   line("open jobs     ", std::to_string(number_in(a, "open_jobs")));
   line("of them wait  ", std::to_string(number_in(a, "pending_jobs")));
   line("weight        ", std::to_string(number_in(a, "weight")));
+  const std::string currency(text_of(a, "currency"));
+  const auto amount = [&](std::string_view key) { return std::string(text_of(a, key)) + " " + currency; };
+  line("pays          ", is_set_in(a, "prepaid") ? "in advance: jobs are refused when nothing is left"
+                                                 : "afterwards: its balance may go below zero");
+  line("balance       ", amount("balance"));
+  line("of it held    ", amount("held"));
+  line("left          ", amount("left"));
+  const std::string group(text_of(a, "group"));
+  line("group         ",
+       group + (is_set_in(a, "group_is_known") ? "" : " (not in the configuration: full price)"));
   line("limits        ", limits_in(a));
   line("kinds of jobs ", texts_in(a, "actions", "all"));
   line("created       ", text_of(a, "created_at"));
@@ -111,7 +128,8 @@ int account_show(const std::string& config_file, const std::string& name) {
 }
 
 int account_set(const std::string& config_file, const std::string& name, const account_options& o) {
-  if (!o.new_name && !o.note && !o.contact && !o.weight && !o.actions && o.limits.empty()) {
+  if (!o.new_name && !o.note && !o.contact && !o.weight && !o.actions && !o.prepaid && !o.group &&
+      o.limits.empty()) {
     std::cerr
         << "luma-relay: account set changes nothing without an option; see luma-relay account set --help\n";
     return 2;

@@ -42,19 +42,20 @@ std::optional<json::object> ask_server(const std::string& database, const json::
   return value->get_object();
 }
 
-json::object run_here(const std::string& database, const json::object& request) {
+json::object run_here(const config& settings, const json::object& request) {
   asio::io_context loop;
   store_hooks hooks;
   hooks.post = [&loop](std::move_only_function<void()> f) { asio::post(loop, std::move(f)); };
   sqlite_options options;
-  options.path = database;
+  options.path = settings.storage.path;
   auto opened = open_sqlite_store(options, families(), std::move(hooks));
   if (!opened) return {{"ok", false}, {"message", json::string(opened.error().log.text)}};
   store& s = **opened;
   account_registry registry;
   const auto log = silent_logger();
-  task_changes changes(loop, s, {}, *log);
-  const admin_context in{loop, s, changes, registry};
+  const billing prices(settings);
+  task_changes changes(loop, s, {}, prices, *log);
+  const admin_context in{loop, s, changes, registry, prices};
   json::object response;
   // Parameters, not captures: a coroutine outlives the lambda it came from.
   constexpr auto run = [](admin_context on, json::object what, json::object& into) -> awaitable<> {
@@ -69,26 +70,27 @@ json::object run_here(const std::string& database, const json::object& request) 
 }  // namespace
 
 std::optional<json::object> ask(const std::string& config_file, const json::object& request, int& status) {
-  const auto database = database_path(config_file);
-  if (!database) {
+  const auto settings = read_config_of_database(config_file);
+  if (!settings) {
     status = 2;
     return std::nullopt;
   }
+  const std::string& database = settings->storage.path;
   ::umask(0077);
-  auto response = ask_server(*database, request);
-  const bool is_new = !response && ::access(database->c_str(), F_OK) != 0;
+  auto response = ask_server(database, request);
+  const bool is_new = !response && ::access(database.c_str(), F_OK) != 0;
   const auto command = text_of(request, "command");
   if (is_new && command != "token-create" && command != "account-create") {
-    std::cerr << "luma-relay: there is no database " << *database
+    std::cerr << "luma-relay: there is no database " << database
               << "; is this the right --config, and the right folder?\n";
     status = 1;
     return std::nullopt;
   }
-  if (!response) response = run_here(*database, request);
+  if (!response) response = run_here(*settings, request);
   const json::value* ok = member(*response, "ok");
   if (ok != nullptr && ok->is_bool() && ok->get_bool()) {
     if (is_new)
-      std::cerr << "The database " << *database
+      std::cerr << "The database " << database
                 << " is new; a relay uses it only with the same storage.path.\n";
     return response;
   }

@@ -18,6 +18,11 @@ struct options {
   account_options account;
   token_options token;
   task_list_options list;
+  ledger_options ledger;
+  usage_options usage;
+  price_options price;
+  std::string amount, note;
+  bool prepaid = false, unlimited = false;
   bool example = false;
   bool reference = false;
   bool probe = false;
@@ -118,10 +123,22 @@ void add_account_commands(CLI::App& app, options& o) {
                     "Kinds of jobs it may create, with commas between, or all: " + kinds)
         ->delimiter(',');
     add_limits(one, o.account.limits);
+    CLI::Option* prepaid = one->add_flag("--prepaid", o.prepaid,
+                                         "It pays in advance: what its balance does not cover is refused");
+    one->add_flag("--unlimited", o.unlimited,
+                  "It pays afterwards: its balance may go below zero (the default)")
+        ->excludes(prepaid);
+    one->add_option(
+        "--group", o.account.group,
+        "A [[group]] of the configuration, by whose factor its prices are multiplied; \"\": none");
+  };
+  const auto said = [&o] {
+    if (o.prepaid || o.unlimited) o.account.prepaid = o.prepaid;
+    return o.account;
   };
   CLI::App* create = with_name("create", "Make an account, which has no token yet");
   with_texts(create);
-  create->callback([&o] { o.status = account_create(o.config, o.name, o.account); });
+  create->callback([&o, said] { o.status = account_create(o.config, o.name, said()); });
 
   with_config(account->add_subcommand("list", "Show all accounts"), o)->callback([&o] {
     o.status = account_list(o.config);
@@ -131,7 +148,18 @@ void add_account_commands(CLI::App& app, options& o) {
   CLI::App* set = with_name("set", "Change an account; what is not said stays");
   set->add_option("--rename", o.account.new_name, "Another name: letters, digits, . _ - @");
   with_texts(set);
-  set->callback([&o] { o.status = account_set(o.config, o.name, o.account); });
+  set->callback([&o, said] { o.status = account_set(o.config, o.name, said()); });
+
+  const std::pair<const char*, const char*> money[] = {
+      {"topup", "Put an amount into an account's balance"},
+      {"adjust", "Correct an account's balance by an amount, which may be below zero"}};
+  for (const auto& [command, help] : money) {
+    CLI::App* one = with_name(command, help);
+    one->add_option("amount", o.amount, "In billing.currency, such as 25 or 0.40")->required();
+    one->add_option("--note", o.note, "Why; it stays in the ledger");
+    one->callback(
+        [&o, name = command] { o.status = account_money(o.config, name, o.name, o.amount, o.note); });
+  }
 
   CLI::App* disable =
       with_name("disable", "Refuse all tokens of an account at once, and end what it has not submitted yet");
@@ -146,6 +174,48 @@ void add_account_commands(CLI::App& app, options& o) {
                 "Print the secret that callbacks for an account's jobs are signed with (Standard Webhooks)");
   webhook->add_flag("--rotate", o.rotate, "Make a new one first; the old one ends at once");
   webhook->callback([&o] { o.status = account_webhook_secret(o.config, o.name, o.rotate); });
+}
+
+void add_money_commands(CLI::App& app, options& o) {
+  CLI::App* ledger = app.add_subcommand(
+      "ledger", "Look at the ledger: each top-up, hold, charge, release and adjustment of a balance");
+  ledger->require_subcommand(1);
+  CLI::App* list = with_config(ledger->add_subcommand("list", "Show its rows, the newest first"), o);
+  list->add_option("--account", o.ledger.account, "Only those of this account");
+  list->add_option("--job", o.ledger.job, "Only those of this job");
+  list->add_option("--before", o.ledger.before, "Only rows with a smaller ID: the next page");
+  list->add_option("--limit", o.ledger.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
+  list->add_flag("--json", o.ledger.as_json, "As one line of JSON, with all that a row holds");
+  list->callback([&o] { o.status = ledger_list(o.config, o.ledger); });
+
+  CLI::App* usage = with_config(
+      app.add_subcommand("usage", "Show how many jobs ended, what they cost and how long they took"), o);
+  usage->add_option("--since", o.usage.since,
+                    "First day, such as 2026-11-01, in UTC; 29 days before the last");
+  usage->add_option("--until", o.usage.until, "Last day; today");
+  usage->add_option(
+      "--by", o.usage.by,
+      "Told apart by some of day, account, token, action, model, upstream, outcome, with commas "
+      "between; account,day");
+  usage->add_option("--account", o.usage.account, "Only this account");
+  usage->add_option("--format", o.usage.format, "table, json or csv")
+      ->check(CLI::IsMember({"table", "json", "csv"}))
+      ->capture_default_str();
+  usage->callback([&o] { o.status = cli::usage(o.config, o.usage); });
+
+  CLI::App* price =
+      with_config(app.add_subcommand("price", "Say what a request would cost, by the [[price]] sections"), o);
+  price
+      ->add_option("request", o.price.file,
+                   "A file with the JSON that a client would send; -: standard input")
+      ->required();
+  price->add_option("--action", o.price.action, "The kind of job: " + families().action_names())
+      ->default_str("generations");
+  price->add_option("--group", o.price.group, "Of the account; none without this");
+  price->callback([&o] {
+    if (o.price.action.empty()) o.price.action = "generations";
+    o.status = cli::price(o.config, o.price);
+  });
 }
 
 void add_token_commands(CLI::App& app, options& o) {
@@ -282,6 +352,7 @@ int run(int argc, char** argv) {
   add_server_commands(app, o);
   add_account_commands(app, o);
   add_token_commands(app, o);
+  add_money_commands(app, o);
   add_task_commands(app, o);
   add_upstream_commands(app, o);
   try {

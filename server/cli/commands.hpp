@@ -22,6 +22,8 @@ struct account_options {
   std::optional<std::string> new_name, note, contact;  // nullopt: not said
   std::optional<int> weight;
   std::optional<std::vector<std::string>> actions;
+  std::optional<bool> prepaid;
+  std::optional<std::string> group;
   std::vector<std::string> limits;  // "NAME=NUMBER", or "NAME=default"
 };
 int account_create(const std::string& config_file, const std::string& name, const account_options& o);
@@ -30,7 +32,33 @@ int account_show(const std::string& config_file, const std::string& name);
 int account_set(const std::string& config_file, const std::string& name, const account_options& o);
 int account_enable(const std::string& config_file, const std::string& name);
 int account_disable(const std::string& config_file, const std::string& name, bool keep_pending);
+/// `command`: "topup" or "adjust"; `amount`: decimal text.
+int account_money(const std::string& config_file, const std::string& command, const std::string& name,
+                  const std::string& amount, const std::string& note);
 int account_webhook_secret(const std::string& config_file, const std::string& name, bool rotate);
+
+struct ledger_options {
+  std::string account, job;  // empty: of all
+  std::int64_t before = 0;   // rows with a smaller number; 0: from the newest on
+  std::int64_t limit = 50;
+  bool as_json = false;
+};
+int ledger_list(const std::string& config_file, const ledger_options& o);
+
+struct usage_options {
+  std::string since, until;  // days; empty: the last 30
+  std::string by;            // empty: account,day
+  std::string account;       // empty: of all
+  std::string format = "table";
+};
+int usage(const std::string& config_file, const usage_options& o);
+
+struct price_options {
+  std::string file;    // a request, as clients send it; "-": standard input
+  std::string action;  // the kind of job
+  std::string group;   // of the account; empty: none
+};
+int price(const std::string& config_file, const price_options& o);
 
 struct token_options {
   std::string name;

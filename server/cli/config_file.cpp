@@ -54,7 +54,7 @@ loaded_config load_config_file(const std::string& file) {
   return load_config(text, file, from_environment);
 }
 
-std::optional<std::string> database_path(const std::string& file) {
+std::optional<config> read_config_of_database(const std::string& file) {
   const auto text = read_file(file);
   if (!text) return std::nullopt;
   loaded_config loaded = load_config(*text, file, from_environment);
@@ -66,7 +66,13 @@ std::optional<std::string> database_path(const std::string& file) {
     std::cerr << "  " << to_string(p) << "\n";
   }
   if (!usable) return std::nullopt;
-  return loaded.value.storage.path;
+  return std::move(loaded.value);
+}
+
+std::optional<std::string> database_path(const std::string& file) {
+  const auto settings = read_config_of_database(file);
+  if (!settings) return std::nullopt;
+  return settings->storage.path;
 }
 
 }  // namespace relay::cli

@@ -13,6 +13,7 @@ namespace relay::cli {
 std::optional<config> read_config(const std::string& file);
 
 /// The same for commands that only need the database: upstreams and their keys need not be there.
+std::optional<config> read_config_of_database(const std::string& file);
 std::optional<std::string> database_path(const std::string& file);
 
 /// The same, with what is wrong in it, for a relay that runs.

@@ -1,20 +1,26 @@
-// What clients ask beside jobs: the words that a request may hold, and what they have left. Accounts have no
-// balances yet: what is left is a figure of the configuration, or the operator's own.
+// What clients ask beside jobs: the words that a request may hold, who they are, and what they have left.
+// That is their account's balance, if they pay in advance; else a figure of the configuration, or the
+// operator's own.
 
 #include <cmath>
-#include <cstdio>
 
+#include "server/await_store.hpp"
 #include "server/handlers/handlers.hpp"
 
 namespace relay::handlers {
 namespace {
 
-// In cents.
-awaitable<result<double>> balance(call& c) {
+// In hundredths of the currency's unit, which clients call cents.
+awaitable<result<money>> left_in_cents(call& c) {
+  if (c.who.prepaid) {
+    const auto has = co_await from_store(c.in.tasks, &store::balance, c.who.id);
+    if (!has) co_return std::unexpected(has.error());
+    co_return scaled(has->left(), 100, 1);
+  }
   const credits_config& set = c.in.settings.credits;
-  if (!set.from_upstreams) co_return static_cast<double>(set.balance_cents);
+  if (!set.from_upstreams) co_return money{set.balance_cents * millionths_of_unit};
   const auto sum = co_await c.in.facts.credits();
-  if (sum) co_return *sum;
+  if (sum) co_return money{std::llround(*sum * millionths_of_unit)};
   error e;
   e.code = errc::upstream_unavailable;
   e.retry_after_seconds = 30;
@@ -33,21 +39,21 @@ awaitable<handled> list_words(call& c) {
 }
 
 awaitable<handled> credits(call& c) {
-  const auto cents = co_await balance(c);
+  const auto cents = co_await left_in_cents(c);
   if (!cents) co_return std::unexpected(cents.error());
   // A number with a fraction, as the official schema has it.
-  char text[64];
-  std::snprintf(text, sizeof text, R"({"credit_balance":%.2f})", *cents);
   http::reply out;
-  out.body = text;
+  out.body = R"({"credit_balance":)" + to_text(*cents) + "}";
   co_return out;
 }
 
 // The web app's, as stations pass it on: whole numbers.
 awaitable<handled> subscription_usage(call& c) {
-  const auto cents = co_await balance(c);
+  const auto cents = co_await left_in_cents(c);
   if (!cents) co_return std::unexpected(cents.error());
-  co_return http::json_reply(200, {{"available", static_cast<std::int64_t>(std::floor(*cents))}});
+  std::int64_t whole = cents->millionths / millionths_of_unit;
+  if (cents->millionths % millionths_of_unit < 0) --whole;
+  co_return http::json_reply(200, {{"available", whole}});
 }
 
 awaitable<handled> users_me(call& c) {

@@ -39,6 +39,7 @@ struct asked_for {
   std::string callback_url;
   std::vector<reference> references;
   std::optional<milliseconds> wait;
+  result<money> price;                   // what the account pays for it
   std::shared_ptr<request_files> files;  // null: there are none
 };
 
@@ -48,9 +49,15 @@ result<new_task> understand(const call& c, std::string_view subject, json_arena&
   return c.on.speaks->parse_create(*body, *c.on.creates, subject);
 }
 
-asked_for as_stored(new_task parsed) {
-  return {
-      to_text(parsed.request), std::move(parsed.callback_url), std::move(parsed.references), parsed.wait, {}};
+asked_for as_stored(const call& c, new_task parsed) {
+  result<money> price = money{};
+  if (c.in.prices.has_prices()) price = c.in.prices.price_for(parsed.request, *c.on.creates, c.who.group);
+  return {to_text(parsed.request),
+          std::move(parsed.callback_url),
+          std::move(parsed.references),
+          parsed.wait,
+          std::move(price),
+          {}};
 }
 
 // nullopt: there are files in it that must get their addresses first.
@@ -59,7 +66,7 @@ result<std::optional<asked_for>> parse(const call& c, std::string_view subject) 
   auto parsed = understand(c, subject, memory);
   if (!parsed) return std::unexpected(std::move(parsed.error()));
   if (any_to_take(c, parsed->files)) return std::nullopt;
-  return as_stored(std::move(*parsed));
+  return as_stored(c, std::move(*parsed));
 }
 
 awaitable<result<asked_for>> parse_with_files(call& c, std::string_view subject) {
@@ -68,7 +75,7 @@ awaitable<result<asked_for>> parse_with_files(call& c, std::string_view subject)
   if (!parsed) co_return std::unexpected(std::move(parsed.error()));
   auto files = co_await take_files(c, parsed->files);
   if (!files) co_return std::unexpected(std::move(files.error()));
-  asked_for out = as_stored(std::move(*parsed));
+  asked_for out = as_stored(c, std::move(*parsed));
   out.files = std::move(*files);
   co_return out;
 }
@@ -155,6 +162,7 @@ std::shared_ptr<task> task_for(const call& c, asked_for& asked, timestamp time) 
   t.action = c.on.creates;
   t.request = std::move(asked.request);
   t.callback_url = std::move(asked.callback_url);
+  t.price = asked.price.value_or(money{});
   t.created_at = t.updated_at = t.next_submit_at = time;
   t.deadline = time + c.in.settings.submit.deadline;
   return made;
@@ -172,6 +180,19 @@ result<std::optional<idempotency_record>> idempotency_of(const call& c, timestam
   std::string request(c.http.path);
   request.append("\n").append(c.http.body);
   return relay::idempotency_of(h, request, time);
+}
+
+// What was sent costs more than the account has left.
+awaitable<error> not_covered(call& c, money price) {
+  error e;
+  e.code = errc::insufficient_credits;
+  e.may_retry = false;
+  const std::string& currency = c.in.prices.currency();
+  e.message.text = "Insufficient credits: this job costs " + to_text(price) + " " + currency;
+  const auto has = co_await from_store(c.in.tasks, &store::balance, c.who.id);
+  if (has) e.message.text += ", and " + to_text(has->left()) + " " + currency + " are left";
+  e.message.text += "; nothing was submitted";
+  co_return e;
 }
 
 error disk_full(std::string_view why) {
@@ -244,6 +265,7 @@ awaitable<handled> respond(call& c, watch::waiter& change, task_ptr known,
   c.http.task_id = known->id;
   const awaited a = co_await wait_for_response(c, change, std::move(known), wait_in_body, replayed);
   const task& t = *a.newest;
+  if (c.in.prices.has_prices()) c.headers.emplace_back("X-Relay-Cost", to_text(t.price));
   if (is_set(t.deleted_at)) co_return not_found();  // while the client waited for it
   if (t.state == task_state::failed && t.fail_status != 0) co_return std::unexpected(refused_by_upstream(t));
   task shown = t;
@@ -285,9 +307,16 @@ awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place 
                           std::optional<milliseconds> wait_in_body, std::shared_ptr<request_files> files) {
   // The waiter first: a change between the commit and the waiting is not missed.
   watch::waiter change(c.in.changes, a.value->id);
+  const money price = a.value->price;
   relay::change c_new{nullptr, std::move(a.value), idempotency};
+  if (price > money{}) c_new.booked = c.in.prices.booking_of(nullptr, *c_new.after, c.http.id);
   auto recorded = co_await from_store(c.in.tasks, &store::write, std::move(c_new));
   counted = {};  // from here on the store counts it
+  if (!recorded && recorded.error().code == errc::insufficient_credits) {
+    a.slot.reset();
+    error refused = co_await not_covered(c, price);
+    co_return std::unexpected(std::move(refused));
+  }
   if (!recorded) {
     c.in.log.error("request {}: the job was not recorded and not submitted: {}", c.http.id,
                    recorded.error().log.text);
@@ -331,6 +360,7 @@ awaitable<handled> create(call& c, asked_for asked, const std::optional<idempote
       co_return co_await replay(c, **found, asked.wait);
     }
   }
+  if (!asked.price && !came_before) co_return std::unexpected(std::move(asked.price.error()));
   // 1. Whether a new job can be kept at all.
   const std::string_view full = c.in.refuses_jobs();
   if (!full.empty() && !came_before) co_return std::unexpected(disk_full(full));

@@ -24,6 +24,13 @@ awaitable<handled> credits(call& c);
 awaitable<handled> subscription_usage(call& c);
 awaitable<handled> users_me(call& c);
 
+/// What the account has done, by day, action and so on, and what it has left.
+awaitable<handled> own_usage(call& c);
+/// The two paths that OpenAI had for it, and station front ends still ask: what there is in all, and what of
+/// it is used.
+awaitable<handled> billing_subscription(call& c);
+awaitable<handled> billing_usage(call& c);
+
 /// A file, uploaded: as a form, as base64 in JSON, or to an address that is the answer. A URL is answered as
 /// it is.
 awaitable<handled> upload_file(call& c);

@@ -344,7 +344,7 @@ class with_store : public parts {
   }
   task_ptr load(const std::string& id) { return run(load_task(*store_, id)).value(); }
   json::object admin(json::object command) {
-    const admin_context in{loop_, *store_, changes_, accounts_};
+    const admin_context in{loop_, *store_, changes_, accounts_, billing_};
     return run(run_admin_command(in, std::move(command)));
   }
   std::string message(const json::object& answer) { return std::string(text_of(answer, "message")); }
@@ -352,7 +352,8 @@ class with_store : public parts {
   temp_dir dir_;
   std::unique_ptr<store> store_ = open_memory_store(dir_.file("db"), hooks());
   std::shared_ptr<spdlog::logger> log_ = silent_logger();
-  task_changes changes_{loop_, *store_, {}, *log_};
+  billing billing_{config{}};
+  task_changes changes_{loop_, *store_, {}, billing_, *log_};
   account_registry accounts_;
   std::int64_t owner_ = 0, with_ = 0;
 };

@@ -1,0 +1,52 @@
+#pragma once
+
+// Prices as they are configured, and what a change of a task means by them. Loop thread.
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "common/engine/account.hpp"
+#include "common/engine/ledger.hpp"
+#include "common/engine/price.hpp"
+#include "config/config.hpp"
+
+namespace relay {
+
+class upstreams;
+
+class billing {
+ public:
+  /// `all`: whose tables of costs count; null: no relay runs, and nothing is completed.
+  explicit billing(const config& c, const upstreams* all = nullptr) : upstreams_(all) { use(c); }
+
+  /// From now on. Jobs keep the price that they were taken at.
+  void use(const config& c);
+
+  /// False: everything is free, and nothing is asked about prices.
+  bool has_prices() const { return !prices_.empty(); }
+  /// A group of the configuration, or none at all.
+  bool knows_group(std::string_view name) const;
+
+  /// What an account of this group pays for a request, in its official field names. Errors: invalid_request
+  /// when there is no price for it, and such jobs are refused.
+  result<money> price_for(const json::object& request, const action& a, std::string_view group) const;
+  const std::string& currency() const { return currency_; }
+
+  /// What is written with the change; null: nothing. `request_id`: of the create.
+  std::unique_ptr<const booking> booking_of(const task* before, const task& after,
+                                            std::string_view request_id = {}) const;
+
+ private:
+  money cost_of(const task& t, job_traits job) const;
+
+  const upstreams* upstreams_;
+  std::vector<price_rule> prices_;
+  std::vector<group_config> groups_;
+  model_names names_;
+  std::string currency_;
+  bool refuses_unpriced_ = false;
+  bool charges_late_ = true;
+};
+
+}  // namespace relay
