@@ -1,18 +1,17 @@
 #include "server/request_rate.hpp"
 
 #include "server/clock.hpp"
-#include "server/settings.hpp"
 
 namespace relay {
 
 result<void> within_request_limit(const handler_context& in, const caller& by, bool counts,
                                   std::vector<std::pair<std::string_view, std::string>>& headers) {
-  const customer_limits of_account = by.who->limits.over(usual_limits(in.settings));
-  const customer_limits of_token = by.with.limits.over({});
+  const std::int64_t usual = in.settings.limits.requests_per_minute_per_account;
+  const std::int64_t of_account = by.who->limits.requests_per_minute.value_or(usual);
+  const std::int64_t of_token = by.with.limits.requests_per_minute.value_or(0);
+  if (of_account == 0 && of_token == 0) return {};
   const request_limits::verdict v =
-      in.requests.admit({by.who->id, of_account.requests_per_minute},
-                        {by.with.id, of_token.requests_per_minute}, counts, now());
-  if (v.limit == 0) return {};
+      in.requests.admit({by.who->id, of_account}, {by.with.id, of_token}, counts, now());
   const std::string seconds = std::to_string(v.of.reset_s);
   headers.emplace_back("X-RateLimit-Limit", std::to_string(v.limit));
   headers.emplace_back("X-RateLimit-Remaining", std::to_string(v.of.left));

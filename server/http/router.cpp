@@ -43,9 +43,10 @@ route_match find_route(std::span<const route_pattern> table, verb method, std::s
   route_match out;
   // 1. The row: a fixed path wins over one with an id in it.
   const verb wanted = method == verb::head ? verb::get : method;
+  const std::ptrdiff_t slashes = std::ranges::count(path, '/');
   for (std::size_t i = 0; i < table.size(); ++i) {
     std::string_view id, key;
-    if (table[i].method != wanted || !matches(table[i], path, id, key)) continue;
+    if (table[i].slashes != slashes || table[i].method != wanted || !matches(table[i], path, id, key)) continue;
     if (out.what == route_match::kind::found && !id.empty()) continue;
     out = {route_match::kind::found, i, id, key, {}};
     if (id.empty()) break;

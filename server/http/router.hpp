@@ -3,6 +3,7 @@
 // A table of routes and the search in it. A pattern is a path whose segments "{id}" and "{key}" match any one
 // segment; fixed paths win over it. Pure.
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,11 +22,13 @@ struct route_match {
 };
 
 struct route_pattern {
-  constexpr route_pattern(verb m, std::string_view p) : method(m), pattern(p), fixed(p.find('{')) {}
+  constexpr route_pattern(verb m, std::string_view p)
+      : method(m), pattern(p), fixed(p.find('{')), slashes(std::ranges::count(p, '/')) {}
 
   verb method;
   std::string_view pattern;
-  std::size_t fixed;  // bytes before its first "{"; npos: all of it
+  std::size_t fixed;       // bytes before its first "{"; npos: all of it
+  std::ptrdiff_t slashes;  // as many as each path that matches it has
 };
 
 /// HEAD is served where GET is.
