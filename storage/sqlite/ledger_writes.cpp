@@ -6,20 +6,28 @@
 namespace relay::sqlite {
 namespace {
 
-// The account first, then the row that says what it has from then on.
+// What an account has after this row. Nobody else writes meanwhile: there is one connection that does.
+result<account_balance> balance_after(write_statements& s, const ledger_entry& e) {
+  const use guard(s.find_balance);
+  s.find_balance.bind(1, e.account);
+  const auto row = s.find_balance.step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return fail(errc::task_not_found, "there is no account " + std::to_string(e.account));
+  const account_balance has{{s.find_balance.integer(0)}, {s.find_balance.integer(1)}};
+  const bool prepaid = s.find_balance.integer(2) != 0;
+  if (e.must_be_covered && prepaid && has.left() < e.held)
+    return fail(errc::insufficient_credits, "Insufficient credits");
+  return account_balance{has.balance + e.amount, has.held + e.held};
+}
+
 result<ledger_row> write_entry(write_statements& s, const ledger_entry& e) {
-  ledger_row out{0, e, {}};
+  const auto after = balance_after(s, e);
+  if (!after) return std::unexpected(after.error());
+  ledger_row out{0, e, *after};
   {
-    const use guard(s.change_balance);
-    s.change_balance.bind(1, e.account)
-        .bind(2, e.amount.millionths)
-        .bind(3, e.held.millionths)
-        .bind(4, e.must_be_covered ? std::optional(e.held.millionths) : std::nullopt);
-    auto row = s.change_balance.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row && e.must_be_covered) return fail(errc::insufficient_credits, "Insufficient credits");
-    if (!*row) return fail(errc::task_not_found, "there is no account " + std::to_string(e.account));
-    out.after = {{s.change_balance.integer(0)}, {s.change_balance.integer(1)}};
+    const use guard(s.set_balance);
+    s.set_balance.bind(1, e.account).bind(2, after->balance.millionths).bind(3, after->held.millionths);
+    if (auto done = run(s.set_balance); !done) return std::unexpected(std::move(done.error()));
   }
   const use guard(s.insert_ledger);
   s.insert_ledger.bind(1, e.account)

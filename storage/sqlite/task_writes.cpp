@@ -193,9 +193,9 @@ write_statements::write_statements(db& d)
           d.prepare("UPDATE process SET log_number=log_number+1,log_check=database_id||' '||(log_number+1)")),
       keep_lane(d.prepare("INSERT INTO upstream(name,mode,at_once,in_minute) VALUES(?1,?2,?3,?4) "
                           "ON CONFLICT(name) DO UPDATE SET mode=?2,at_once=?3,in_minute=?4")),
-      // ?4: what must be left for it if the account pays in advance; NULL: nothing.
-      change_balance(d.prepare("UPDATE account SET balance=balance+?2,held=held+?3 WHERE id=?1 AND "
-                               "(?4 IS NULL OR prepaid=0 OR balance-held>=?4) RETURNING balance,held")),
+      // Two statements: one with RETURNING makes a table of its own each time.
+      find_balance(d.prepare("SELECT balance,held,prepaid FROM account WHERE id=?1")),
+      set_balance(d.prepare("UPDATE account SET balance=?2,held=?3 WHERE id=?1")),
       insert_ledger(d.prepare(
           "INSERT INTO ledger(account,kind,amount,held,cost,balance_after,held_after,task_id,token,upstream,"
           "upstream_id,request_id,note,made_by,created_at) "

@@ -77,11 +77,13 @@ def create_hundred(port, token):
         return [re.search(rb'"id":"([^"]+)"', c.send(create, 1))[1].decode() for _ in range(100)]
 
 
+CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file={dir}/counts", "--vgdb-prefix={dir}/vgdb"]
+
+
 def instructions(bin_dir, upstream_port, times):
     """User instructions and allocations of each kind, without start, stop and first requests."""
-    under = ["valgrind", "--tool=callgrind", "--callgrind-out-file={dir}/counts", "--vgdb-prefix={dir}/vgdb"]
     out = {}
-    with relay(bin_dir, upstream_port, under) as r:
+    with relay(bin_dir, upstream_port, CALLGRIND) as r:
         count = counter(r)
         ids = create_hundred(r.port, r.token)
         for name, at_once, requests, data in kinds_of(r.token, ids):
@@ -93,6 +95,22 @@ def instructions(bin_dir, upstream_port, times):
                 counts = count.read()
             out[f"{name}_instructions"], out[f"{name}_allocations"] = (n / requests for n in counts)
     return out
+
+
+def priced(bin_dir, upstream_port, times):
+    """The same of creates that have a price."""
+    with relay(bin_dir, upstream_port, CALLGRIND, with_prices=True) as r:
+        count = counter(r)
+        create_hundred(r.port, r.token)
+        data = request(r.token, "POST", GENERATIONS, CREATE)
+        requests = 1600 * times
+        with connections(r.port, 32) as c:
+            c.send(data, 32)
+            count.zero()
+            c.send(data, requests)
+            counts = count.read()
+    names = ("priced_post_instructions", "priced_post_allocations")
+    return dict(zip(names, (n / requests for n in counts), strict=True))
 
 
 def system_calls(bin_dir, upstream_port, times):
@@ -162,4 +180,4 @@ def memory_of(pid):
     return 1024 * int(re.search(r"RssAnon:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
 
 
-GROUPS = (instructions, system_calls, bytes_written, idle_connections)
+GROUPS = (instructions, priced, system_calls, bytes_written, idle_connections)

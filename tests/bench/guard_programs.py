@@ -55,6 +55,13 @@ key = "k"
 """
 
 
+# Each job is held, in its own transaction, from what its account has.
+PRICES = """
+[[price]]
+price = "0.40"
+"""
+
+
 class cannot_measure(Exception):
     """Something outside the relay is missing or failed; the text says what."""
 
@@ -117,24 +124,25 @@ def wait_until_open(port, process):
 
 class relay:
     """A relay on a new file; `under` is the command that watches it, in which {dir} is the relay's folder.
-    `pid` is the relay's own."""
+    `pid` is the relay's own. `with_prices`: jobs have a price, and the account pays in advance."""
 
-    def __init__(self, bin_dir, upstream_port, under=()):
+    def __init__(self, bin_dir, upstream_port, under=(), with_prices=False):
         self._folder = tempfile.TemporaryDirectory()
         self.dir = pathlib.Path(self._folder.name)
         self.port = free_port()
         self._config = self.dir / "relay.toml"
-        self._config.write_text(RELAY.format(dir=self.dir, port=self.port, upstream=upstream_port))
+        settings = RELAY.format(dir=self.dir, port=self.port, upstream=upstream_port)
+        self._config.write_text(settings + (PRICES if with_prices else ""))
+        self._with_prices = with_prices
         self._program = pathlib.Path(bin_dir, "luma-relay").resolve()
         self._under = [word.format(dir=self.dir) for word in under]
         self.pid = None
 
     def __enter__(self):
-        made = subprocess.run([self._program, "token", "create", "--config", self._config, "--name", "guard"],
-                              capture_output=True, text=True)
-        if made.returncode:
-            raise cannot_measure(f"no token: {made.stderr}")
-        self.token = made.stdout.split()[-1]
+        self.token = self._run("token", "create", "--name", "guard").split()[-1]
+        if self._with_prices:
+            self._run("account", "set", "guard", "--prepaid")
+            self._run("account", "topup", "guard", "1000000")
         command = [*self._under, self._program, "serve", "--config", self._config]
         with open(self.dir / "output", "w") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
@@ -145,6 +153,12 @@ class relay:
             raise cannot_measure(f"{why}\n{self.output}") from None
         self.pid = self._own_pid()
         return self
+
+    def _run(self, *command):
+        done = subprocess.run([self._program, *command, "--config", self._config], capture_output=True, text=True)
+        if done.returncode:
+            raise cannot_measure(f"{' '.join(command)}: {done.stderr}")
+        return done.stdout
 
     def __exit__(self, *_):
         end(self._process, self.pid or self._own_pid())
