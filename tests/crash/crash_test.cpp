@@ -1,5 +1,5 @@
 // The relay is killed at random times under load, and at every step of a job's way; then what clients were
-// told, the table, the upstream's log and the callbacks received are compared.
+// told, the table, the ledger, the upstream's log and the callbacks received are compared.
 //   RELAY_KILLS=500 crash_tests --gtest_filter=crash.loop    the long form
 
 #include <gtest/gtest.h>
@@ -19,6 +19,7 @@
 #include "storage/sqlite/sqlite_store.hpp"
 #include "tests/support/child_relay.hpp"
 #include "tests/support/file_changes.hpp"
+#include "tests/support/ledger_check.hpp"
 #include "tests/support/receiver.hpp"
 #include "tests/support/running.hpp"
 
@@ -126,9 +127,13 @@ TEST(crash, loop) {
   o.list_fails = 28;
   running_simulator sim(o);
   receiver hook;
-  child_relay relay(dir, free_port(), sim.url());
+  child_relay relay(dir, free_port(), sim.url(), "max_concurrent = 100000\n[[price]]\nprice = \"0.40\"\n");
   const std::string token = relay.command("token create --name load");
   ASSERT_FALSE(token.empty());
+  // One that has never enough: some of its creates are refused, whatever is killed meanwhile.
+  const std::string poor = relay.command("token create --name poor");
+  for (const char* name : {"load", "poor"}) relay.command(std::string("account set --prepaid ") + name);
+  relay.command("account topup load 1000000");
 
   std::atomic<bool> over = false;
   std::mutex mutex;
@@ -136,7 +141,7 @@ TEST(crash, loop) {
   std::map<std::string, std::set<std::string>> by_key;  // guarded by mutex: ids that a key was answered with
   std::condition_variable came;                         // an answer; with mutex
   int answered = 0;                                     // guarded by mutex
-  std::atomic<int> refused = 0;
+  std::atomic<int> refused = 0, not_covered = 0;
   std::atomic<bool> up = false;  // the relay listens, as far as the harness knows
   const auto load = [&](int worker) {
     std::minstd_rand random(static_cast<unsigned>(worker) + 1);
@@ -151,7 +156,10 @@ TEST(crash, loop) {
         try {
           std::vector<std::string> headers;
           if (with_key) headers.push_back("Idempotency-Key: " + key);
-          const response r = client(relay.port(), token).request("POST", generations, body, headers);
+          const bool has_little = !with_key && random() % 3 == 0;
+          const response r =
+              client(relay.port(), has_little ? poor : token).request("POST", generations, body, headers);
+          not_covered += r.status == 402;
           if (r.status != 201) {
             ++refused;
             continue;
@@ -188,6 +196,7 @@ TEST(crash, loop) {
     up = true;
     up.notify_all();
     ASSERT_TRUE(started) << relay.log_tail();
+    relay.command("account topup poor 1.3");
   }
   over = true;
   workers.clear();
@@ -228,9 +237,9 @@ TEST(crash, loop) {
       "%d kills: %zu jobs acknowledged, %zu on disk (%d failed), %zu billed; lost %d, billed twice %d, "
       "bought "
       "and not followed %d, unfinished %d, two jobs for one key %d; %zu callbacks, missing %d, out of order "
-      "%d\n",
+      "%d; %d creates were not covered\n",
       kills, acknowledged.size(), all.size(), failed, bills.size(), lost, duplicates, orphans, unfinished,
-      two_for_a_key, hook.received().size(), callbacks_missing, out_of_order);
+      two_for_a_key, hook.received().size(), callbacks_missing, out_of_order, not_covered.load());
   EXPECT_GT(acknowledged.size(), static_cast<std::size_t>(kills));
   EXPECT_EQ(lost, 0);
   EXPECT_EQ(duplicates, 0);
@@ -239,6 +248,8 @@ TEST(crash, loop) {
   EXPECT_EQ(two_for_a_key, 0);
   EXPECT_EQ(callbacks_missing, 0);
   EXPECT_EQ(out_of_order, 0);
+  EXPECT_EQ(ledger_faults(relay.database()), "");
+  EXPECT_GT(not_covered, 0);
 }
 
 const char* const places[] = {

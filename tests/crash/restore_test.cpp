@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/support/child_relay.hpp"
+#include "tests/support/ledger_check.hpp"
 #include "tests/support/running.hpp"
 #include "tests/support/tcp_gate.hpp"
 
@@ -107,6 +108,40 @@ TEST_F(restore, what_is_not_found_is_held_for_the_operator) {
   relay.kill();
   ASSERT_TRUE(relay.start()) << relay.log_tail();
   wait_until_completed(create("another"));
+}
+
+// The money of a backup is that of its jobs: what was charged since is charged again when the job's end is
+// seen again, what was held and is gone for good is free.
+struct restore_with_prices : restore {
+  restore_with_prices() : restore("[[price]]\nprice = \"0.40\"\n") {}
+};
+
+TEST_F(restore_with_prices, the_ledger_is_that_of_the_jobs_that_are_there) {
+  relay.command("account set me --prepaid");
+  relay.command("account topup me 10");
+  wait_until_completed(create("done before"));
+  gate.refuse_new();
+  gate.cut_all();
+  const std::string followed = create("waits in the backup");
+  const std::string held = create("waits, and is never submitted");
+  relay.command("task cancel-pending " + held);
+  const std::string again = create("waits there too");
+  relay.command("backup " + copy);
+  EXPECT_EQ(ledger_faults(copy, false), "");
+  gate.let_through();
+  wait_until_completed(followed);
+  wait_until_completed(again);
+  wait_until_completed(create("made after the backup"));
+  stop();
+  EXPECT_EQ(ledger_faults(relay.database()), "");
+  relay.command("restore " + copy);
+  EXPECT_EQ(ledger_faults(relay.database(), false), "");
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  wait_until_completed(followed);
+  wait_until_completed(again);
+  stop();
+  EXPECT_EQ(ledger_faults(relay.database()), "");
+  EXPECT_NE(relay.command("account show me").find("8.80"), std::string::npos) << "three jobs, each paid once";
 }
 
 struct a_second_simulator {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Fuzzes each target from its corpus, 20 s each; RELAY_FUZZ_SECONDS sets more. What breaks a promise is left beside the
+# Fuzzes each target from its corpus, 12 s each; RELAY_FUZZ_SECONDS sets more. What breaks a promise is left beside the
 # corpus, to be kept there once it is fixed. fuzz.sh FUZZ_TESTS [TARGET…]
 set -euo pipefail
 program=$1
 shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-seconds=${RELAY_FUZZ_SECONDS:-20}
+seconds=${RELAY_FUZZ_SECONDS:-12}
 [ $# -gt 0 ] || mapfile -t all < <("$program")
 [ $# -gt 0 ] || set -- "${all[@]}"
 work=$(mktemp -d)

@@ -127,7 +127,7 @@ TEST(power_loss, takes_nothing_that_was_acknowledged) {
   // Each round begins with a new database, so that a cut does not have to copy a large one.
   constexpr int round = 150;
   outcome all;
-  for (int left = setting("RELAY_CUTS", 300); left > 0; left -= round) {
+  for (int left = setting("RELAY_CUTS", RELAY_SHORT_CUTS); left > 0; left -= round) {
     const outcome o = cut_power("FULL", std::min(left, round), static_cast<unsigned>(left));
     all.cuts += o.cuts;
     all.acknowledged += o.acknowledged;
