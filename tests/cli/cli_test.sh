@@ -43,7 +43,7 @@ printf '[server]\nlissten = "x"\nsubmit_wait_ms = -1\n[[upstream]]\nname = "a"\n
 
 run 0 "$relay" --help; has out "check-config"; has out "serve"
 for sub in serve check-config account "account create" "account list" \
-  "account show" "account set" "account enable" "account disable" "account webhook-secret" token "token create" "token list" "token revoke" \
+  "account show" "account set" "account enable" "account disable" "account webhook-secret" "account topup" "account adjust" ledger "ledger list" usage price token "token create" "token list" "token revoke" \
   task "task list" "task show" "task cancel-pending" "task retry-callback" backup reload \
   upstream "upstream list" "upstream check" "upstream pause" "upstream resume" "upstream drain"; do
   # shellcheck disable=SC2086
@@ -296,6 +296,69 @@ sed -i 's/^waight = 7/weight = 7/' several.toml
 run 1 "$relay" reload --config several.toml; has err "no relay runs with this database"
 run 1 "$relay" upstream list --config several.toml; has err "no relay runs with this database"
 run 0 "$relay" upstream resume --config several.toml plain; has err "plain takes jobs again"
+
+# ---- money, with the relay stopped
+cp good.toml priced.toml
+cat >>priced.toml <<'TOML'
+[[price]]
+action = "image"
+price = "0.015"
+[[price]]
+model = "ray-v2"
+duration = "5s"
+price = "0.40"
+[[group]]
+name = "friends"
+price_factor = "0.5"
+TOML
+echo '{"prompt":"a tiger","duration":"5s"}' >request.json
+echo '{"user_prompt":"a tiger","duration":"5s"}' >web_app.json
+run 0 "$relay" price --config priced.toml request.json; has out "0.40 USD"; has err "model ray-2, resolution none, duration 5s"
+run 0 "$relay" price --config priced.toml --group friends web_app.json; has out "0.20 USD"
+run 0 "$relay" price --config priced.toml --action image request.json; has out "0.015 USD"
+run 1 "$relay" price --config priced.toml --action sing request.json; has err "is no kind of job; there are generations"
+run 1 "$relay" price --config priced.toml missing.json; has err "cannot read missing.json"
+run 1 "$relay" price --config priced.toml --group foes request.json; has err 'no [[group]] "foes"'
+run 0 "$relay" price --config good.toml request.json; has out "0.00 USD"
+run 1 env LUMA_RELAY_BILLING_UNPRICED=refuse "$relay" price --config priced.toml --action upscale web_app.json; has err "no price for such a job"
+run 0 "$relay" account create --config priced.toml shop
+run 0 "$relay" account set --config priced.toml shop --prepaid --group friends
+run 0 "$relay" account topup --config priced.toml shop 25 --note "invoice 17"; has err 'The balance of "shop" is 25.00 USD now, of which 25.00 can be spent.'
+run 0 "$relay" account adjust --config priced.toml shop -0.5; has err "is 24.50 USD now"
+run 1 "$relay" account topup --config priced.toml shop 0; has err "must be above 0"
+run 1 "$relay" account topup --config priced.toml shop 1,50; has err "must be an amount such as"
+run 1 "$relay" account topup --config priced.toml nobody 1; has err 'no account named "nobody"'
+run 0 "$relay" account show --config priced.toml shop; has out "in advance"; has out "balance       24.50 USD"; has out "group         friends"
+run 0 "$relay" account show --config good.toml shop; has out "not in the configuration"
+run 1 "$relay" account set --config priced.toml shop --group foes; has err 'no [[group]] "foes"'
+run 2 "$relay" account set --config priced.toml shop --prepaid --unlimited; has err "excludes"
+run 0 "$relay" ledger list --config priced.toml --account shop; has out "invoice 17"; has out "adjust"; has out "-0.50"
+run 0 "$relay" ledger list --config priced.toml --account shop --json; has out '"note":"invoice 17"'
+run 0 "$relay" usage --config priced.toml --account shop; has err "No job ended from"
+run 0 "$relay" usage --config priced.toml --format csv --by day; has out "day,jobs,amount,cost,margin,wait_ms,run_ms"
+run 1 "$relay" usage --config priced.toml --since monday; has err "since must be a day such as 2026-11-29"
+run 1 "$relay" usage --config priced.toml --by customer; has err "by must be some of day, account"
+run 0 "$relay" token create --config priced.toml --account shop --name spender; spender=$(cat out)
+"$relay" serve --config priced.toml >server.log 2>&1 &
+server=$!
+port=
+for _ in $(seq 100); do
+  port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' server.log)
+  [ -z "$port" ] || break
+  sleep 0.1
+done
+create() { curl -s -D head -o body -w '%{http_code}' -H "Authorization: Bearer $spender" -d @request.json "http://127.0.0.1:$port/dream-machine/v1/generations"; }
+[ "$(create)" = 201 ] || fail "a create that is covered is refused: $(cat body)"
+grep -qi '^x-relay-cost: 0.20' head || fail "no X-Relay-Cost: $(cat head)"
+run 0 "$relay" account adjust --config priced.toml shop -24.2; has err "is 0.30 USD now, of which 0.10 can be spent"
+[ "$(create)" = 402 ] || fail "a create that is not covered is taken: $(cat body)"
+grep -q insufficient_quota body || fail "no word of the quota: $(cat body)"
+kill -TERM $server; wait $server; server=
+run 0 "$relay" task cancel-pending --config priced.toml --account shop; has err "1 job that waited"
+run 0 "$relay" account show --config priced.toml shop; has out "of it held    0.00 USD"; has out "left          0.30 USD"
+run 0 "$relay" ledger list --config priced.toml --account shop; has out "release"
+run 0 "$relay" usage --config priced.toml --by account,outcome; has out "failed"; has err "amounts in USD"
+run 0 "$relay" account set --config priced.toml shop --unlimited --group ""
 
 # Nobody reads the log: requests are answered all the same, and whoever reads in the end is told what is missing.
 mkfifo unread
