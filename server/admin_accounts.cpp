@@ -13,11 +13,14 @@
 #include "server/billing.hpp"
 #include "server/clock.hpp"
 #include "server/entropy.hpp"
+#include "server/usage_report.hpp"
 
 namespace relay {
 namespace {
 
 constexpr std::string_view name_rule = "the name of an account has 1 to 64 letters, digits or any of . _ - @";
+
+constexpr std::string_view token_name_rule = "--name must be 1 to 64 letters, digits or any of . _ - @";
 
 secret new_webhook_secret() {
   std::string bytes(webhook_secret_bytes, '\0');
@@ -103,6 +106,7 @@ void apply_changes(account& a, account_changes to) {
   if (to.contact) a.contact = std::move(*to.contact);
   if (to.weight) a.weight = *to.weight;
   if (to.actions) a.actions = std::move(*to.actions);
+  if (to.models) a.models = std::move(*to.models);
   if (to.prepaid) a.prepaid = *to.prepaid;
   if (to.group) a.group = std::move(*to.group);
   set_limits(a.limits, to.limits);
@@ -135,6 +139,7 @@ json::object line_of(const account& a, const customers& all, const task_counts& 
           {"weight", a.weight},
           {"limits", shown(a.limits)},
           {"actions", as_array(a.actions)},
+          {"models", as_array(a.models)},
           {"prepaid", a.prepaid},
           {"group", json::string(a.group)},
           {"contact", json::string(a.contact)},
@@ -283,6 +288,17 @@ result<account_changes> account_changes_from(const json::object& o) {
   out.note = std::move(*note);
   out.contact = std::move(*contact);
   out.limits = std::move(*limits);
+  if (const json::value* v = member(o, "models")) {
+    auto models = texts_of(*v, "models");
+    if (!models) return std::unexpected(std::move(models.error()));
+    const auto is_no_word = [](const std::string& m) {
+      return m.empty() || m.size() > max_account_name || m.find_first_of(" \t\r\n") != std::string::npos;
+    };
+    if (models->size() > max_account_models || std::ranges::any_of(*models, is_no_word))
+      return wrong("models must be up to " + std::to_string(max_account_models) +
+                   " names without spaces, in which \"*\" stands for any characters");
+    out.models = std::move(*models);
+  }
   auto group = text_if_any(o, "group", max_account_name);
   if (!group) return std::unexpected(std::move(group.error()));
   out.group = std::move(*group);
@@ -307,11 +323,12 @@ result<account_changes> account_changes_from(const json::object& o) {
   return out;
 }
 
-result<token_plan> token_plan_from(const json::object& o) {
-  token_plan out;
-  out.name = text_of(o, "name");
-  out.account = text_of(o, "account");
-  if (!valid_token_name(out.name)) return wrong("--name must be 1 to 64 letters, digits or any of . _ - @");
+result<token_changes> token_changes_from(const json::object& o) {
+  token_changes out;
+  auto name = text_if_any(o, "new_name", max_token_name);
+  if (!name) return std::unexpected(std::move(name.error()));
+  if (*name && !valid_token_name(**name)) return wrong(std::string(token_name_rule));
+  out.name = std::move(*name);
   if (const json::value* v = member(o, "expires_in_s")) {
     if (!v->is_int64() || v->get_int64() < 0) return wrong("expires_in_s must be a whole number of seconds");
     out.expires_in = std::chrono::seconds(v->get_int64());
@@ -325,7 +342,20 @@ result<token_plan> token_plan_from(const json::object& o) {
   }
   auto limits = limits_from(o);
   if (!limits) return std::unexpected(std::move(limits.error()));
-  set_limits(out.limits, *limits);
+  out.limits = std::move(*limits);
+  return out;
+}
+
+result<token_plan> token_plan_from(const json::object& o) {
+  token_plan out;
+  out.name = text_of(o, "name");
+  out.account = text_of(o, "account");
+  if (!valid_token_name(out.name)) return wrong(std::string(token_name_rule));
+  auto said = token_changes_from(o);
+  if (!said) return std::unexpected(std::move(said.error()));
+  if (said->expires_in) out.expires_in = *said->expires_in;
+  if (said->addresses) out.addresses = std::move(*said->addresses);
+  set_limits(out.limits, said->limits);
   return out;
 }
 
@@ -437,6 +467,23 @@ awaitable<json::object> create_token(admin_context in, token_plan plan) {
                          {"expires_at", time_or_null(made->expires_at)}};
 }
 
+awaitable<json::object> change_token(admin_context in, std::string name, token_changes to) {
+  const auto all = co_await read_customers(in.tasks);
+  if (!all) co_return failure(all.error().log.text);
+  const auto found = token_named(*all, name, false);
+  if (!found) co_return failure(found.error().log.text);
+  token changed = *found;
+  if (to.name) changed.name = std::move(*to.name);
+  if (to.expires_in) changed.expires_at = to.expires_in->count() > 0 ? now() + *to.expires_in : never;
+  if (to.addresses) changed.addresses = std::move(*to.addresses);
+  set_limits(changed.limits, to.limits);
+  const auto saved = co_await from_store(in.tasks, &store::change_token, std::move(changed));
+  co_await follow_disk(in, found->account);
+  if (!saved) co_return failure(saved.error().log.text);
+  co_return json::object{
+      {"ok", true}, {"name", json::string(saved->name)}, {"expires_at", time_or_null(saved->expires_at)}};
+}
+
 awaitable<json::object> list_tokens(admin_context in, std::string account_name) {
   const auto all = co_await read_customers(in.tasks);
   if (!all) co_return failure(all.error().log.text);
@@ -458,6 +505,8 @@ awaitable<json::object> list_tokens(admin_context in, std::string account_name) 
         {"expires_at", time_or_null(t.expires_at)},
         {"addresses", as_array(t.addresses)},
         {"limits", shown(t.limits)},
+        {"last_used",
+         t.last_used > 0 ? json::value(json::string(day_text(t.last_used))) : json::value(nullptr)},
         {"revoked_at", time_or_null(t.revoked_at)},
         {"old_ends_at", time_or_null(!t.revoked() && t.old_ends_at > now() ? t.old_ends_at : never)}});
   }

@@ -37,12 +37,13 @@ struct account_changes {
   std::optional<std::string> name, note, contact;
   std::optional<int> weight;
   std::optional<std::vector<std::string>> actions;  // none: all
+  std::optional<std::vector<std::string>> models;   // none: all
   std::optional<bool> prepaid;
   std::optional<std::string> group;                           // empty: none
   std::map<std::string, std::optional<std::int64_t>> limits;  // by limit_name; nullopt: as configured
 };
-/// `new_name`, `note`, `contact`, `weight`, `actions`, `prepaid`, `group` and `limits` of a command. Errors:
-/// invalid_request.
+/// `new_name`, `note`, `contact`, `weight`, `actions`, `models`, `prepaid`, `group` and `limits` of a
+/// command. Errors: invalid_request.
 result<account_changes> account_changes_from(const json::object& o);
 /// What a new token is, beside its secret.
 struct token_plan {
@@ -65,7 +66,18 @@ awaitable<json::object> disable_account(admin_context in, std::string name, bool
 /// The secret that signs an account's callbacks, as its verifier wants it; a new one when asked to rotate.
 awaitable<json::object> webhook_secret(admin_context in, std::string name, bool rotate);
 
+/// What an operator may say of a token that is there; nullopt: it stays.
+struct token_changes {
+  std::optional<std::string> name;
+  std::optional<std::chrono::seconds> expires_in;  // 0: never
+  std::optional<std::vector<std::string>> addresses;
+  std::map<std::string, std::optional<std::int64_t>> limits;
+};
+/// `new_name`, `expires_in_s`, `addresses` and `limits` of a command. Errors: invalid_request.
+result<token_changes> token_changes_from(const json::object& o);
+
 awaitable<json::object> create_token(admin_context in, token_plan plan);
+awaitable<json::object> change_token(admin_context in, std::string name, token_changes to);
 awaitable<json::object> list_tokens(admin_context in, std::string account);
 /// Requests with it are refused from now on, and what was created with it and not submitted is cancelled
 /// unless `keep_pending`.

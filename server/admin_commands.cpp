@@ -49,6 +49,11 @@ awaitable<json::object> run_admin_command(admin_context in, json::value request)
     if (!plan) co_return failure(plan.error().log.text);
     co_return co_await create_token(in, *plan);
   }
+  if (command == "token-set") {
+    const auto changes = token_changes_from(o);
+    if (!changes) co_return failure(changes.error().log.text);
+    co_return co_await change_token(in, name, *changes);
+  }
   if (command == "token-revoke") co_return co_await revoke_token(in, name, keep_pending);
   if (command == "token-rotate")
     co_return co_await rotate_token(in, name, std::chrono::seconds(number_of(o, "grace_s")));

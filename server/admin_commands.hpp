@@ -35,13 +35,14 @@ struct admin_context {
 
 /// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`, and with it:
 ///
-/// - `account-create`, `account-set` (`name`, `new_name`, `note`, `contact`, `weight`, `actions`, `prepaid`,
-///   `group`, `limits`),
+/// - `account-create`, `account-set` (`name`, `new_name`, `note`, `contact`, `weight`, `actions`, `models`,
+///   `prepaid`, `group`, `limits`),
 ///   `account-list`; `account-show`, `account-enable` (`name`); `account-disable` (`name`, `keep_pending`);
 ///   `webhook-secret` (`name`, `rotate`);
 /// - `account-topup`, `account-adjust` (`name`, `amount`, `note`); `ledger-list` (`account`, `job`, `before`,
 ///   `limit`); `usage` (`since`, `until`, `by`, `account`, `format`);
 /// - `token-create` (`name`, `account`, `expires_in_s`, `addresses`, `limits`), `token-list` (`account`),
+///   `token-set` (`name`, `new_name`, `expires_in_s`, `addresses`, `limits`),
 /// `token-revoke` (`name`,
 ///   `keep_pending`), `token-rotate` (`name`, `grace_s`);
 /// - `task-list` (`state`, `account`, `token`, `ambiguous`, `limit`); `task-show`, `task-release`,

@@ -25,6 +25,7 @@ constexpr std::chrono::seconds repeatable_grace{1};
 constexpr std::chrono::milliseconds last_replies{500};
 constexpr std::chrono::milliseconds housekeeping_interval{100};
 constexpr std::chrono::minutes overdue_after{1};
+constexpr int rounds_between_notes = 20;  // of housekeeping
 constexpr std::size_t large_text_bytes = std::size_t{8} << 20;
 
 result<std::unique_ptr<store>> open_sqlite(const storage_config& c, const catalogue& names,
@@ -341,6 +342,7 @@ awaitable<result<void>> app::recover() {
   for (const account& a : *accounts) accounts_.put(a);
   const auto tokens = co_await from_store(*store_, &store::tokens);
   if (!tokens) co_return std::unexpected(tokens.error());
+  accounts_.set_day(day_of(now()));
   for (const token& t : *tokens) accounts_.add(t);
   if (!accounts_.has_tokens())
     log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
@@ -386,6 +388,8 @@ awaitable<> app::housekeeping() {
       metrics_.set_log_dropped(log_lines_dropped());
       upstreams_.prune();
       if (assets_) metrics_.set_assets(assets_->files(), assets_->bytes());
+      accounts_.set_day(day_of(now()));
+      if (rounds % rounds_between_notes == 0) co_await note_uses();
       for (const submit_lane& l : dispatcher_->lanes()) {
         metrics_.set_upstream({l.name, l.state(now()) == submit_lane::circuit::open, l.open,
                                l.max_open > 0 ? l.max_open : l.at_once.value(),
@@ -397,6 +401,14 @@ awaitable<> app::housekeeping() {
     housekeeping_timer_.expires_after(housekeeping_interval);
     co_await housekeeping_timer_.async_wait(as_result);
   }
+}
+
+// The days on which tokens were used last. What cannot be written down now is forgotten until another day.
+awaitable<> app::note_uses() {
+  std::vector<std::int64_t> used = accounts_.take_used();
+  if (used.empty()) co_return;
+  const auto noted = co_await from_store(*store_, &store::note_use, std::move(used), accounts_.day());
+  if (!noted) log_->warn("cannot note which tokens were used: {}", noted.error().log.text);
 }
 
 // Counted each second; a line at most each minute.
@@ -473,6 +485,7 @@ awaitable<> app::drain() {
   end_now();
   while (clients() || others()) co_await moment();
   co_await dispatcher_->keep_lanes();
+  co_await note_uses();
   co_await from_store(*store_, &store::mark_alive, now());
   deadlines_.stop();
   loop_.stop();  // a name service that does not respond is not waited for

@@ -88,6 +88,7 @@ class app {
   awaitable<> drain();
   awaitable<> housekeeping();
   void report_refused_connections();
+  awaitable<> note_uses();
   void spawn(awaitable<> work);
   void end_now();
 

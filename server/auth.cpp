@@ -42,7 +42,8 @@ void account_registry::put(const account& a) {
   const auto changed = std::make_shared<const account>(a);
   accounts_[a.id] = changed;
   for (auto& [digest, by] : by_digest_) {
-    if (by->with.account == a.id) by = std::make_shared<const caller>(by->with, changed, by->from);
+    if (by->with.account == a.id)
+      by = std::make_shared<const caller>(by->with, changed, by->from, by->used_on);
   }
   if (!a.enabled) on_ended();
 }
@@ -54,11 +55,12 @@ void account_registry::add(const token& t) {
   forget_recent();
   // One that this program cannot read lets nobody in.
   const address_set from = address_set::parse(t.addresses).value_or(address_set{});
-  by_digest_.insert_or_assign(t.digest, std::make_shared<const caller>(t, who, from));
+  by_digest_.insert_or_assign(t.digest, std::make_shared<const caller>(t, who, from, t.last_used));
   if (!is_set(t.old_ends_at)) return;
   token old = t;
   old.digest = t.old_digest;
-  by_digest_.insert_or_assign(t.old_digest, std::make_shared<const caller>(std::move(old), who, from));
+  by_digest_.insert_or_assign(t.old_digest,
+                              std::make_shared<const caller>(std::move(old), who, from, t.last_used));
 }
 
 void account_registry::remove(const token& t) {
@@ -102,6 +104,7 @@ result<caller_ptr> account_registry::authenticate(std::string_view authorization
   if (key.size() > max_kept_key) {
     caller_ptr by = find(key);
     if (!by || !works(*by, now)) return std::unexpected(invalid_key());
+    if (by->used_on != today_) note_use(*by);
     return by;
   }
   recent& last = recent_for(key);
@@ -112,6 +115,7 @@ result<caller_ptr> account_registry::authenticate(std::string_view authorization
   }
   if (const std::string_view why = obstacle(*last.by, now); !why.empty())
     return fail(errc::unauthorized, "Authorization: " + std::string(why));
+  if (last.by->used_on != today_) note_use(*last.by);
   return last.by;
 }
 
@@ -133,6 +137,11 @@ account_registry::recent& account_registry::recent_for(std::string_view key) {
   std::ranges::copy(key, salted.begin() + salt_.size());
   const std::size_t hash = std::hash<std::string_view>{}({salted.data(), salt_.size() + key.size()});
   return recent_[hash % max_recent];
+}
+
+void account_registry::note_use(const caller& c) {
+  c.used_on = today_;
+  used_.push_back(c.with.id);
 }
 
 void account_registry::forget_recent() {

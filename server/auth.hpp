@@ -8,6 +8,7 @@
 #include <memory>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "common/base/addresses.hpp"
@@ -23,6 +24,8 @@ struct caller {
   token with;  // `digest` is that of the secret that was sent
   account_ptr who;
   address_set from;  // the addresses it may be used from, if there are any
+  /// The last day on which its use was noted.
+  mutable std::int32_t used_on = 0;
 };
 using caller_ptr = std::shared_ptr<const caller>;
 
@@ -47,6 +50,12 @@ class account_registry {
   result<caller_ptr> authenticate(std::string_view authorization, timestamp now);
   /// False once the token is revoked or has expired, its secret was replaced, or the account is disabled.
   bool in_force(const caller& c, timestamp now) const;
+  /// Uses from now on are of this day (day_of()).
+  void set_day(std::int32_t day) { today_ = day; }
+  std::int32_t day() const { return today_; }
+  /// Tokens that were used for the first time on their day, since the last call.
+  std::vector<std::int64_t> take_used() { return std::exchange(used_, {}); }
+
   /// Some token of this account works.
   bool in_force(std::int64_t account, timestamp now) const;
   /// Null when there is none.
@@ -65,13 +74,16 @@ class account_registry {
   static constexpr std::size_t max_recent = 256;
   recent& recent_for(std::string_view key);
   caller_ptr find(std::string_view key) const;
+  void note_use(const caller& c);
   void forget_recent();
 
   std::unordered_map<std::int64_t, account_ptr> accounts_;
   // By each secret that works, or did until `old_ends_at`.
   std::unordered_map<sha256_digest, caller_ptr, digest_hash> by_digest_;
-  std::vector<recent> recent_;   // by a hash that others cannot work out; empty until the first
-  std::array<char, 16> salt_{};  // of that hash
+  std::int32_t today_ = 0;
+  std::vector<std::int64_t> used_;  // tokens, since they were taken
+  std::vector<recent> recent_;      // by a hash that others cannot work out; empty until the first
+  std::array<char, 16> salt_{};     // of that hash
 };
 
 }  // namespace relay

@@ -28,6 +28,10 @@ class billing {
   /// A group of the configuration, or none at all.
   bool knows_group(std::string_view name) const;
 
+  /// The words that a job's price depends on, as upstreams without names of their own would read them.
+  job_traits traits(const json::object& request, const action& a) const {
+    return traits_of(request, a, names_);
+  }
   /// What an account of this group pays for a request, in its official field names. Errors: invalid_request
   /// when there is no price for it, and such jobs are refused.
   result<money> price_for(const json::object& request, const action& a, std::string_view group) const;

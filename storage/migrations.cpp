@@ -254,6 +254,8 @@ ALTER TABLE task ADD COLUMN token INTEGER NOT NULL DEFAULT 0;
     // What was done, counted; it stays when jobs are deleted. Amounts are millionths, times microseconds but
     // for those that end in _ms, days counted since 1970-01-01.
     {14, R"sql(
+ALTER TABLE account ADD COLUMN models      TEXT    NOT NULL DEFAULT '';
+ALTER TABLE token ADD COLUMN last_used     INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN prepaid     INTEGER NOT NULL DEFAULT 0 CHECK (prepaid IN (0, 1));
 ALTER TABLE account ADD COLUMN price_group TEXT    NOT NULL DEFAULT '';
 ALTER TABLE account ADD COLUMN balance     INTEGER NOT NULL DEFAULT 0;

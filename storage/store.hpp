@@ -241,6 +241,12 @@ class store {
   virtual void write_account(account a, completion<account> done) = 0;
   /// Errors beside the general ones: conflict when a token of its account that is not revoked has the name.
   virtual void insert_token(token t, completion<token> done) = 0;
+  /// Name, expiry, addresses and limits of a token that is not revoked. Errors: as revoke_token, and conflict
+  /// when another of its account has the name.
+  virtual void change_token(token t, completion<token> done) = 0;
+  /// Tokens that were used on this day.
+  virtual void note_use(std::vector<std::int64_t> tokens, std::int32_t day,
+                        completion<std::int64_t> done) = 0;
   /// Errors beside the general ones: task_not_found when there is no such token, or it is revoked already.
   virtual void revoke_token(std::int64_t id, timestamp now, completion<token> done) = 0;
   /// Gives a token that is not revoked a new secret, by its digest; the one it had works until `old_ends_at`.

@@ -19,6 +19,7 @@ inline constexpr std::size_t max_account_name = 64;
 inline constexpr std::size_t max_account_note = 1'000;
 inline constexpr std::size_t max_account_contact = 200;
 inline constexpr int max_account_weight = 1'000;
+inline constexpr std::size_t max_account_models = 100;
 
 /// A row of the account table.
 struct account {
@@ -31,6 +32,7 @@ struct account {
   int weight = 1;       // jobs that go out in one turn of the accounts
   own_limits limits;
   std::vector<std::string> actions;  // the kinds of jobs that it may create; empty: all
+  std::vector<std::string> models;   // patterns of the models that it may use; empty: all
   bool prepaid = false;              // creates what its balance covers; else its balance may go below zero
   std::string group;                 // by whose factor its prices are multiplied; empty: by none
   timestamp created_at;

@@ -32,6 +32,7 @@ struct token {
   timestamp revoked_at;                // never: it was not
   own_limits limits;                   // beside those of the account
   std::vector<std::string> addresses;  // from which it may be used (address_set); empty: from any
+  std::int32_t last_used = 0;          // day_of() its last use; 0: it was not used
 
   // Of the secret that it had before its last rotation.
   sha256_digest old_digest{};

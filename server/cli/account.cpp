@@ -19,13 +19,17 @@ json::object request_of(std::string_view command, const std::string& name, const
   add_if_said(out, "note", o.note);
   add_if_said(out, "contact", o.contact);
   if (o.weight) out["weight"] = *o.weight;
-  if (o.actions) {
-    json::array kinds;
-    for (const std::string& kind : *o.actions) {
-      if (kind != "all") kinds.emplace_back(json::string(kind));
+  // "all" is none that is named.
+  const auto add_names = [&out](std::string_view key, const std::optional<std::vector<std::string>>& names) {
+    if (!names) return;
+    json::array list;
+    for (const std::string& name : *names) {
+      if (name != "all") list.emplace_back(json::string(name));
     }
-    out["actions"] = std::move(kinds);
-  }
+    out[key] = std::move(list);
+  };
+  add_names("actions", o.actions);
+  add_names("models", o.models);
   if (o.prepaid) out["prepaid"] = *o.prepaid;
   add_if_said(out, "group", o.group);
   if (!o.limits.empty()) out["limits"] = limits_said(o.limits);
@@ -121,6 +125,7 @@ int account_show(const std::string& config_file, const std::string& name) {
        group + (is_set_in(a, "group_is_known") ? "" : " (not in the configuration: full price)"));
   line("limits        ", limits_in(a));
   line("kinds of jobs ", texts_in(a, "actions", "all"));
+  line("models        ", texts_in(a, "models", "all"));
   line("created       ", text_of(a, "created_at"));
   line("contact       ", text_of(a, "contact"));
   line("note          ", text_of(a, "note"));
@@ -128,8 +133,8 @@ int account_show(const std::string& config_file, const std::string& name) {
 }
 
 int account_set(const std::string& config_file, const std::string& name, const account_options& o) {
-  if (!o.new_name && !o.note && !o.contact && !o.weight && !o.actions && !o.prepaid && !o.group &&
-      o.limits.empty()) {
+  if (!o.new_name && !o.note && !o.contact && !o.weight && !o.actions && !o.models && !o.prepaid &&
+      !o.group && o.limits.empty()) {
     std::cerr
         << "luma-relay: account set changes nothing without an option; see luma-relay account set --help\n";
     return 2;

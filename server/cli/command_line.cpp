@@ -17,6 +17,7 @@ struct options {
   std::string backup_file;
   account_options account;
   token_options token;
+  token_change_options token_change;
   task_list_options list;
   ledger_options ledger;
   usage_options usage;
@@ -121,6 +122,9 @@ void add_account_commands(CLI::App& app, options& o) {
     const std::string kinds = families().action_names();
     one->add_option("--actions", o.account.actions,
                     "Kinds of jobs it may create, with commas between, or all: " + kinds)
+        ->delimiter(',');
+    one->add_option("--models", o.account.models,
+                    "Models it may use, with commas between, or all; in them \"*\" stands for any characters")
         ->delimiter(',');
     add_limits(one, o.account.limits);
     CLI::Option* prepaid = one->add_flag("--prepaid", o.prepaid,
@@ -246,6 +250,16 @@ void add_token_commands(CLI::App& app, options& o) {
   CLI::App* list = with_config(token->add_subcommand("list", "Show all tokens, never their text"), o);
   list->add_option("--account", o.token.account, "Only those of this account");
   list->callback([&o] { o.status = token_list(o.config, o.token.account); });
+
+  CLI::App* set = with_name("set", "Change a token without another secret; what is not said stays");
+  set->add_option("--rename", o.token_change.new_name, "Another name: letters, digits, . _ - @");
+  in_seconds(set->add_option("--expires", o.token_change.expires_in_s,
+                             "After how long from now it stops to work, such as 12h or 90d; 0: never"),
+             3'660);
+  set->add_option("--address", o.token_change.addresses,
+                  "From which it may be used, such as 203.0.113.0/24; may be repeated; any: from any");
+  add_limits(set, o.token_change.limits);
+  set->callback([&o] { o.status = token_set(o.config, o.token.name, o.token_change); });
 
   CLI::App* revoke = with_name("revoke", "End a token at once, and what it has not submitted yet");
   revoke->add_flag("--keep-pending", o.keep_pending, "Its jobs that wait are still submitted");

@@ -22,6 +22,7 @@ struct account_options {
   std::optional<std::string> new_name, note, contact;  // nullopt: not said
   std::optional<int> weight;
   std::optional<std::vector<std::string>> actions;
+  std::optional<std::vector<std::string>> models;
   std::optional<bool> prepaid;
   std::optional<std::string> group;
   std::vector<std::string> limits;  // "NAME=NUMBER", or "NAME=default"
@@ -67,6 +68,13 @@ struct token_options {
   std::vector<std::string> addresses;
   std::vector<std::string> limits;  // as above
 };
+struct token_change_options {
+  std::optional<std::string> new_name;
+  std::optional<std::int64_t> expires_in_s;           // 0: never
+  std::optional<std::vector<std::string>> addresses;  // "any": from any
+  std::vector<std::string> limits;
+};
+int token_set(const std::string& config_file, const std::string& name, const token_change_options& o);
 int token_create(const std::string& config_file, const token_options& o);
 /// `account` empty: of all.
 int token_list(const std::string& config_file, const std::string& account);

@@ -29,6 +29,32 @@ int token_create(const std::string& config_file, const token_options& o) {
   return 0;
 }
 
+int token_set(const std::string& config_file, const std::string& name, const token_change_options& o) {
+  if (!o.new_name && !o.expires_in_s && !o.addresses && o.limits.empty()) {
+    std::cerr << "luma-relay: token set changes nothing without an option; see luma-relay token set --help\n";
+    return 2;
+  }
+  json::object request{{"command", "token-set"}, {"name", json::string(name)}};
+  if (o.new_name) request["new_name"] = json::string(*o.new_name);
+  if (o.expires_in_s) request["expires_in_s"] = *o.expires_in_s;
+  if (o.addresses) {
+    json::array addresses;
+    for (const std::string& a : *o.addresses) {
+      if (a != "any") addresses.emplace_back(json::string(a));
+    }
+    request["addresses"] = std::move(addresses);
+  }
+  if (!o.limits.empty()) request["limits"] = limits_said(o.limits);
+  int status = 0;
+  const auto response = ask(config_file, request, status);
+  if (!response) return status;
+  std::cerr << "Token \"" << text_of(*response, "name") << "\" is changed.";
+  if (const auto ends = text_of(*response, "expires_at"); !ends.empty())
+    std::cerr << " It expires at " << ends << ".";
+  std::cerr << "\n";
+  return 0;
+}
+
 int token_list(const std::string& config_file, const std::string& account) {
   int status = 0;
   const auto response =
@@ -39,16 +65,17 @@ int token_list(const std::string& config_file, const std::string& account) {
     std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
     return 0;
   }
-  std::printf("%-24s  %-24s  %-6s  %-24s  %-24s  %-24s  %s\n", "NAME", "ACCOUNT", "ENDING", "CREATED",
-              "EXPIRES", "REVOKED", "OLD SECRET WORKS UNTIL");
+  std::printf("%-24s  %-24s  %-6s  %-24s  %-10s  %-24s  %-24s  %s\n", "NAME", "ACCOUNT", "ENDING", "CREATED",
+              "LAST USED", "EXPIRES", "REVOKED", "OLD SECRET WORKS UNTIL");
   for (const json::value& item : list->get_array()) {
     const json::object& t = item.as_object();
     const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };
     const auto or_dash = [&text](std::string_view key) { return text(key).empty() ? "-" : text(key); };
     // The ellipsis is three bytes and one column.
-    std::printf("%-24s  %-24s  %-8s  %-24s  %-24s  %-24s  %s\n", text("name").c_str(),
+    std::printf("%-24s  %-24s  %-8s  %-24s  %-10s  %-24s  %-24s  %s\n", text("name").c_str(),
                 text("account").c_str(), ("…" + text("hint")).c_str(), text("created_at").c_str(),
-                or_dash("expires_at").c_str(), or_dash("revoked_at").c_str(), or_dash("old_ends_at").c_str());
+                or_dash("last_used").c_str(), or_dash("expires_at").c_str(), or_dash("revoked_at").c_str(),
+                or_dash("old_ends_at").c_str());
   }
   return 0;
 }

@@ -39,7 +39,7 @@ struct asked_for {
   std::string callback_url;
   std::vector<reference> references;
   std::optional<milliseconds> wait;
-  result<money> price;                   // what the account pays for it
+  result<money> price;                   // what the account pays for it, if it may have it
   std::shared_ptr<request_files> files;  // null: there are none
 };
 
@@ -49,9 +49,26 @@ result<new_task> understand(const call& c, std::string_view subject, json_arena&
   return c.on.speaks->parse_create(*body, *c.on.creates, subject);
 }
 
+// An account may be for some models only; a job without one is none of them. Errors: forbidden.
+result<void> may_use_model(const call& c, const json::object& request) {
+  const std::vector<std::string>& allowed = c.who.models;
+  if (allowed.empty()) return {};
+  const std::string model = c.in.prices.traits(request, *c.on.creates).model;
+  if (std::ranges::any_of(allowed, [&model](const std::string& pattern) { return matches(pattern, model); }))
+    return {};
+  std::string names;
+  for (const std::string& pattern : allowed) names.append(names.empty() ? "" : ", ").append(pattern);
+  return fail(errc::forbidden, (model.empty() ? "This account may not create jobs that name no model"
+                                              : "This account may not use the model " + model) +
+                                   "; allowed: " + names);
+}
+
 asked_for as_stored(const call& c, new_task parsed) {
   result<money> price = money{};
-  if (c.in.prices.has_prices()) price = c.in.prices.price_for(parsed.request, *c.on.creates, c.who.group);
+  if (auto allowed = may_use_model(c, parsed.request); !allowed)
+    price = std::unexpected(std::move(allowed.error()));
+  else if (c.in.prices.has_prices())
+    price = c.in.prices.price_for(parsed.request, *c.on.creates, c.who.group);
   return {to_text(parsed.request),
           std::move(parsed.callback_url),
           std::move(parsed.references),

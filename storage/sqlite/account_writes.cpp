@@ -29,6 +29,7 @@ class account_write final : public write_of<account> {
   // All that can be changed, from a parameter on; the next one.
   int bind_values(statement& s, int i) {
     actions_ = words_in_column(value_.actions);
+    models_ = words_in_column(value_.models);
     s.bind(i++, value_.name)
         .bind(i++, value_.note)
         .bind(i++, value_.contact)
@@ -37,7 +38,8 @@ class account_write final : public write_of<account> {
         .bind(i++, std::int64_t{value_.weight})
         .bind(i++, actions_)
         .bind(i++, std::int64_t{value_.prepaid})
-        .bind(i++, value_.group);
+        .bind(i++, value_.group)
+        .bind(i++, models_);
     return bind_limits(s, i, value_.limits);
   }
 
@@ -70,7 +72,7 @@ class account_write final : public write_of<account> {
 
   const bool is_new_ = value_.id == 0;  // also when it is applied once more
   bool is_stale_ = false;
-  std::string actions_;  // outlives the step
+  std::string actions_, models_;  // outlive the step
 };
 
 class token_insert final : public write_of<token> {
@@ -128,6 +130,52 @@ class token_revoke final : public write_of<token> {
   timestamp now_;
 };
 
+// What can be changed of one without another secret.
+class token_change final : public write_of<token> {
+ public:
+  using write_of::write_of;
+  result<void> apply() override {
+    auto found = token_of(s_, value_.id);
+    if (!found) return std::unexpected(std::move(found.error()));
+    found->name = value_.name;
+    found->expires_at = value_.expires_at;
+    found->addresses = value_.addresses;
+    found->limits = value_.limits;
+    value_ = std::move(*found);
+    const std::string addresses = words_in_column(value_.addresses);
+    const use guard(s_.change_token);
+    s_.change_token.bind(1, value_.id)
+        .bind(2, value_.name)
+        .bind(3, to_column(value_.expires_at))
+        .bind(4, addresses);
+    bind_limits(s_.change_token, 5, value_.limits);
+    auto ok = run(s_.change_token);
+    if (!ok && ok.error().code == errc::conflict)
+      return fail(errc::conflict, "there is a token named \"" + value_.name + "\" already");
+    return ok;
+  }
+};
+
+class use_note final : public write_of<std::int64_t> {
+ public:
+  use_note(write_statements& s, std::vector<std::int64_t> ids, std::int32_t day,
+           completion<std::int64_t> done)
+      : write_of(s, 0, std::move(done)), ids_(std::move(ids)), day_(day) {}
+  result<void> apply() override {
+    for (const std::int64_t id : ids_) {
+      const use guard(s_.note_use);
+      s_.note_use.bind(1, id).bind(2, std::int64_t{day_});
+      if (auto done = run(s_.note_use); !done) return done;
+    }
+    value_ = std::ssize(ids_);
+    return {};
+  }
+
+ private:
+  const std::vector<std::int64_t> ids_;
+  const std::int32_t day_;
+};
+
 class token_rotation final : public write_of<token> {
  public:
   token_rotation(write_statements& s, std::int64_t id, new_secret with, completion<token> done)
@@ -162,6 +210,15 @@ std::unique_ptr<write> write_account(write_statements& s, account a, completion<
 
 std::unique_ptr<write> write_new_token(write_statements& s, token t, completion<token> done) {
   return std::make_unique<token_insert>(s, std::move(t), std::move(done));
+}
+
+std::unique_ptr<write> write_token(write_statements& s, token t, completion<token> done) {
+  return std::make_unique<token_change>(s, std::move(t), std::move(done));
+}
+
+std::unique_ptr<write> write_use(write_statements& s, std::vector<std::int64_t> ids, std::int32_t day,
+                                 completion<std::int64_t> done) {
+  return std::make_unique<use_note>(s, std::move(ids), day, std::move(done));
 }
 
 std::unique_ptr<write> write_revocation(write_statements& s, std::int64_t id, timestamp now,

@@ -321,7 +321,7 @@ std::string words_in_column(const std::vector<std::string>& words) {
 std::string select_accounts(std::string_view rest) {
   return std::string(
              "SELECT id,name,note,contact,enabled,webhook_secret,created_at,revision,weight,actions,"
-             "prepaid,price_group,")
+             "prepaid,price_group,models,")
       .append(limit_columns)
       .append(" FROM account ")
       .append(rest);
@@ -342,14 +342,15 @@ account read_account(const statement& s) {
   a.actions = words_of(s.text(9));
   a.prepaid = s.integer(10) != 0;
   a.group = s.text(11);
-  a.limits = read_limits(s, 12);
+  a.models = words_of(s.text(12));
+  a.limits = read_limits(s, 13);
   return a;
 }
 
 std::string select_tokens(std::string_view rest) {
   return std::string(
              "SELECT id,account,name,digest,hint,created_at,expires_at,revoked_at,old_digest,old_ends_at,"
-             "addresses,")
+             "addresses,last_used,")
       .append(limit_columns)
       .append(" FROM token ")
       .append(rest);
@@ -370,7 +371,8 @@ token read_token(const statement& s) {
   if (old.size() == t.old_digest.size()) std::ranges::copy(old, t.old_digest.begin());
   t.old_ends_at = from_column(s.integer(9));
   t.addresses = words_of(s.text(10));
-  t.limits = read_limits(s, 11);
+  t.last_used = static_cast<std::int32_t>(s.integer(11));
+  t.limits = read_limits(s, 12);
   return t;
 }
 

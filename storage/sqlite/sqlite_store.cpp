@@ -246,6 +246,12 @@ class sqlite_store final : public store {
   void insert_token(token t, completion<token> done) override {
     commits_.push(write_new_token(write_, std::move(t), std::move(done)));
   }
+  void change_token(token t, completion<token> done) override {
+    commits_.push(write_token(write_, std::move(t), std::move(done)));
+  }
+  void note_use(std::vector<std::int64_t> tokens, std::int32_t day, completion<std::int64_t> done) override {
+    commits_.push(write_use(write_, std::move(tokens), day, std::move(done)));
+  }
   void revoke_token(std::int64_t id, timestamp now, completion<token> done) override {
     commits_.push(write_revocation(write_, id, now, std::move(done)));
   }

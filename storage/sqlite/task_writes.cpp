@@ -153,21 +153,25 @@ write_statements::write_statements(db& d)
       update_task(d, update_task_sql),
       insert_account(
           d.prepare("INSERT INTO account(name,note,contact,enabled,webhook_secret,weight,actions,prepaid,"
-                    "price_group,pending_limit,open_limit,creates_per_minute,requests_per_minute,batch_limit,"
-                    "created_at,revision) "
-                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,1)")),
+                    "price_group,models,pending_limit,open_limit,creates_per_minute,requests_per_minute,"
+                    "batch_limit,created_at,revision) "
+                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,1)")),
       update_account(d.prepare(
           "UPDATE account SET name=?3,note=?4,contact=?5,enabled=?6,webhook_secret=?7,weight=?8,actions=?9,"
-          "prepaid=?10,price_group=?11,pending_limit=?12,open_limit=?13,creates_per_minute=?14,"
-          "requests_per_minute=?15,batch_limit=?16,revision=revision+1 WHERE id=?1 AND revision=?2")),
+          "prepaid=?10,price_group=?11,models=?12,pending_limit=?13,open_limit=?14,creates_per_minute=?15,"
+          "requests_per_minute=?16,batch_limit=?17,revision=revision+1 WHERE id=?1 AND revision=?2")),
       find_account(d.prepare("SELECT 1 FROM account WHERE id=?1")),
       insert_token(d.prepare(
           "INSERT INTO token(account,name,digest,hint,created_at,expires_at,addresses,pending_limit,"
           "open_limit,creates_per_minute,requests_per_minute,batch_limit) "
           "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)")),
       find_token(d.prepare(select_tokens("WHERE id=?1 AND revoked_at=0").c_str())),
+      change_token(
+          d.prepare("UPDATE token SET name=?2,expires_at=?3,addresses=?4,pending_limit=?5,open_limit=?6,"
+                    "creates_per_minute=?7,requests_per_minute=?8,batch_limit=?9 WHERE id=?1")),
       revoke_token(d.prepare("UPDATE token SET revoked_at=?2 WHERE id=?1 AND revoked_at=0")),
       rotate_token(d.prepare("UPDATE token SET digest=?2,hint=?3,old_digest=?4,old_ends_at=?5 WHERE id=?1")),
+      note_use(d.prepare("UPDATE token SET last_used=max(last_used,?2) WHERE id=?1")),
       find_key(d.prepare("SELECT id,task_id,request,created_at FROM idempotency "
                          "WHERE owner=?1 AND digest=?2 AND kind='key'")),
       drop_record(d.prepare("DELETE FROM idempotency WHERE id=?1")),

@@ -19,8 +19,8 @@ struct write_statements {
 
   db& connection;
   column_statements insert_task, update_task;
-  statement insert_account, update_account, find_account, insert_token, find_token, revoke_token,
-      rotate_token;
+  statement insert_account, update_account, find_account, insert_token, find_token, change_token,
+      revoke_token, rotate_token, note_use;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task, begin_log, keep_lane;
   statement find_balance, set_balance, insert_ledger, add_usage, drop_usage;
@@ -47,6 +47,10 @@ std::unique_ptr<write> write_task(write_statements& s, const task_listener& memo
 std::unique_ptr<write> write_ledger_row(write_statements& s, ledger_entry e, completion<ledger_row> done);
 std::unique_ptr<write> write_account(write_statements& s, account a, completion<account> done);
 std::unique_ptr<write> write_new_token(write_statements& s, token t, completion<token> done);
+/// Name, expiry, addresses and limits.
+std::unique_ptr<write> write_token(write_statements& s, token t, completion<token> done);
+std::unique_ptr<write> write_use(write_statements& s, std::vector<std::int64_t> ids, std::int32_t day,
+                                 completion<std::int64_t> done);
 std::unique_ptr<write> write_revocation(write_statements& s, std::int64_t id, timestamp now,
                                         completion<token> done);
 std::unique_ptr<write> write_rotation(write_statements& s, std::int64_t id, new_secret with,

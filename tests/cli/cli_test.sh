@@ -43,7 +43,7 @@ printf '[server]\nlissten = "x"\nsubmit_wait_ms = -1\n[[upstream]]\nname = "a"\n
 
 run 0 "$relay" --help; has out "check-config"; has out "serve"
 for sub in serve check-config account "account create" "account list" \
-  "account show" "account set" "account enable" "account disable" "account webhook-secret" "account topup" "account adjust" ledger "ledger list" usage price token "token create" "token list" "token revoke" \
+  "account show" "account set" "account enable" "account disable" "account webhook-secret" "account topup" "account adjust" ledger "ledger list" usage price token "token create" "token list" "token set" "token revoke" \
   task "task list" "task show" "task cancel-pending" "task retry-callback" backup reload \
   upstream "upstream list" "upstream check" "upstream pause" "upstream resume" "upstream drain"; do
   # shellcheck disable=SC2086
@@ -358,7 +358,13 @@ run 0 "$relay" task cancel-pending --config priced.toml --account shop; has err 
 run 0 "$relay" account show --config priced.toml shop; has out "of it held    0.00 USD"; has out "left          0.30 USD"
 run 0 "$relay" ledger list --config priced.toml --account shop; has out "release"
 run 0 "$relay" usage --config priced.toml --by account,outcome; has out "failed"; has err "amounts in USD"
-run 0 "$relay" account set --config priced.toml shop --unlimited --group ""
+run 0 "$relay" account set --config priced.toml shop --unlimited --group "" --models 'ray-flash-*,ray-2'
+run 0 "$relay" account show --config priced.toml shop; has out "models        ray-flash-*, ray-2"; has out "afterwards"
+run 0 "$relay" token set --config priced.toml shop/spender --rename till --expires 30d --limit open=3; has err "It expires at"
+run 0 "$relay" token set --config priced.toml shop/till --address any --expires 0; hasnt err "expires"
+run 2 "$relay" token set --config priced.toml shop/till; has err "changes nothing"
+run 1 "$relay" token set --config priced.toml shop/spender --rename x; has err "no token named"
+run 0 "$relay" token list --config priced.toml --account shop; has out "till"; has out "LAST USED"; has out "$(date -u +%F)"
 
 # Nobody reads the log: requests are answered all the same, and whoever reads in the end is told what is missing.
 mkfifo unread

@@ -263,6 +263,72 @@ TEST_F(accounts, a_token_may_be_for_some_addresses_and_an_account_for_some_kinds
       << odd;
 }
 
+TEST_F(accounts, one_may_be_for_some_models_by_their_own_names) {
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.models.names.aliases = {{"fast", "ray-flash-2"}};
+  running_relay relay(settings);
+  const client me = relay.as("me");
+  done(relay, {{"command", "account-set"}, {"name", "me"}, {"models", {"ray-flash-*", "photon-1"}}});
+  const response refused = me.post(generations, R"({"prompt":"abc","model":"ray-2"})");
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_NE(refused.body.find("may not use the model ray-2; allowed: ray-flash-*, photon-1"),
+            std::string::npos)
+      << refused.body;
+  EXPECT_EQ(me.post(generations, R"({"prompt":"abc"})").status, 403) << "the usual model is meant";
+  EXPECT_EQ(me.post(generations, R"({"prompt":"abc","model":"fast"})").status, 201) << "an alias";
+  EXPECT_EQ(me.post(generations + "/image", R"({"prompt":"abc","model":"photon-1"})").status, 201);
+  EXPECT_EQ(sim.created(), 2);
+  const json::object odd = relay.admin({{"command", "account-set"}, {"name", "me"}, {"models", {"a b"}}});
+  EXPECT_FALSE(odd.at("ok").as_bool());
+  done(relay, {{"command", "account-set"}, {"name", "me"}, {"models", json::array{}}});
+  EXPECT_EQ(me.post(generations, R"({"prompt":"abc","model":"ray-2"})").status, 201);
+}
+
+TEST_F(accounts, a_token_is_changed_without_another_secret) {
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client me = relay.as("me");
+  done(relay,
+       {{"command", "token-set"}, {"name", "me"}, {"new_name", "laptop"}, {"addresses", {"203.0.113.9"}}});
+  EXPECT_EQ(me.get(generations).status, 403);
+  done(relay, {{"command", "token-set"},
+               {"name", "laptop"},
+               {"addresses", json::array{}},
+               {"limits", {{"requests_per_minute", 1}}}});
+  EXPECT_EQ(me.get(generations).status, 200);
+  EXPECT_EQ(me.get(generations).status, 429);
+  EXPECT_FALSE(relay.admin({{"command", "token-set"}, {"name", "me"}}).at("ok").as_bool()) << "its old name";
+  token(relay, "me", "other");
+  const json::object taken =
+      relay.admin({{"command", "token-set"}, {"name", "other"}, {"new_name", "laptop"}});
+  EXPECT_NE(text_of(taken, "message").find("a token named \"laptop\" already"), std::string::npos);
+  const json::object set =
+      done(relay, {{"command", "token-set"}, {"name", "laptop"}, {"expires_in_s", 3'600}});
+  EXPECT_FALSE(text_of(set, "expires_at").empty());
+}
+
+TEST_F(accounts, the_day_of_a_tokens_last_use_is_known_after_a_restart) {
+  running_simulator sim;
+  const config settings = test_config(dir, sim.url());
+  const auto last_used = [](running_relay& relay) {
+    const json::object all = done(relay, {{"command", "token-list"}});
+    std::string out;
+    for (const json::value& t : all.at("tokens").as_array())
+      out += std::string(text_of(t.as_object(), "name")) + (t.at("last_used").is_null() ? " - " : " used ");
+    return out;
+  };
+  {
+    running_relay relay(settings);
+    const client one = relay.as("one");
+    relay.token("two");
+    EXPECT_EQ(last_used(relay), "one - two - ");
+    EXPECT_EQ(one.get(generations).status, 200);
+  }
+  running_relay relay(settings);
+  EXPECT_EQ(last_used(relay), "one used two - ");
+}
+
 TEST_F(accounts, one_with_more_weight_has_more_jobs_in_a_turn) {
   running_simulator sim;
   tcp_gate gate(sim.port());

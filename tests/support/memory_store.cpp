@@ -306,11 +306,31 @@ class memory_store final : public store {
     kept_->tokens.push_back(t);
     answer(std::move(done), std::move(t));
   }
+  void change_token(token t, completion<token> done) override {
+    const bool is_taken = std::ranges::any_of(kept_->tokens, [&t](const token& other) {
+      return other.account == t.account && other.name == t.name && other.id != t.id && !other.revoked();
+    });
+    if (is_taken)
+      return answer<token>(std::move(done),
+                           fail(errc::conflict, "there is a token named \"" + t.name + "\" already"));
+    with_token(t.id, std::move(done), [&t](token& kept) {
+      kept.name = t.name;
+      kept.expires_at = t.expires_at;
+      kept.addresses = t.addresses;
+      kept.limits = t.limits;
+    });
+  }
+  void note_use(std::vector<std::int64_t> tokens, std::int32_t day, completion<std::int64_t> done) override {
+    for (token& t : kept_->tokens) {
+      if (std::ranges::find(tokens, t.id) != tokens.end()) t.last_used = std::max(t.last_used, day);
+    }
+    answer(std::move(done), std::ssize(tokens));
+  }
   void revoke_token(std::int64_t id, timestamp now, completion<token> done) override {
-    change_token(id, std::move(done), [now](token& t) { t.revoked_at = now; });
+    with_token(id, std::move(done), [now](token& t) { t.revoked_at = now; });
   }
   void rotate_token(std::int64_t id, new_secret with, completion<token> done) override {
-    change_token(id, std::move(done), [&with](token& t) {
+    with_token(id, std::move(done), [&with](token& t) {
       t.old_digest = std::exchange(t.digest, with.digest);
       t.old_ends_at = with.old_ends_at;
       t.hint = with.hint;
@@ -504,7 +524,7 @@ class memory_store final : public store {
     return found == kept_->accounts.end() ? nullptr : &*found;
   }
   template <class Change>
-  void change_token(std::int64_t id, completion<token> done, Change how) {
+  void with_token(std::int64_t id, completion<token> done, Change how) {
     const auto found = std::ranges::find(kept_->tokens, id, &token::id);
     if (found == kept_->tokens.end() || found->revoked()) {
       return answer<token>(std::move(done), fail(errc::task_not_found,
