@@ -42,6 +42,7 @@ struct server_config {
   std::vector<std::string> cors_origins = {"*"};
   std::string when_busy = "queue";  // or "reject"
   milliseconds submit_wait{10'000};
+  milliseconds shutdown_delay{0};
   milliseconds shutdown_grace{30'000};
   milliseconds header_timeout{10'000};
   milliseconds body_timeout{30'000};
@@ -154,6 +155,7 @@ struct models_config {
 struct admin_config {
   std::string listen = "127.0.0.1:9090";
   std::vector<std::string> host_names;
+  std::int64_t metrics_accounts = 0;
 };
 
 struct log_config {

@@ -31,6 +31,8 @@ struct admin_context {
   upstreams* all_upstreams = nullptr;
   /// Reads the configuration again; what came of it, a line each.
   std::function<awaitable<result<std::vector<std::string>>>()> reload{};
+  /// A row of the ledger was written.
+  std::function<void(const ledger_entry&)> booked = [](const ledger_entry&) {};
 };
 
 /// `{"command":"token-create","name":…}` → `{"ok":true,"token":…}`, and with it:

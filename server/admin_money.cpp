@@ -112,6 +112,7 @@ awaitable<json::object> change_balance(admin_context in, ledger_kind kind, json:
     co_return failure("note may have " + std::to_string(max_account_note) + " bytes");
   const auto row = co_await from_store(in.tasks, &store::book, std::move(e));
   if (!row) co_return failure(row.error().log.text);
+  in.booked(row->entry);
   json::object out = shown(*row, *all);
   out["ok"] = true;
   out["left"] = text(row->after.left());

@@ -25,7 +25,7 @@ constexpr std::chrono::seconds repeatable_grace{1};
 constexpr std::chrono::milliseconds last_replies{500};
 constexpr std::chrono::milliseconds housekeeping_interval{100};
 constexpr std::chrono::minutes overdue_after{1};
-constexpr int rounds_between_notes = 20;  // of housekeeping
+constexpr std::chrono::seconds between_counts{2};
 constexpr std::size_t large_text_bytes = std::size_t{8} << 20;
 
 result<std::unique_ptr<store>> open_sqlite(const storage_config& c, const catalogue& names,
@@ -145,6 +145,9 @@ result<void> app::open_assets() {
 // The loops that move tasks. Errors: those of upstreams::prepare.
 result<void> app::make_loops(const policy& p) {
   changes_ = std::make_unique<task_changes>(loop_, *store_, p, billing_, *log_);
+  changes_->on_booked = [this](const task& before, const task& after, const booking& b) {
+    count_end(before, after, b);
+  };
   auto plan = upstreams_.prepare(config_, parts_.names);
   if (!plan) return std::unexpected(std::move(plan.error()));
   const std::vector<std::size_t> places = upstreams_.take_over(*plan);
@@ -206,7 +209,7 @@ void app::make_listeners() {
                                 billing_,
                                 *links_,
                                 assets_.get(),
-                                [this] { return !stopping_ && !store_stopped_; },
+                                [this] { return state(); },
                                 [this] { return disk_->refusal(store_->counts().to_come()); },
                                 upstream_called};
   public_requests_ = std::make_unique<request_handler>(context, parts_.routes, audience::clients);
@@ -229,8 +232,16 @@ void app::make_listeners() {
                                               serve(*admin_requests_, false), limits, admin_caps, *shared_);
   }
   accounts_.on_ended = [this] { watch_.look_again(); };
-  const admin_context admin{loop_,    *store_,           *changes_,   accounts_,
-                            billing_, dispatcher_.get(), &upstreams_, [this] { return reload_now(); }};
+  begin_metrics();
+  const admin_context admin{loop_,
+                            *store_,
+                            *changes_,
+                            accounts_,
+                            billing_,
+                            dispatcher_.get(),
+                            &upstreams_,
+                            [this] { return reload_now(); },
+                            [this](const ledger_entry& e) { metrics_.booked(e); }};
   socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), admin, *log_);
 }
 
@@ -328,6 +339,7 @@ awaitable<> app::begin() {
   if (admin_) spawn(admin_->run());
   spawn(socket_->run());
   spawn(housekeeping());
+  spawn(count_slowly());
   serving_ = true;
 }
 
@@ -384,12 +396,12 @@ awaitable<> app::housekeeping() {
     metrics_.set_connections(public_->connections());
     disk_->check(store_->counts().to_come());
     if (++rounds % 10 == 0) {
-      metrics_.set_disk_free(disk_->free_bytes());
+      metrics_.set_disk(disk_->free_bytes(), disk_->wanted(store_->counts().to_come()));
+      metrics_.set_takes_jobs(state().takes_jobs);
       metrics_.set_log_dropped(log_lines_dropped());
       upstreams_.prune();
       if (assets_) metrics_.set_assets(assets_->files(), assets_->bytes());
       accounts_.set_day(day_of(now()));
-      if (rounds % rounds_between_notes == 0) co_await note_uses();
       for (const submit_lane& l : dispatcher_->lanes()) {
         metrics_.set_upstream({l.name, l.state(now()) == submit_lane::circuit::open, l.open,
                                l.max_open > 0 ? l.max_open : l.at_once.value(),
@@ -403,12 +415,84 @@ awaitable<> app::housekeeping() {
   }
 }
 
+// No figure begins with its first event: a rate of it would miss that one.
+void app::begin_metrics() {
+  std::vector<std::pair<std::string_view, int>> routes;
+  for (const route& r : parts_.routes.rows)
+    routes.emplace_back(r.name, r.creates != nullptr ? 201 : r.method == http::verb::delete_ ? 204 : 200);
+  metrics_.begin(routes, parts_.names.actions());
+}
+
+void app::count_end(const task& before, const task& after, const booking& b) {
+  if (b.ledger) metrics_.booked(*b.ledger);
+  const auto outcome = outcome_of(after);
+  if (!outcome) return;
+  metrics_.job_ended(after, *outcome, before.state == task_state::failed);
+  if (const auto name = with_figures_.find(after.owner); name != with_figures_.end())
+    metrics_.account_job_ended(name->second, *outcome);
+}
+
+// What is asked of the store, which may take its time.
+awaitable<> app::count_slowly() {
+  while (!ended_) {
+    co_await note_uses();
+    co_await measure_queue();
+    measure_accounts();
+    counting_timer_.expires_after(between_counts);
+    co_await counting_timer_.async_wait(as_result);
+  }
+}
+
+// By the deadline of the job that has waited longest; that counts only time in which the relay ran.
+awaitable<> app::measure_queue() {
+  const auto deadline = co_await from_store(*store_, &store::next_due, schedule::expire);
+  if (!deadline) co_return;
+  const auto waited = now() - (*deadline - config_.submit.deadline);
+  oldest_pending_ = is_set(*deadline)
+                        ? std::max(std::chrono::floor<std::chrono::seconds>(waited), std::chrono::seconds(0))
+                        : std::chrono::seconds(0);
+  metrics_.set_oldest_pending(oldest_pending_);
+}
+
+// Those with the smallest numbers: which they are changes with none that is made.
+void app::measure_accounts() {
+  with_figures_.clear();
+  for (const account_ptr& a : accounts_.first(static_cast<std::size_t>(config_.admin.metrics_accounts))) {
+    metrics_.set_account(a->name, store_->counts().of(a->id));
+    with_figures_.emplace(a->id, a->name);
+  }
+}
+
 // The days on which tokens were used last. What cannot be written down now is forgotten until another day.
 awaitable<> app::note_uses() {
   std::vector<std::int64_t> used = accounts_.take_used();
   if (used.empty()) co_return;
   const auto noted = co_await from_store(*store_, &store::note_use, std::move(used), accounts_.day());
   if (!noted) log_->warn("cannot note which tokens were used: {}", noted.error().log.text);
+}
+
+readiness app::state() const {
+  readiness out;
+  const auto add = [&out](std::string_view name, std::string why) {
+    out.parts.push_back({name, why.empty(), std::move(why)});
+  };
+  add("relay", stopping_ ? "it stops" : "");
+  add("database",
+      store_stopped_ ? "it cannot be written any more; the log says why, and a restart may help" : "");
+  add("disk", std::string(disk_->refusal(store_->counts().to_come())));
+  // An upstream that takes jobs now, or would as soon as one of its jobs has ended.
+  const timestamp time = now();
+  const bool any = std::ranges::any_of(dispatcher_->lanes(), [time](const submit_lane& l) {
+    return l.mode == lane_mode::open && !l.poll_only && l.state(time) != submit_lane::circuit::open;
+  });
+  add("upstreams", any ? "" : "none takes jobs now; luma-relay upstream list says why");
+  add("queue", oldest_pending_ > config_.submit.deadline / 2
+                   ? "a job has waited " + std::to_string(oldest_pending_.count()) +
+                         " s to be submitted, more than half of submit.deadline_ms"
+                   : "");
+  out.ready = !stopping_ && !store_stopped_;
+  out.takes_jobs = out.ready && out.parts[2].is_well;
+  return out;
 }
 
 // Counted each second; a line at most each minute.
@@ -441,7 +525,17 @@ void app::stop() {
   });
 }
 
+// Whoever spreads requests over several relays sees 503 from /readyz first, and has time to send no more
+// here.
+awaitable<> app::announce_the_stop() {
+  if (!serving_ || config_.server.shutdown_delay.count() == 0) co_return;
+  log_->info("stopping in {} ms: /readyz says 503 from now on", config_.server.shutdown_delay.count());
+  delay_timer_.expires_after(config_.server.shutdown_delay);
+  co_await delay_timer_.async_wait(as_result);
+}
+
 awaitable<> app::drain() {
+  co_await announce_the_stop();
   log_->info("stopping: no new connections; requests in flight have {} s",
              config_.server.shutdown_grace.count() / 1000);
   // 1. Nothing new begins.
@@ -501,6 +595,8 @@ void app::end_now() {
   deadlines_.expire_all();
   names_.abandon();
   housekeeping_timer_.cancel();
+  delay_timer_.cancel();
+  counting_timer_.cancel();
 }
 
 }  // namespace relay

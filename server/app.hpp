@@ -7,6 +7,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "common/families.hpp"
@@ -28,6 +30,7 @@
 #include "server/large_texts.hpp"
 #include "server/metrics.hpp"
 #include "server/names/resolver.hpp"
+#include "server/readiness.hpp"
 #include "server/rendered.hpp"
 #include "server/request_handler.hpp"
 #include "server/routes.hpp"
@@ -86,9 +89,16 @@ class app {
   awaitable<> begin();
   awaitable<result<void>> recover();
   awaitable<> drain();
+  awaitable<> announce_the_stop();
+  readiness state() const;
   awaitable<> housekeeping();
   void report_refused_connections();
   awaitable<> note_uses();
+  void begin_metrics();
+  void count_end(const task& before, const task& after, const booking& b);
+  awaitable<> count_slowly();
+  awaitable<> measure_queue();
+  void measure_accounts();
   void spawn(awaitable<> work);
   void end_now();
 
@@ -131,10 +141,14 @@ class app {
   std::unique_ptr<http::listener> public_, admin_;
   std::unique_ptr<admin_socket> socket_;
   steady_timer housekeeping_timer_{loop_.get_executor()};
-  std::atomic<bool> store_stopped_ = false;  // set by the store thread
+  steady_timer counting_timer_{loop_.get_executor()};
+  steady_timer delay_timer_{loop_.get_executor()};
+  std::unordered_map<std::int64_t, std::string> with_figures_;  // accounts, by number
+  std::atomic<bool> store_stopped_ = false;                     // set by the store thread
   std::string access_line_;
   http::listener::refusals counted_, logged_;  // of the connections that were refused
   steady_clock::time_point refusals_logged_at_;
+  std::chrono::seconds oldest_pending_{0};  // job that waits to be submitted
   bool serving_ = false;
   bool reloading_ = false;
   bool reload_again_ = false;

@@ -139,6 +139,14 @@ account_registry::recent& account_registry::recent_for(std::string_view key) {
   return recent_[hash % max_recent];
 }
 
+std::vector<account_ptr> account_registry::first(std::size_t how_many) const {
+  std::vector<account_ptr> out;
+  for (const auto& [id, a] : accounts_) out.push_back(a);
+  std::ranges::sort(out, {}, [](const account_ptr& a) { return a->id; });
+  if (out.size() > how_many) out.resize(how_many);
+  return out;
+}
+
 void account_registry::note_use(const caller& c) {
   c.used_on = today_;
   used_.push_back(c.with.id);

@@ -60,6 +60,8 @@ class account_registry {
   bool in_force(std::int64_t account, timestamp now) const;
   /// Null when there is none.
   account_ptr find(std::int64_t account) const;
+  /// Those with the smallest numbers, in their order.
+  std::vector<account_ptr> first(std::size_t how_many) const;
   bool has_tokens() const { return !by_digest_.empty(); }
 
  private:

@@ -40,12 +40,13 @@ class disk {
   /// may have been taken since the last check.
   std::string_view refusal(std::int64_t to_come) const;
   std::int64_t free_bytes() const { return free_; }
+  /// What must be free for new jobs to be accepted; 0: nothing.
+  std::int64_t wanted(std::int64_t to_come) const;
   /// Any thread: gives up the ballast. True: there was one.
   bool release();
 
  private:
   void take_ballast();
-  std::int64_t wanted(std::int64_t to_come) const;
 
   const std::string folder_;
   const std::string ballast_file_;

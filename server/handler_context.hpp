@@ -16,6 +16,7 @@
 #include "server/fresh_links.hpp"
 #include "server/large_texts.hpp"
 #include "server/metrics.hpp"
+#include "server/readiness.hpp"
 #include "server/rendered.hpp"
 #include "server/stream_limit.hpp"
 #include "server/task_changes.hpp"
@@ -45,7 +46,7 @@ struct handler_context {
   const billing& prices;
   fresh_links& links;
   assets* files;  // null: the relay takes none
-  std::function<bool()> ready;
+  std::function<readiness()> state;
   /// Empty: new jobs are accepted; else why not.
   std::function<std::string_view()> refuses_jobs;
   /// An upstream called about this task; what it sent.

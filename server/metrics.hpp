@@ -3,9 +3,12 @@
 // What GET /metrics shows. prometheus-cpp keeps the numbers and writes the text; here are their names. The
 // objects are thread-safe; lookups by label are cached, because a family's Add() builds a map each time.
 
+#include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <prometheus/counter.h>
@@ -13,6 +16,8 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include "common/base/error.hpp"
+#include "common/engine/ledger.hpp"
 #include "common/engine/task_counts.hpp"
 
 namespace relay {
@@ -35,13 +40,30 @@ class metrics {
     std::int64_t limit_in_minute = 0;  // the same
   };
   void set_upstream(const upstream_figures& u);
+  /// What is known from the start, so that no figure begins with its first event: routes with the status of
+  /// their success, kinds of jobs.
+  void begin(std::span<const std::pair<std::string_view, int>> routes, std::vector<std::string> actions);
+  /// A job ended; `was_late`: after it had failed.
+  void job_ended(const task& t, job_outcome o, bool was_late);
+  /// A row of the ledger was written.
+  void booked(const ledger_entry& e);
+  /// An error was answered.
+  void refused(errc code);
+  /// How long the job that waits longest to be submitted has waited; 0: none waits.
+  void set_oldest_pending(std::chrono::seconds age);
+  /// Of the accounts that have figures of their own.
+  void set_account(std::string_view name, const task_counts::customer& jobs);
+  void account_job_ended(std::string_view name, job_outcome o);
   void committed(std::size_t writes, double seconds);
   /// `outcome`: "delivered", "failed" or "given_up".
   void callback_done(std::string_view outcome);
   void set_tasks(const task_counts& counts);
   void set_overdue(std::int64_t tasks);
+  /// All so far.
   void set_log_dropped(std::uint64_t lines);
-  void set_disk_free(std::int64_t bytes);
+  /// `needed`: with less than this new jobs are refused; 0: they never are for it.
+  void set_disk(std::int64_t free, std::int64_t needed);
+  void set_takes_jobs(bool takes);
   void set_store_queue(std::size_t writes);
   void set_connections(std::size_t open);
   void set_assets(std::size_t files, std::int64_t bytes);
@@ -77,10 +99,24 @@ class metrics {
   prometheus::Gauge& asset_bytes_;
   prometheus::Family<prometheus::Counter>& refused_;
   prometheus::Gauge& ambiguous_;
-  prometheus::Gauge& log_dropped_;
+  prometheus::Counter& log_dropped_;
   prometheus::Gauge& overdue_;
   prometheus::Gauge& callbacks_pending_;
   prometheus::Gauge& disk_free_;
+  prometheus::Gauge& disk_needed_;
+  prometheus::Gauge& takes_jobs_;
+  prometheus::Family<prometheus::Counter>& jobs_ended_;
+  prometheus::Family<prometheus::Histogram>& job_seconds_;
+  prometheus::Family<prometheus::Histogram>& wait_seconds_;
+  prometheus::Gauge& oldest_pending_;
+  prometheus::Family<prometheus::Counter>& refusals_;
+  prometheus::Family<prometheus::Counter>& ledger_rows_;
+  prometheus::Family<prometheus::Counter>& ledger_amount_;
+  prometheus::Family<prometheus::Gauge>& account_jobs_;
+  prometheus::Family<prometheus::Counter>& account_ended_;
+  std::vector<std::string> actions_;
+  std::vector<std::string> upstreams_;          // whose figures are there
+  std::vector<prometheus::Counter*> by_error_;  // as errc
   /// Labels that are the same texts at the same places each time, and the figures they name.
   template <class Labels>
   struct known {

@@ -127,6 +127,7 @@ http::body_plan request_handler::plan_body(http::request& r) {
 // An error becomes a reply here and nowhere else, in the words of the route.
 http::reply request_handler::reply_of(const http::request& r, outcome done) const {
   if (!done.ended) {
+    in_.figures.refused(done.ended.error().code);
     const dialect& spoken = done.spoken != nullptr ? *done.spoken : table_.spoken_at(r.path);
     done.ended = error_reply(done.ended.error(), spoken);
   }

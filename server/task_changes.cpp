@@ -16,8 +16,10 @@ awaitable<result<applied>> task_changes::apply(std::string id, task_event e) {
     if (!before) co_return fail(errc::task_not_found, "task " + id + " is no longer there");
     change c{before, advance(*before, e, now(), policy_, random_share()), std::nullopt};
     if (*c.after == *before) co_return applied{before, before};
-    c.booked = billing_.booking_of(before.get(), *c.after);
+    const std::shared_ptr<const booking> booked = billing_.booking_of(before.get(), *c.after);
+    c.booked = booked;
     auto written = co_await from_store(store_, &store::write, std::move(c));
+    if (written && booked) on_booked(*before, *written->value, *booked);
     if (written) co_return applied{before, std::move(written->value)};
     if (written.error().code != errc::conflict) co_return std::unexpected(std::move(written.error()));
   }

@@ -3,6 +3,7 @@
 // The one way to change a task that exists: an event is put on its newest revision and saved; when another
 // change was quicker, on top of that one. Loop thread.
 
+#include <functional>
 #include <string>
 
 #include "common/engine/lifecycle.hpp"
@@ -27,6 +28,10 @@ class task_changes {
  public:
   task_changes(asio::io_context& loop, store& s, const policy& p, const billing& b, spdlog::logger& log)
       : loop_(loop), store_(s), policy_(p), billing_(b), log_(log) {}
+
+  /// Called after a change that had something to book is on disk.
+  std::function<void(const task& before, const task& after, const booking&)> on_booked =
+      [](const task&, const task&, const booking&) {};
 
   /// Errors: task_not_found when it is no longer there, those of the store but conflict.
   awaitable<result<applied>> apply(std::string id, task_event e);

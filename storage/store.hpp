@@ -57,7 +57,7 @@ struct change {
   std::optional<idempotency_record> idempotency;
   /// What it means in money and in counts; null: nothing. Errors beside the general ones:
   /// insufficient_credits; internal when the job has a row of that kind already.
-  std::unique_ptr<const booking> booked;
+  std::shared_ptr<const booking> booked;
 };
 
 /// What a change ended in.

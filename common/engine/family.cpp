@@ -31,11 +31,17 @@ const action* catalogue::find_action(std::string_view platform, std::string_view
   return nullptr;
 }
 
+std::vector<std::string> catalogue::actions() const {
+  std::vector<std::string> out;
+  for (const family* f : families_) {
+    for (const action* a : f->actions) out.emplace_back(a->name);
+  }
+  return out;
+}
+
 std::string catalogue::action_names() const {
   std::string out;
-  for (const family* f : families_) {
-    for (const action* a : f->actions) out.append(out.empty() ? "" : ", ").append(a->name);
-  }
+  for (const std::string& name : actions()) out.append(out.empty() ? "" : ", ").append(name);
   return out;
 }
 

@@ -29,7 +29,9 @@ class catalogue {
   /// The first that some family has under this name.
   const action* find_action(std::string_view name) const;
   bool has_action(std::string_view name) const { return find_action(name) != nullptr; }
-  /// Of all families, with commas between.
+  /// The names of all families' actions.
+  std::vector<std::string> actions() const;
+  /// The same, with commas between.
   std::string action_names() const;
   const dialect* find_dialect(std::string_view name) const;
   std::vector<const dialect*> dialects_that_create() const;

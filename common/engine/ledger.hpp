@@ -68,6 +68,8 @@ struct ledger_row {
 
 /// How a job ended, for the counts.
 enum class job_outcome : std::uint8_t { completed, failed, refused };
+inline constexpr job_outcome all_job_outcomes[] = {job_outcome::completed, job_outcome::failed,
+                                                   job_outcome::refused};
 std::string_view name_of(job_outcome o);
 /// nullopt: it has not ended. `refused`: the upstream refused the request itself.
 std::optional<job_outcome> outcome_of(const task& t);

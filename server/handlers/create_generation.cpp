@@ -327,6 +327,7 @@ awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place 
   const money price = a.value->price;
   relay::change c_new{nullptr, std::move(a.value), idempotency};
   if (price > money{}) c_new.booked = c.in.prices.booking_of(nullptr, *c_new.after, c.http.id);
+  const auto booked = c_new.booked;
   auto recorded = co_await from_store(c.in.tasks, &store::write, std::move(c_new));
   counted = {};  // from here on the store counts it
   if (!recorded && recorded.error().code == errc::insufficient_credits) {
@@ -345,6 +346,7 @@ awaitable<handled> record(call& c, dispatcher::assigned a, create_limits::place 
     leave_files(c, files);
     co_return co_await replay(c, *recorded, wait_in_body);
   }
+  if (booked && booked->ledger) c.in.figures.booked(*booked->ledger);
   // It is on disk: only now may it be sent.
   fault_point("inserted, not sent");
   if (files) files->done();

@@ -13,12 +13,19 @@ awaitable<handled> healthz(call&) {
   co_return http::json_reply(200, {{"status", "ok"}});
 }
 
-// It wants requests: not while it stops. With a full disk it still serves reads, but accepts no jobs.
+// 503 when it wants no requests: it stops, or its database cannot be written. With a full disk, or without an
+// upstream that works, it still serves reads; the body says which part is not well.
 awaitable<handled> readyz(call& c) {
-  const bool ready = c.in.ready();
-  const std::string_view refusal = c.in.refuses_jobs();
-  co_return http::json_reply(ready ? 200 : 503, {{"status", ready ? "ready" : "not ready"},
-                                                 {"takes_jobs", ready && refusal.empty()}});
+  const readiness state = c.in.state();
+  json::object parts;
+  for (const part_state& p : state.parts) {
+    json::object shown{{"well", p.is_well}};
+    if (!p.is_well) shown["why"] = json::string(p.why);
+    parts[p.name] = std::move(shown);
+  }
+  co_return http::json_reply(state.ready ? 200 : 503, {{"status", state.ready ? "ready" : "not ready"},
+                                                       {"takes_jobs", state.takes_jobs},
+                                                       {"parts", std::move(parts)}});
 }
 
 // From figures that are kept: nothing is counted here.

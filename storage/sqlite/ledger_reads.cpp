@@ -52,7 +52,7 @@ constexpr dimension dimensions[] = {
      [](usage_entry& u, const statement& s, int i) { u.upstream = s.text(i); }},
     {usage_by::outcome, "outcome",
      [](usage_entry& u, const statement& s, int i) {
-       for (const job_outcome o : {job_outcome::completed, job_outcome::failed, job_outcome::refused}) {
+       for (const job_outcome o : all_job_outcomes) {
          if (name_of(o) == s.text(i)) u.outcome = o;
        }
      }},

@@ -142,7 +142,7 @@ class task_write final : public write_of<written_change> {
   const task_ptr before_;
   std::shared_ptr<task> after_;  // not shared before committed()
   const std::optional<idempotency_record> record_;
-  const std::unique_ptr<const booking> booked_;
+  const std::shared_ptr<const booking> booked_;
 };
 
 }  // namespace

@@ -470,5 +470,96 @@ TEST(flow, metrics_tell_what_happened) {
   EXPECT_EQ(client(relay.port()).get("/readyz").status, 200);
 }
 
+double figure(const running_relay& relay, const std::string& series) {
+  const std::string text = client(relay.admin_port()).get("/metrics").body;
+  const std::size_t at = text.find("\n" + series + " ");
+  return at == std::string::npos ? -1 : std::stod(text.substr(at + series.size() + 2));
+}
+
+TEST(flow, metrics_are_there_before_anything_happens) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.admin.metrics_accounts = 1;
+  running_relay relay(settings);
+  const client first = relay.as("first"), second = relay.as("second");
+  const std::vector<std::string> from_the_start = {
+      R"(luma_relay_jobs_ended_total{action="image",outcome="failed",upstream="sim"})",
+      R"(luma_relay_job_seconds_count{action="video"})",
+      R"(luma_relay_job_wait_seconds_count{action="upscale"})",
+      R"(luma_relay_requests_total{route="luma-create",status="201"})",
+      R"(luma_relay_refusals_total{reason="insufficient_quota"})",
+      R"(luma_relay_refusals_total{reason="rate_limit_exceeded"})",
+      R"(luma_relay_connections_refused_total{reason="address"})",
+      R"(luma_relay_callbacks_total{outcome="given_up"})",
+      R"(luma_relay_ledger_amount_total{kind="charge"})",
+      R"(luma_relay_upstream_circuits_opened_total{cause="no_credits",upstream="sim"})",
+      R"(luma_relay_account_jobs_ended_total{account="first",outcome="completed"})",
+      "luma_relay_log_dropped_lines_total"};
+  // Those of upstreams and of accounts come with the first round of counting; asking is what takes the time.
+  for (const std::string& series : from_the_start) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (figure(relay, series) != 0 && std::chrono::steady_clock::now() < until) {
+    }
+    EXPECT_EQ(figure(relay, series), 0) << series;
+  }
+  EXPECT_EQ(figure(relay, R"(luma_relay_build_info{version="0.1.0"})"), 1);
+  for (const char* series : {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+                             "process_max_fds", "process_start_time_seconds", "luma_relay_disk_needed_bytes"})
+    EXPECT_GT(figure(relay, series), 0) << series;
+
+  // A job, a refusal, and an account without figures of its own.
+  wait_for_state(first, official(create(first)), "completed");
+  wait_for_state(second, official(create(second)), "completed");
+  EXPECT_EQ(client(relay.port(), "Bearer nobody").get("/luma/users/me").status, 401);
+  EXPECT_EQ(figure(relay,
+                   R"(luma_relay_jobs_ended_total{action="generations",outcome="completed",upstream="sim"})"),
+            2);
+  EXPECT_EQ(figure(relay, R"(luma_relay_job_seconds_count{action="generations"})"), 2);
+  EXPECT_EQ(figure(relay, R"(luma_relay_refusals_total{reason="invalid_api_key"})"), 1);
+  EXPECT_EQ(figure(relay, R"(luma_relay_account_jobs_ended_total{account="first",outcome="completed"})"), 1);
+  EXPECT_EQ(figure(relay, R"(luma_relay_account_jobs_ended_total{account="second",outcome="completed"})"),
+            -1);
+}
+
+// A load balancer sees 503 before the port is closed, and what it sends meanwhile is taken.
+TEST(flow, readiness_ends_before_the_relay_does) {
+  temp_dir dir;
+  running_simulator sim;
+  config settings = test_config(dir, sim.url());
+  settings.server.shutdown_delay = milliseconds(60'000);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  EXPECT_EQ(c.get("/readyz").json().at("parts").at("relay").at("well"), true);
+  relay.begin_to_stop();
+  response ready;
+  do ready = c.get("/readyz");
+  while (ready.status == 200);
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_EQ(ready.json().at("parts").at("relay").at("why"), "it stops");
+  EXPECT_EQ(ready.json().at("takes_jobs"), false);
+  EXPECT_EQ(c.get("/healthz").status, 200) << "it lives";
+  EXPECT_EQ(c.post("/dream-machine/v1/generations", R"({"prompt":"abc"})").status, 201);
+  relay.begin_to_stop();  // a second signal does not wait
+  relay.stop();
+}
+
+TEST(flow, readiness_says_which_part_is_not_well) {
+  temp_dir dir;
+  running_simulator sim;
+  running_relay relay(test_config(dir, sim.url()));
+  const client c = relay.as("me");
+  sim.refuse_key("luma-sim-key", 401);
+  EXPECT_EQ(c.post("/dream-machine/v1/generations", R"({"prompt":"abc"})").status, 201);
+  response ready;
+  EXPECT_TRUE(relay.wait_until([&] {
+    ready = c.get("/readyz");
+    return !ready.json().at("parts").at("upstreams").at("well").as_bool();
+  }));
+  EXPECT_EQ(ready.status, 200) << "reads are served, and jobs wait";
+  EXPECT_EQ(ready.json().at("takes_jobs"), true);
+  EXPECT_TRUE(ready.json().at("parts").at("disk").at("well").as_bool());
+}
+
 }  // namespace
 }  // namespace relay::test
