@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
+#include "common/families.hpp"
+#include "tests/support/inbox.hpp"
 #include "tests/support/running.hpp"
 #include "tests/support/tcp_gate.hpp"
 
@@ -61,6 +65,68 @@ TEST_F(fairness, another_customers_job_goes_out_next) {
   wait_for_state(other, generations + "/" + id, "completed");
   const auto went = prompts(sim);
   EXPECT_LE(place_of(went, "other"), 2) << "of " << went.size();
+}
+
+// So many accounts, each with one token; the header that it sends.
+std::vector<std::string> make_accounts(const config& settings, int how_many) {
+  inbox in;
+  store_hooks hooks;
+  hooks.post = [&in](std::move_only_function<void()> f) { in.post(std::move(f)); };
+  auto opened = open_test_store(settings.storage.path, families(), std::move(hooks));
+  EXPECT_TRUE(opened) << opened.error().log.text;
+  std::vector<std::string> out;
+  int done = 0;
+  for (int i = 0; i < how_many; ++i) {
+    account a;
+    a.name = "account-" + std::to_string(i);
+    if (i == 0) a.limits.pending = 500;
+    token t;
+    t.account = i + 1;
+    t.name = "only";
+    out.push_back("luma-relay-of-" + std::to_string(i));
+    t.digest = sha256(out.back());
+    out.back().insert(0, "Bearer ");
+    (*opened)->write_account(a, [&done](result<account> r) { done += r.has_value(); });
+    (*opened)->insert_token(t, [&done](result<token> r) { done += r.has_value(); });
+  }
+  while (done < 2 * how_many) in.run_one();
+  (*opened)->close();
+  return out;
+}
+
+// One of a thousand floods: the others' jobs go out within one round of all, and its limit holds to the job.
+TEST_F(fairness, a_thousand_accounts_wait_for_one_round) {
+  constexpr int accounts = 1'000, flood = 700, its_limit = 500;
+  settings.upstreams[0].max_connections = 1;  // one after the other, so that there is an order
+  settings.submit.deadline = milliseconds(600'000);
+  const std::vector<std::string> keys = make_accounts(settings, accounts);
+  gate.refuse_new();
+  running_relay relay(settings);
+  std::atomic<int> taken = 0, refused = 0;
+  {
+    std::vector<std::jthread> senders;
+    for (int s = 0; s < 4; ++s) {
+      senders.emplace_back([&] {
+        const client flooding(relay.port(), keys[0]);
+        for (int i = 0; i < flood / 4; ++i) {
+          const int status = flooding.post(generations, R"({"prompt":"flood"})").status;
+          ++(status == 201 ? taken : refused);
+          EXPECT_TRUE(status == 201 || status == 429) << status;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(taken, its_limit);
+  EXPECT_EQ(refused, flood - its_limit);
+  for (int i = 1; i < accounts; ++i) create(client(relay.port(), keys[static_cast<std::size_t>(i)]), "other");
+  gate.let_through();
+  const std::int64_t rest = its_limit + accounts - 1 - (accounts + 1);
+  EXPECT_TRUE(
+      relay.wait_until([&] { return count_of(relay, "pending") <= rest; }, std::chrono::seconds(120)));
+  const auto went = prompts(sim);
+  const auto first_round = went.begin() + accounts + 1;
+  EXPECT_GE(std::count(went.begin(), first_round, "other"), accounts - 2)
+      << "of the flood went " << std::count(went.begin(), first_round, "flood");
 }
 
 // While the burst is under way as well: what comes first does not hold every slot.
