@@ -146,6 +146,16 @@ struct assets_config {
   milliseconds receive_timeout{300'000};
 };
 
+struct alerts_config {
+  secret url;
+  std::string format = "generic";  // one of alert_formats()
+  secret sign_with;
+  milliseconds pending{300'000};
+  milliseconds group{10'000};
+  milliseconds repeat{14'400'000};
+  milliseconds calm{60'000};
+};
+
 struct models_config {
   model_names names;  // worked out when the configuration is checked
   std::vector<std::string> aliases = {"ray-v1=ray-1-6", "ray-1=ray-1-6", "ray-1.6=ray-1-6", "ray-v2=ray-2"};
@@ -229,6 +239,7 @@ struct config {
   assets_config assets;
   models_config models;
   admin_config admin;
+  alerts_config alerts;
   log_config log;
   std::vector<upstream_config> upstreams;
   std::vector<price_config> prices;  // what accounts pay

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/engine/alert_formats.hpp"
 #include "common/families.hpp"
 
 namespace relay {
@@ -9,6 +10,12 @@ namespace {
 
 constexpr std::int64_t hour = 3'600'000;
 constexpr std::int64_t day = 24 * hour;
+
+std::vector<std::string_view> alert_format_names() {
+  std::vector<std::string_view> out;
+  for (const alert_format& f : alert_formats()) out.push_back(f.name);
+  return out;
+}
 
 #define AT(member) [](config& c) -> field_target { return &c.member; }
 
@@ -491,6 +498,47 @@ const field table[] = {
      "So many accounts, the oldest first, have series of their own in /metrics; each is about ten.",
      0,
      10'000,
+     {}},
+    {"alerts",
+     "url",
+     AT(alerts.url),
+     "Where troubles are told, by POST: a key that is refused, an upstream that is down, a full disk and so "
+     "on. "
+     "Empty: nowhere. It may hold a token, and is printed nowhere.",
+     0,
+     0,
+     {}},
+    {"alerts", "format", AT(alerts.format),
+     "The service behind it: \"generic\" JSON, or the incoming webhooks of Slack, WeCom, Feishu or DingTalk.",
+     0, 0, alert_format_names()},
+    {"alerts",
+     "secret",
+     AT(alerts.sign_with),
+     "What messages are signed with, for Feishu, DingTalk and generic; empty: they are not.",
+     0,
+     0,
+     {}},
+    {"alerts",
+     "pending_ms",
+     AT(alerts.pending),
+     "A job that has waited so long to be submitted is a trouble.",
+     1'000,
+     7 * day,
+     {}},
+    {"alerts", "group_ms", AT(alerts.group), "What begins within this time is one message.", 0, hour, {}},
+    {"alerts",
+     "repeat_ms",
+     AT(alerts.repeat),
+     "What still holds is told again after this.",
+     60'000,
+     30 * day,
+     {}},
+    {"alerts",
+     "calm_ms",
+     AT(alerts.calm),
+     "A trouble is told to be over when it has not been seen for so long.",
+     0,
+     hour,
      {}},
     {"log",
      "level",

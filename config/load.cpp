@@ -534,6 +534,8 @@ void loader::check() {
   }
   check_models();
   check_billing();
+  if (!out.value.alerts.url.empty() && !parse_web_address(out.value.alerts.url.reveal()))
+    problem(nullptr, "alerts.url", "must be an http or https URL");
   std::set<std::string> names;
   for (std::size_t i = 0; i < out.value.upstreams.size(); ++i) {
     check_upstream(out.value.upstreams[i], i + 1);

@@ -168,6 +168,10 @@ result<void> app::make_loops(const policy& p) {
   remover_ = std::make_unique<remover>(loop_, *store_, *changes_, upstreams_, metrics_, *log_);
   janitor_ = std::make_unique<janitor>(loop_, *store_, config_.storage.keep_ended, *log_);
   timekeeper_ = std::make_unique<timekeeper>(loop_, *store_, *log_);
+  const std::string& public_url = config_.server.public_url;
+  alerter_ = std::make_unique<alerter>(
+      loop_, deadlines_, names_, config_.alerts, public_url.empty() ? config_.server.listen : public_url,
+      [this] { return troubles(); }, *log_);
   restored_ = std::make_unique<restored_jobs>(loop_, *store_, *changes_, upstreams_, p.late_interval,
                                               metrics_, *log_);
   return {};
@@ -333,6 +337,7 @@ awaitable<> app::begin() {
   spawn(janitor_->run());
   spawn(timekeeper_->run());
   spawn(restored_->run());
+  spawn(alerter_->run());
   if (assets_) spawn(assets_->run());
   // 3. The listeners.
   spawn(public_->run());
@@ -438,6 +443,7 @@ awaitable<> app::count_slowly() {
     co_await note_uses();
     co_await measure_queue();
     measure_accounts();
+    callback_trend_.add(metrics_.callbacks(), now());
     counting_timer_.expires_after(between_counts);
     co_await counting_timer_.async_wait(as_result);
   }
@@ -495,6 +501,13 @@ readiness app::state() const {
   return out;
 }
 
+std::vector<condition> app::troubles() const {
+  const std::int64_t to_come = store_->counts().to_come();
+  return troubles_of({dispatcher_->lanes(), store_->counts(), store_stopped_, disk_->refusal(to_come),
+                      disk_->free_bytes(), disk_->wanted(to_come), oldest_pending_, config_.alerts.pending,
+                      callback_trend_});
+}
+
 // Counted each second; a line at most each minute.
 void app::report_refused_connections() {
   const http::listener::refusals all = public_->refused();
@@ -550,6 +563,7 @@ awaitable<> app::drain() {
   janitor_->stop();
   timekeeper_->stop();
   restored_->stop();
+  alerter_->stop();
   if (assets_) assets_->stop();
   watch_.drain();
   fault_point("in the drain");

@@ -16,6 +16,7 @@
 #include "server/admin.hpp"
 #include "server/assets/assets.hpp"
 #include "server/auth.hpp"
+#include "server/background/alerter.hpp"
 #include "server/background/deliverer.hpp"
 #include "server/background/dispatcher.hpp"
 #include "server/background/janitor.hpp"
@@ -35,6 +36,7 @@
 #include "server/request_handler.hpp"
 #include "server/routes.hpp"
 #include "server/task_changes.hpp"
+#include "server/troubles.hpp"
 #include "server/upstream/upstreams.hpp"
 #include "server/watch.hpp"
 #include "storage/store.hpp"
@@ -91,6 +93,7 @@ class app {
   awaitable<> drain();
   awaitable<> announce_the_stop();
   readiness state() const;
+  std::vector<condition> troubles() const;
   awaitable<> housekeeping();
   void report_refused_connections();
   awaitable<> note_uses();
@@ -133,6 +136,7 @@ class app {
   std::unique_ptr<janitor> janitor_;
   std::unique_ptr<timekeeper> timekeeper_;
   std::unique_ptr<restored_jobs> restored_;
+  std::unique_ptr<alerter> alerter_;
   std::unique_ptr<request_handler> public_requests_, admin_requests_;
   std::optional<http::session_shared> shared_;
   struct {
@@ -148,6 +152,7 @@ class app {
   std::string access_line_;
   http::listener::refusals counted_, logged_;  // of the connections that were refused
   steady_clock::time_point refusals_logged_at_;
+  callback_trend callback_trend_;
   std::chrono::seconds oldest_pending_{0};  // job that waits to be submitted
   bool serving_ = false;
   bool reloading_ = false;

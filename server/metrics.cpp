@@ -254,6 +254,8 @@ void metrics::account_job_ended(std::string_view name, job_outcome o) {
 
 void metrics::callback_done(std::string_view outcome) {
   callbacks_.Add({{"outcome", std::string(outcome)}}).Increment();
+  callbacks_so_far_.delivered += outcome == "delivered";
+  callbacks_so_far_.failed += outcome == "failed";
 }
 
 void metrics::request_done(std::string_view route, int status, double seconds) {

@@ -57,6 +57,10 @@ class metrics {
   void committed(std::size_t writes, double seconds);
   /// `outcome`: "delivered", "failed" or "given_up".
   void callback_done(std::string_view outcome);
+  struct callback_counts {
+    std::uint64_t delivered = 0, failed = 0;  // attempts, so far
+  };
+  callback_counts callbacks() const { return callbacks_so_far_; }
   void set_tasks(const task_counts& counts);
   void set_overdue(std::int64_t tasks);
   /// All so far.
@@ -91,6 +95,7 @@ class metrics {
   prometheus::Family<prometheus::Gauge>& limits_;
   prometheus::Family<prometheus::Gauge>& tasks_;
   prometheus::Family<prometheus::Counter>& callbacks_;
+  callback_counts callbacks_so_far_;
   prometheus::Histogram& commit_seconds_;
   prometheus::Counter& commit_writes_;
   prometheus::Gauge& store_queue_;

@@ -8,28 +8,17 @@
 #include "common/engine/webhook_signature.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
-#include "server/upstream/run_exchange.hpp"
 
 namespace relay {
 namespace {
 
-constexpr std::size_t max_addresses = 4;  // tried for one callback
 constexpr int max_retry_after = 3'600;
-
-steady_clock::duration left_until(steady_clock::time_point end) {
-  return std::max<steady_clock::duration>(end - steady_clock::now(), std::chrono::milliseconds(1));
-}
 
 }  // namespace
 
 callback_sender::callback_sender(asio::io_context& loop, deadlines& d, resolver& names, store& s,
                                  const callbacks_config& c)
-    : loop_(loop),
-      deadlines_(d),
-      store_(s),
-      config_(c),
-      addresses_(names, c.allow_private_addresses),
-      tls_("", false) {}
+    : deadlines_(d), store_(s), poster_(loop, d, names, c.allow_private_addresses, c.timeout) {}
 
 awaitable<callback_sender::sent> callback_sender::send(const task& t) {
   sent out;
@@ -41,7 +30,7 @@ awaitable<callback_sender::sent> callback_sender::send(const task& t) {
   }
   const std::string request = co_await make_request(t, *to);
   fault_point("callback pending, not sent");
-  const posted p = co_await post(*to, request, t.owner);
+  const web_poster::posted p = co_await poster_.post(*to, request, t.owner, true);
   const exchange& x = p.what;
   // An address that may not be called will not become one that may.
   if (p.forbidden) {
@@ -85,54 +74,6 @@ awaitable<std::string> callback_sender::make_request(const task& t, const web_ad
         .append(webhook_signature((*owner)->webhook, id, to_unix(time), body));
   }
   out.append("\r\n\r\n").append(body);
-  co_return out;
-}
-
-// On a connection of its own, to an address that was checked.
-awaitable<callback_sender::posted> callback_sender::post(const web_address& to, const std::string& request,
-                                                         std::int64_t owner) {
-  // The name, within a third of the time.
-  posted out;
-  const auto until = steady_clock::now() + config_.timeout;
-  std::string host = to.at.host;
-  const auto where = co_await addresses_.resolve(std::move(host), to.at.port, owner, config_.timeout / 3);
-  if (where.endpoints.empty()) {
-    out.forbidden = where.forbidden;
-    out.tried = !where.too_busy;
-    out.what.problem = where.problem;
-    co_return out;
-  }
-  // The first address that accepts a connection.
-  const std::size_t tries = std::min(where.endpoints.size(), max_addresses);
-  std::unique_ptr<connection> c;
-  boost::system::error_code ec;
-  for (std::size_t i = 0; i < tries; ++i) {
-    c = std::make_unique<connection>(loop_, deadlines_);
-    c->arm(config_.timeout / (2 * static_cast<int>(tries)));
-    ec = co_await c->connect(where.endpoints[i]);
-    if (!ec) break;
-  }
-  if (ec) {
-    out.what.problem = "cannot connect: " + describe(ec, c->timed_out());
-    co_return out;
-  }
-  // TLS, when the URL says so, then the exchange in what time is left.
-  c->arm(left_until(until));
-  try {
-    if (to.at.tls) ec = co_await c->handshake(tls_, to.at.host);
-  } catch (const std::exception& e) {
-    out.what.problem = std::string("cannot begin TLS: ") + e.what();
-    co_return out;
-  }
-  if (ec) {
-    out.what.problem = "no TLS: " + describe(ec, c->timed_out());
-    co_return out;
-  }
-  exchange_limits limits;
-  limits.total = limits.first_byte = left_until(until);
-  limits.status_is_enough = true;
-  bool reusable = false;
-  out.what = co_await run_exchange(*c, request, limits, reusable);
   co_return out;
 }
 

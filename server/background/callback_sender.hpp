@@ -7,11 +7,9 @@
 
 #include "common/base/url.hpp"
 #include "common/engine/events.hpp"
-#include "common/engine/exchange.hpp"
 #include "config/config.hpp"
-#include "server/background/callback_addresses.hpp"
+#include "server/background/web_poster.hpp"
 #include "server/http/deadline.hpp"
-#include "server/upstream/tls.hpp"
 #include "storage/store.hpp"
 
 namespace relay {
@@ -31,20 +29,11 @@ class callback_sender {
   awaitable<sent> send(const task& t);
 
  private:
-  struct posted {
-    exchange what;
-    bool forbidden = false;  // callbacks may not go to that address
-    bool tried = true;
-  };
   awaitable<std::string> make_request(const task& t, const web_address& to);
-  awaitable<posted> post(const web_address& to, const std::string& request, std::int64_t owner);
 
-  asio::io_context& loop_;
   deadlines& deadlines_;
   store& store_;
-  const callbacks_config config_;
-  callback_addresses addresses_;
-  tls_client tls_;
+  web_poster poster_;
 };
 
 }  // namespace relay

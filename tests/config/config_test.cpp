@@ -55,7 +55,8 @@ TEST(config, each_problem_names_file_line_and_key) {
       {"not TOML", "listen = ", {"relay.toml:1: not valid TOML"}},
       {"unknown section",
        "[sever]\n" + one_upstream,
-       {"relay.toml:1: sever: no such section; there are [admin], [assets], [billing], [callbacks], "
+       {"relay.toml:1: sever: no such section; there are [admin], [alerts], [assets], [billing], "
+        "[callbacks], "
         "[credits], [dns], "
         "[limits], "
         "[log]"}},
