@@ -172,6 +172,9 @@ struct log_config {
   std::string level = "info";
   std::string format = "text";
   std::string file;
+  std::string access = "all";  // or "errors", "off"
+  std::int64_t access_sample = 1;
+  std::string access_file;
 };
 
 /// One of several keys of an upstream.

@@ -45,6 +45,7 @@ app::app(config c, std::shared_ptr<spdlog::logger> log, app_parts parts)
     : config_(std::move(c)),
       log_(std::move(log)),
       parts_(std::move(parts)),
+      access_log_(config_.log, log_),
       names_(loop_, servers_of(config_.dns)),
       large_(loop_, large_text_bytes),
       rendered_(static_cast<std::size_t>(config_.storage.cache_bytes)),
@@ -261,29 +262,7 @@ http::application app::serve(request_handler& requests, bool is_public) {
 
 void app::log_request(const http::access_record& a) {
   metrics_.request_done(a.of.route, a.status, std::chrono::duration<double>(a.took).count());
-  if (!log_->should_log(spdlog::level::info)) return;
-  // One for each request: without a format string, in memory that is kept.
-  std::string& line = access_line_;
-  line.clear();
-  const auto number = [&line](auto n) {
-    std::array<char, 24> digits;
-    line.append(digits.data(), std::to_chars(digits.begin(), digits.end(), n).ptr);
-  };
-  const auto or_dash = [](std::string_view text) { return text.empty() ? "-" : text; };
-  line.append(a.of.method_name).append(" ");
-  append_loggable_target(line, a.of.target);
-  line.append(" ");
-  number(a.status);
-  line.append(" ");
-  number(a.bytes);
-  line.append("B ");
-  number(a.took.count());
-  line.append("us id=").append(a.of.id);
-  line.append(" account=").append(or_dash(a.of.account_name));
-  line.append(" token=").append(or_dash(a.of.token_name));
-  line.append(" task=").append(or_dash(a.of.task_id));
-  line.append(" from=").append(a.of.peer);
-  log_->info(std::string_view(line));
+  access_log_.write(a);
 }
 
 void app::announce() {
@@ -388,6 +367,7 @@ bool app::run() {
   loop_.run();
   if (store_) store_->close();
   log_->info("stopped");
+  access_log_.finish();
   finish_log(*log_);
   return !failed_;
 }

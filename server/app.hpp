@@ -13,6 +13,7 @@
 
 #include "common/families.hpp"
 #include "config/load.hpp"
+#include "server/access_log.hpp"
 #include "server/admin.hpp"
 #include "server/assets/assets.hpp"
 #include "server/auth.hpp"
@@ -108,6 +109,7 @@ class app {
   config config_;
   std::shared_ptr<spdlog::logger> log_;
   const app_parts parts_;
+  access_log access_log_;
   asio::io_context loop_{1};
   deadlines deadlines_{loop_};
   resolver names_;
@@ -149,8 +151,7 @@ class app {
   steady_timer delay_timer_{loop_.get_executor()};
   std::unordered_map<std::int64_t, std::string> with_figures_;  // accounts, by number
   std::atomic<bool> store_stopped_ = false;                     // set by the store thread
-  std::string access_line_;
-  http::listener::refusals counted_, logged_;  // of the connections that were refused
+  http::listener::refusals counted_, logged_;                   // of the connections that were refused
   steady_clock::time_point refusals_logged_at_;
   callback_trend callback_trend_;
   std::chrono::seconds oldest_pending_{0};  // job that waits to be submitted

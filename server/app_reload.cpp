@@ -16,7 +16,7 @@ namespace relay {
 namespace {
 
 constexpr std::string_view reloaded_sections[] = {"limits", "models", "billing"};
-constexpr std::string_view reloaded_keys[] = {"log.level", "log.file"};
+constexpr std::string_view reloaded_keys[] = {"log.level", "log.file", "log.access", "log.access_sample"};
 
 // Keys that are other than they were, and that only a start reads.
 std::vector<std::string> need_a_restart(config& old, config& fresh) {
@@ -151,6 +151,7 @@ awaitable<result<std::vector<std::string>>> app::use_config(config fresh) {
   const auto facts = co_await dispatcher_->read_facts(unknown);
   if (!facts) co_return std::unexpected(facts.error());
   if (auto opened = reopen_log(*log_, fresh.log.file); !opened) co_return std::unexpected(opened.error());
+  if (auto opened = access_log_.use(fresh.log); !opened) co_return std::unexpected(opened.error());
   // 2. From here on nothing fails, and nothing waits.
   std::vector<std::string> changes = changes_between(config_, fresh);
   changes.insert(changes.end(), late.begin(), late.end());

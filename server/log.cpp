@@ -190,8 +190,12 @@ class line_formatter final : public spdlog::formatter {
     if (as_json_) {
       add(R"(","level":")");
       add(level_name);
-      add(R"(","message":)");
-      add(json::serialize(json::string(text)));
+      add("\"");
+      if (text.starts_with(json_members)) {
+        add(text.substr(1));
+      } else {
+        add_text(text, out);
+      }
       add("}\n");
     } else {
       constexpr std::string_view spaces = "         ";  // levels in a column
@@ -207,6 +211,21 @@ class line_formatter final : public spdlog::formatter {
   }
 
  private:
+  // Of a line that begins with the job or the request that it is about, that is a field too.
+  static void add_text(std::string_view text, spdlog::memory_buf_t& out) {
+    const auto add = [&out](std::string_view part) { out.append(part.data(), part.data() + part.size()); };
+    for (const auto& [begin, field] :
+         {std::pair<std::string_view, std::string_view>{"task ", "task"}, {"request ", "request_id"}}) {
+      const std::size_t end = text.starts_with(begin) ? text.find(": ") : text.npos;
+      if (end == text.npos || text.substr(begin.size(), end - begin.size()).contains(' ')) continue;
+      add(",\"");
+      add(field);
+      add("\":");
+      add(json::serialize(json::string(text.substr(begin.size(), end - begin.size()))));
+    }
+    add(R"(,"message":)");
+    add(json::serialize(json::string(text)));
+  }
   static char digit(std::int64_t n) { return static_cast<char>('0' + n % 10); }
 
   const bool as_json_;

@@ -21,6 +21,10 @@ std::shared_ptr<spdlog::logger> make_logger(const log_config& c);
 /// Lines from now on go to this file, which is opened anew: the old one may have been moved away. Empty: as
 /// before. Errors: internal; nothing changes.
 result<void> reopen_log(spdlog::logger& log, const std::string& path);
+/// A message that begins with it holds members of the line's JSON object, each after a comma, in place of a
+/// text; of loggers that write JSON.
+inline constexpr char json_members = '\x01';
+
 /// Before the process ends: waits until all lines are written, for a second at most.
 void finish_log(spdlog::logger& log);
 /// Lines of this process that were dropped, or could not be written.

@@ -13,6 +13,8 @@
 namespace relay {
 namespace {
 
+constexpr std::size_t most_logged = 300;  // bytes of the text of an error
+
 // With Retry-After, x-should-retry and WWW-Authenticate where they belong.
 http::reply error_reply(const error& e, const dialect& d) {
   // What a client sent may stand in it: JSON is UTF-8 (RFC 8259 §8.1).
@@ -125,9 +127,11 @@ http::body_plan request_handler::plan_body(http::request& r) {
 }
 
 // An error becomes a reply here and nowhere else, in the words of the route.
-http::reply request_handler::reply_of(const http::request& r, outcome done) const {
+http::reply request_handler::reply_of(http::request& r, outcome done) const {
   if (!done.ended) {
     in_.figures.refused(done.ended.error().code);
+    r.refusal = info(done.ended.error().code).code;
+    r.why = cut(done.ended.error().message.text, most_logged);
     const dialect& spoken = done.spoken != nullptr ? *done.spoken : table_.spoken_at(r.path);
     done.ended = error_reply(done.ended.error(), spoken);
   }

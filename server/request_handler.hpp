@@ -43,7 +43,7 @@ class request_handler {
   };
   /// `counts`: the request counts in the limits of its account and token.
   std::expected<admitted, outcome> admit(http::request& r, std::string& changed, bool counts) const;
-  http::reply reply_of(const http::request& r, outcome done) const;
+  http::reply reply_of(http::request& r, outcome done) const;
   outcome not_routed(const http::route_match& found, http::request& r) const;
   bool is_own_name(std::string_view host) const;
   bool any_origin() const;

@@ -18,8 +18,9 @@ namespace relay {
 
 /// What is submitted for a task.
 struct outgoing {
-  std::string path;  // below the upstream's base
-  std::string body;  // JSON
+  std::string path;           // below the upstream's base
+  std::string body;           // JSON
+  std::string traceparent{};  // sent as this header field; empty: not at all
 };
 
 /// What the configuration says about every submission to an upstream.

@@ -47,6 +47,7 @@ struct task {
 
   std::string request;       // JSON object in the family's official field names, unknown fields kept
   std::string callback_url;  // as the client sent it; empty: none
+  std::string traceparent;   // the trace that it belongs to (W3C Trace Context); empty: none
   money price;               // what its account pays when it is completed, as it was when it was created
   std::string marker;  // the secret in the callback URL the upstream was given; empty: it was given none
 

@@ -73,6 +73,7 @@ awaitable<std::string> callback_sender::make_request(const task& t, const web_ad
     out.append("\r\nwebhook-signature: ")
         .append(webhook_signature((*owner)->webhook, id, to_unix(time), body));
   }
+  if (!t.traceparent.empty()) out.append("\r\ntraceparent: ").append(t.traceparent);
   out.append("\r\n\r\n").append(body);
   co_return out;
 }

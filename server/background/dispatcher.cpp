@@ -446,6 +446,8 @@ awaitable<> dispatcher::exchange_and_save(const task& t, const submit_slots::lea
     co_return;
   }
 
+  what->traceparent = t.traceparent;
+
   // One exchange, at most once.
   const auto started = steady_clock::now();
   const exchange x = co_await to.create(*what);

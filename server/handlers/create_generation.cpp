@@ -8,6 +8,7 @@
 #include "common/base/fault_point.hpp"
 #include "common/base/json_arena.hpp"
 #include "common/base/json_text.hpp"
+#include "common/base/trace_context.hpp"
 #include "common/base/url.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
@@ -180,6 +181,8 @@ std::shared_ptr<task> task_for(const call& c, asked_for& asked, timestamp time) 
   t.request = std::move(asked.request);
   t.callback_url = std::move(asked.callback_url);
   t.price = asked.price.value_or(money{});
+  if (const std::string_view trace = c.http.header("traceparent"); valid_traceparent(trace))
+    t.traceparent = trace;
   t.created_at = t.updated_at = t.next_submit_at = time;
   t.deadline = time + c.in.settings.submit.deadline;
   return made;
@@ -282,6 +285,7 @@ awaitable<handled> respond(call& c, watch::waiter& change, task_ptr known,
   c.http.task_id = known->id;
   const awaited a = co_await wait_for_response(c, change, std::move(known), wait_in_body, replayed);
   const task& t = *a.newest;
+  c.http.upstream = t.upstream;
   if (c.in.prices.has_prices()) c.headers.emplace_back("X-Relay-Cost", to_text(t.price));
   if (is_set(t.deleted_at)) co_return not_found();  // while the client waited for it
   if (t.state == task_state::failed && t.fail_status != 0) co_return std::unexpected(refused_by_upstream(t));

@@ -47,6 +47,9 @@ struct request {
   std::string account_name;
   std::string token_name;
   std::string task_id;
+  std::string upstream;      // of that task
+  std::string_view refusal;  // the code of the error that was answered; empty: there was none
+  std::string why;           // its text
 
   /// The first of this name, in any case; empty: there is none.
   std::string_view header(std::string_view name) const;

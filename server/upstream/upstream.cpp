@@ -36,14 +36,15 @@ void upstream::change(upstream_config c, std::shared_ptr<const outgoing_settings
 }
 
 // One buffer, one write. These are all the header fields that ever go upstream: nothing of the client's.
-std::string upstream::make_request(std::string_view method, const std::string& path,
-                                   std::string_view body) const {
+std::string upstream::make_request(std::string_view method, const std::string& path, std::string_view body,
+                                   std::string_view traceparent) const {
   std::string out;
   out.reserve(body.size() + 512);
   out.append(method).append(" ").append(config_->base.path).append(protocol_.base_path).append(path);
   out.append(" HTTP/1.1\r\nHost: ").append(config_->base.authority());
   out.append("\r\nAuthorization: ").append(protocol_.authorization).append(config_->key.reveal());
   out.append("\r\nAccept: application/json\r\nUser-Agent: luma-relay\r\n");
+  if (!traceparent.empty()) out.append("traceparent: ").append(traceparent).append("\r\n");
   if (!body.empty()) {
     out.append("Content-Type: application/json\r\nContent-Length: ")
         .append(std::to_string(body.size()))
@@ -54,11 +55,12 @@ std::string upstream::make_request(std::string_view method, const std::string& p
 }
 
 awaitable<exchange> upstream::one_exchange(std::string_view method, const std::string& path,
-                                           std::string_view body, bool& was_reused, body_sink sink) {
+                                           std::string_view body, bool& was_reused, body_sink sink,
+                                           std::string_view traceparent) {
   // A reload meanwhile means the next exchange.
   const auto config = config_;
   const auto pool = pool_;
-  const std::string request = make_request(method, path, body);
+  const std::string request = make_request(method, path, body, traceparent);
   const bool is_create = method == "POST";
   connection_pool::lease l = co_await pool->get(is_create);
   if (!l) {
@@ -80,7 +82,7 @@ awaitable<exchange> upstream::one_exchange(std::string_view method, const std::s
 
 awaitable<exchange> upstream::create(const outgoing& what) {
   bool reused = false;
-  co_return co_await one_exchange("POST", what.path, what.body, reused);
+  co_return co_await one_exchange("POST", what.path, what.body, reused, {}, what.traceparent);
 }
 
 awaitable<exchange> upstream::fetch(const std::string& path) {

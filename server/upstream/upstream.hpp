@@ -52,8 +52,9 @@ class upstream {
  private:
   awaitable<exchange> ask(std::string_view method, const std::string& path);
   awaitable<exchange> one_exchange(std::string_view method, const std::string& path, std::string_view body,
-                                   bool& was_reused, body_sink sink = {});
-  std::string make_request(std::string_view method, const std::string& path, std::string_view body) const;
+                                   bool& was_reused, body_sink sink = {}, std::string_view traceparent = {});
+  std::string make_request(std::string_view method, const std::string& path, std::string_view body,
+                           std::string_view traceparent) const;
 
   deadlines& deadlines_;
   const std::string name_;

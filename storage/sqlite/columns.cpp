@@ -150,6 +150,7 @@ constexpr column columns[] = {
     fixed<&task::callback_url>("callback_url"),
     fixed<&task::pinned>("pinned"),
     fixed<&task::price>("price"),
+    fixed<&task::traceparent>("traceparent"),
     {"submit_time", false, bind_created, nullptr, always, nullptr},  // the same
     fixed<&task::created_at>("created_at"),
     {"status", true, bind_state, read_state, [](const task& a, const task& b) { return a.state == b.state; },

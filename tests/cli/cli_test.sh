@@ -366,6 +366,46 @@ run 2 "$relay" token set --config priced.toml shop/till; has err "changes nothin
 run 1 "$relay" token set --config priced.toml shop/spender --rename x; has err "no token named"
 run 0 "$relay" token list --config priced.toml --account shop; has out "till"; has out "LAST USED"; has out "$(date -u +%F)"
 
+# ---- lines of requests: in a file of their own, as JSON, one in three of those that succeeded, opened anew by SIGHUP
+cp good.toml access.toml
+cat >>access.toml <<TOML
+[log]
+format = "json"
+file = "$dir/apart.log"
+access_file = "$dir/access.log"
+access_sample = 3
+TOML
+run 0 "$relay" token create --config access.toml --name reader; reader=$(cat out)
+"$relay" serve --config access.toml &
+server=$!
+port=
+for _ in $(seq 200); do
+  port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' apart.log 2>/dev/null || true)
+  [ -z "$port" ] || break
+  kill -0 $server || fail "it does not start"
+  sleep 0.05
+done
+for _ in 1 2 3 4 5 6; do curl -s -o /dev/null -H "Authorization: Bearer $reader" "http://127.0.0.1:$port/luma/users/me"; done
+curl -s -o /dev/null "http://127.0.0.1:$port/luma/users/me?token=hush"
+lines() { jq -s "map(select($1)) | length" "$2"; }
+for _ in $(seq 100); do grep -q '"status":401' access.log && break; sleep 0.05; done
+[ "$(lines '.status == 200 and .route == "me" and .account == "reader" and .duration_us > 0 and (.request_id | length) > 0' access.log)" = 2 ] ||
+  fail "not one in three: $(cat access.log)"
+[ "$(lines '.status == 401 and .code == "invalid_api_key" and (.why | startswith("Authorization: no API key"))' access.log)" = 1 ] ||
+  fail "a refusal does not say why: $(cat access.log)"
+! grep -q hush access.log || fail "a secret of a query is in the log"
+! grep -q '"status"' apart.log || fail "a request is in the other log"
+mv access.log access.log.1; mv apart.log apart.log.1
+sed -i 's/^access_sample = 3/access = "errors"/' access.toml
+kill -HUP $server
+for _ in $(seq 200); do grep -qs "the configuration was read" apart.log && break; sleep 0.05; done
+curl -s -o /dev/null -H "Authorization: Bearer $reader" "http://127.0.0.1:$port/luma/users/me"
+curl -s -o /dev/null "http://127.0.0.1:$port/nowhere"
+for _ in $(seq 100); do grep -qs '"status":404' access.log && break; sleep 0.05; done
+[ "$(wc -l <access.log)" = 1 ] || fail "not errors alone: $(cat access.log)"
+kill -TERM $server; wait $server; server=
+[ "$(lines '.message | startswith("stopped")' apart.log)" = 1 ] || fail "no last line in the log"
+
 # Nobody reads the log: requests are answered all the same, and whoever reads in the end is told what is missing.
 mkfifo unread
 exec 7<>unread

@@ -12,6 +12,7 @@
 #include "common/base/text.hpp"
 #include "common/base/text_hash.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace_context.hpp"
 #include "common/base/url.hpp"
 #include "common/engine/token.hpp"
 
@@ -207,6 +208,23 @@ TEST(url, what_may_be_called_back) {
                                 std::string("https:///x"), "https://example.com/" + std::string(2048, 'a')}) {
     EXPECT_FALSE(is_web_url(no)) << no.substr(0, 60);
   }
+}
+
+TEST(trace_context, only_what_the_standard_calls_one_is_passed_on) {
+  const std::string good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  EXPECT_TRUE(valid_traceparent(good));
+  EXPECT_TRUE(valid_traceparent("00-00000000000000000000000000000001-0000000000000001-00"));
+  const std::string table[] = {"",
+                               good + "-x",
+                               good.substr(1),
+                               "01" + good.substr(2),
+                               "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+                               "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                               "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+                               "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                               "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
+                               "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333\r-01"};
+  for (const std::string& bad : table) EXPECT_FALSE(valid_traceparent(bad)) << bad;
 }
 
 }  // namespace

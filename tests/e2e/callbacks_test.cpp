@@ -308,5 +308,47 @@ TEST(callbacks, go_to_the_address_that_was_checked) {
   EXPECT_EQ(names.asked("hook.test"), 1);
 }
 
+// A job belongs to the trace of its create, also after a restart; what is no trace context is not passed on.
+TEST(traces, go_upstream_and_into_callbacks) {
+  temp_dir dir;
+  running_simulator sim;
+  tcp_gate gate(sim.port());
+  receiver hook;
+  config settings = test_config(dir, gate.url());
+  settings.callbacks.allow_private_addresses = true;
+  settings.submit.deadline = milliseconds(120'000);
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const auto create = [&](const client& c, const std::string& prompt, const std::string& header) {
+    const std::string body =
+        R"({"prompt":")" + prompt + R"(","callback_url":")" + hook.url("/" + prompt) + R"("})";
+    const response r = c.request("POST", "/dream-machine/v1/generations", body, {"traceparent: " + header});
+    EXPECT_EQ(r.status, 201) << r.body;
+  };
+  gate.refuse_new();
+  {
+    running_relay relay(settings);
+    const client c = relay.as("me");
+    create(c, "traced", trace);
+    create(c, "odd", "00-" + trace);
+  }
+  gate.let_through();
+  running_relay relay(settings);
+  const auto told = hook.wait_until([](const std::vector<receiver::message>& all) {
+    const auto ended = [&all](const char* path) {
+      return std::ranges::any_of(
+          all, [path](const receiver::message& m) { return m.path == path && m.state() == "completed"; });
+    };
+    return ended("/traced") && ended("/odd");
+  });
+  for (const receiver::message& m : told) {
+    const auto header = m.headers.find("traceparent");
+    EXPECT_EQ(header == m.headers.end() ? "" : header->second, m.path == "/traced" ? trace : "") << m.path;
+  }
+  for (const json::value& made : sim.log().at("creates").as_array()) {
+    const bool is_traced = text_of(made.at("body").as_object(), "prompt") == "traced";
+    EXPECT_EQ(text_of(made.as_object(), "traceparent"), is_traced ? trace : "");
+  }
+}
+
 }  // namespace
 }  // namespace relay::test

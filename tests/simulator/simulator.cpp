@@ -213,6 +213,7 @@ http::reply simulator::create(const http::request& r, const std::string& key, bo
   json::object entry{{"at", json::string(to_iso(now, precision::milliseconds))},
                      {"path", json::string(r.target)},
                      {"key", json::string(key)},
+                     {"traceparent", json::string(r.header("traceparent"))},
                      {"id", nullptr},
                      {"body", nullptr}};
   const auto record = [&](http::reply out) {

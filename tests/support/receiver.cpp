@@ -34,7 +34,7 @@ awaitable<http::reply> receiver::take(http::request& r) {
   m.body = r.body;
   for (const auto& f : *r.headers) {
     const std::string name = lower(f.name);
-    if (name.starts_with("webhook-")) m.headers[name] = f.value;
+    if (name.starts_with("webhook-") || name == "traceparent") m.headers[name] = f.value;
   }
   const int status = answer_(m);
   {

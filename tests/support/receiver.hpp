@@ -19,7 +19,7 @@ class receiver {
  public:
   struct message {
     std::string path;
-    std::map<std::string, std::string> headers;  // those that begin with "webhook-"
+    std::map<std::string, std::string> headers;  // those that begin with "webhook-", and traceparent
     std::string body;
     std::string id() const { return headers.at("webhook-id"); }
     json::object json() const { return parse_lenient(body).value().as_object(); }
