@@ -132,7 +132,7 @@ struct group_config {
 
 struct billing_config {
   std::string currency = "USD";
-  std::string unpriced = "free";     // or "refuse"
+  std::string unpriced = "refuse";   // or "free"; without prices everything is free
   std::string late_jobs = "charge";  // or "free"
 };
 

@@ -449,6 +449,7 @@ void loader::check_prices(std::vector<price_config>& prices, const std::string& 
       problem(nullptr, at + "price",
               p.price.empty() ? "is missing" : "must be an amount from 0, as text, such as \"0.40\"");
     p.rule.model = std::string(out.value.models.names.own(p.rule.model));
+    p.rule.duration = duration_word(p.rule.duration);
     p.rule.price = amount.value_or(money{});
     p.rule.per_second = p.per == "second";
   }
@@ -460,10 +461,6 @@ void loader::check_billing() {
   if (currency.size() > longest_currency || !is_word(currency, "-_."))
     problem(nullptr, "billing.currency", "must be a word of up to 16 letters or digits, such as \"USD\"");
   check_prices(out.value.prices, "price.");
-  if (out.value.billing.unpriced == "refuse" && out.value.prices.empty())
-    problem(
-        nullptr, "billing.unpriced",
-        "is \"refuse\" and there is no [[price]]: every job would be refused; add prices, or say \"free\"");
   std::set<std::string> names;
   for (std::size_t i = 0; i < out.value.groups.size(); ++i) {
     group_config& g = out.value.groups[i];

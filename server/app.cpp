@@ -442,11 +442,16 @@ awaitable<> app::measure_queue() {
 
 // Those with the smallest numbers: which they are changes with none that is made.
 void app::measure_accounts() {
-  with_figures_.clear();
-  for (const account_ptr& a : accounts_.first(static_cast<std::size_t>(config_.admin.metrics_accounts))) {
-    metrics_.set_account(a->name, store_->counts().of(a->id));
-    with_figures_.emplace(a->id, a->name);
+  const auto how_many = static_cast<std::size_t>(config_.admin.metrics_accounts);
+  if (how_many == 0) return;
+  std::unordered_map<std::int64_t, std::string> named;
+  for (const account_ptr& a : accounts_.first(how_many)) named.emplace(a->id, a->name);
+  for (const auto& [id, name] : with_figures_) {
+    const auto still = named.find(id);
+    if (still == named.end() || still->second != name) metrics_.forget_account(name);
   }
+  with_figures_ = std::move(named);
+  for (const auto& [id, name] : with_figures_) metrics_.set_account(name, store_->counts().of(id));
 }
 
 // The days on which tokens were used last. What cannot be written down now is forgotten until another day.
@@ -521,7 +526,7 @@ void app::stop() {
 // Whoever spreads requests over several relays sees 503 from /readyz first, and has time to send no more
 // here.
 awaitable<> app::announce_the_stop() {
-  if (!serving_ || config_.server.shutdown_delay.count() == 0) co_return;
+  if (!serving_ || failed_ || ended_ || config_.server.shutdown_delay.count() == 0) co_return;
   log_->info("stopping in {} ms: /readyz says 503 from now on", config_.server.shutdown_delay.count());
   delay_timer_.expires_after(config_.server.shutdown_delay);
   co_await delay_timer_.async_wait(as_result);
@@ -558,7 +563,8 @@ awaitable<> app::drain() {
   // Polls and callbacks can be done again: they are not waited for as long as what clients wait for.
   const auto clients = [this] { return public_->connections() + dispatcher_->in_flight() > 0; };
   const auto others = [this] {
-    return reconciler_->in_flight() + poller_->in_flight() + deliverer_->in_flight() + remover_->in_flight() >
+    return reconciler_->in_flight() + poller_->in_flight() + deliverer_->in_flight() + remover_->in_flight() +
+               alerter_->in_flight() >
            0;
   };
   while (!ended_ && steady_clock::now() < until &&

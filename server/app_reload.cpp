@@ -18,6 +18,12 @@ namespace {
 constexpr std::string_view reloaded_sections[] = {"limits", "models", "billing"};
 constexpr std::string_view reloaded_keys[] = {"log.level", "log.file", "log.access", "log.access_sample"};
 
+// Secrets are all printed alike.
+bool is_same(const field_target& a, const field_target& b) {
+  if (const auto* secret_a = std::get_if<secret*>(&a)) return **secret_a == *std::get<secret*>(b);
+  return to_toml(a) == to_toml(b);
+}
+
 // Keys that are other than they were, and that only a start reads.
 std::vector<std::string> need_a_restart(config& old, config& fresh) {
   std::vector<std::string> out;
@@ -26,7 +32,7 @@ std::vector<std::string> need_a_restart(config& old, config& fresh) {
     if (std::ranges::find(reloaded_sections, f.section) != std::end(reloaded_sections)) continue;
     const bool to_stdout = key == "log.file" && fresh.log.file.empty();
     if (std::ranges::find(reloaded_keys, key) != std::end(reloaded_keys) && !to_stdout) continue;
-    if (to_toml(f.at(old)) != to_toml(f.at(fresh))) out.push_back(key);
+    if (!is_same(f.at(old), f.at(fresh))) out.push_back(key);
   }
   return out;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/text.hpp"
+
 #include "server/upstream/upstreams.hpp"
 
 namespace relay {
@@ -20,6 +22,7 @@ bool billing::knows_group(std::string_view name) const {
 }
 
 result<money> billing::price_for(const json::object& request, const action& a, std::string_view group) const {
+  if (!has_prices()) return money{};
   const job_traits job = traits_of(request, a, names_);
   const auto price = price_of(prices_, a, job);
   if (price) {
@@ -44,6 +47,20 @@ money billing::cost_of(const task& t, job_traits job) const {
   return price_of(rules_of(at->settings().prices), *t.action, job).value_or(money{});
 }
 
+// What a client calls a model is kept for good, and is any text: of jobs that no upstream accepted, only
+// names that the configuration knows are told apart.
+std::string billing::counted_model(const task& t, std::string model) const {
+  constexpr std::size_t longest = 64;
+  const auto is_named = [&model](const auto& pair) { return pair.second == model; };
+  const auto is_priced = [&model](const price_rule& r) { return r.model == model; };
+  const bool is_known = t.state == task_state::completed || !t.upstream_id.empty() ||
+                        std::ranges::any_of(names_.aliases, is_named) ||
+                        std::ranges::any_of(names_.defaults, is_named) ||
+                        std::ranges::any_of(prices_, is_priced);
+  if (!is_known && !model.empty()) return "other";
+  return std::string(cut(model, longest));
+}
+
 std::unique_ptr<const booking> billing::booking_of(const task* before, const task& after,
                                                    std::string_view request_id) const {
   if (!calls_for_booking(before, after)) return nullptr;
@@ -54,7 +71,8 @@ std::unique_ptr<const booking> billing::booking_of(const task* before, const tas
     job = traits_of(after.request, *after.action, names_);
     if (after.state == task_state::completed) facts.cost = cost_of(after, job);
   }
-  facts.model = job.model;
+  const std::string model = counted_model(after, std::move(job.model));
+  facts.model = model;
   auto out = std::make_unique<booking>(relay::booking_of(before, after, facts));
   if (out->ledger) out->ledger->request_id = request_id;
   if (out->empty()) return nullptr;

@@ -32,6 +32,10 @@ class billing {
   job_traits traits(const json::object& request, const action& a) const {
     return traits_of(request, a, names_);
   }
+  /// So that it is made with the model that it is priced and allowed for.
+  void settle_model(json::object& request, const action& a) const {
+    if (a.settle_model != nullptr) a.settle_model(request, a, names_);
+  }
   /// What an account of this group pays for a request, in its official field names. Errors: invalid_request
   /// when there is no price for it, and such jobs are refused.
   result<money> price_for(const json::object& request, const action& a, std::string_view group) const;
@@ -43,6 +47,7 @@ class billing {
 
  private:
   money cost_of(const task& t, job_traits job) const;
+  std::string counted_model(const task& t, std::string model) const;
 
   const upstreams* upstreams_;
   std::vector<price_rule> prices_;

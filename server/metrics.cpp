@@ -240,16 +240,32 @@ void metrics::set_oldest_pending(std::chrono::seconds age) {
   oldest_pending_.Set(static_cast<double>(age.count()));
 }
 
-void metrics::set_account(std::string_view name, const task_counts::customer& jobs) {
-  const std::string account(name);
-  account_jobs_.Add({{"account", account}, {"state", "open"}}).Set(static_cast<double>(jobs.open));
-  account_jobs_.Add({{"account", account}, {"state", "pending"}}).Set(static_cast<double>(jobs.pending));
-  for (const job_outcome o : all_job_outcomes)
-    account_ended_.Add({{"account", account}, {"outcome", std::string(name_of(o))}});
+void metrics::set_account(const std::string& name, const task_counts::customer& jobs) {
+  auto found = accounts_.find(name);
+  if (found == accounts_.end()) {
+    account_series made{&account_jobs_.Add({{"account", name}, {"state", "open"}}),
+                        &account_jobs_.Add({{"account", name}, {"state", "pending"}}),
+                        {}};
+    for (const job_outcome o : all_job_outcomes)
+      made.ended.push_back(&account_ended_.Add({{"account", name}, {"outcome", std::string(name_of(o))}}));
+    found = accounts_.emplace(name, std::move(made)).first;
+  }
+  found->second.open->Set(static_cast<double>(jobs.open));
+  found->second.pending->Set(static_cast<double>(jobs.pending));
 }
 
-void metrics::account_job_ended(std::string_view name, job_outcome o) {
-  account_ended_.Add({{"account", std::string(name)}, {"outcome", std::string(name_of(o))}}).Increment();
+void metrics::forget_account(const std::string& name) {
+  const auto found = accounts_.find(name);
+  if (found == accounts_.end()) return;
+  account_jobs_.Remove(found->second.open);
+  account_jobs_.Remove(found->second.pending);
+  for (prometheus::Counter* c : found->second.ended) account_ended_.Remove(c);
+  accounts_.erase(found);
+}
+
+void metrics::account_job_ended(const std::string& name, job_outcome o) {
+  const auto found = accounts_.find(name);
+  if (found != accounts_.end()) found->second.ended[static_cast<std::size_t>(o)]->Increment();
 }
 
 void metrics::callback_done(std::string_view outcome) {

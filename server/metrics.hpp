@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -52,8 +53,10 @@ class metrics {
   /// How long the job that waits longest to be submitted has waited; 0: none waits.
   void set_oldest_pending(std::chrono::seconds age);
   /// Of the accounts that have figures of their own.
-  void set_account(std::string_view name, const task_counts::customer& jobs);
-  void account_job_ended(std::string_view name, job_outcome o);
+  void set_account(const std::string& name, const task_counts::customer& jobs);
+  /// Its name is another now, or it is none of them any more.
+  void forget_account(const std::string& name);
+  void account_job_ended(const std::string& name, job_outcome o);
   void committed(std::size_t writes, double seconds);
   /// `outcome`: "delivered", "failed" or "given_up".
   void callback_done(std::string_view outcome);
@@ -119,6 +122,11 @@ class metrics {
   prometheus::Family<prometheus::Counter>& ledger_amount_;
   prometheus::Family<prometheus::Gauge>& account_jobs_;
   prometheus::Family<prometheus::Counter>& account_ended_;
+  struct account_series {
+    prometheus::Gauge *open, *pending;
+    std::vector<prometheus::Counter*> ended;  // as job_outcome
+  };
+  std::unordered_map<std::string, account_series> accounts_;
   std::vector<std::string> actions_;
   std::vector<std::string> upstreams_;          // whose figures are there
   std::vector<prometheus::Counter*> by_error_;  // as errc

@@ -144,14 +144,15 @@ enum class usage_by : std::uint8_t { day, account, token, action, model, upstrea
 inline constexpr usage_by all_usage_by[] = {usage_by::day,    usage_by::account, usage_by::token,
                                             usage_by::action, usage_by::model,   usage_by::upstream,
                                             usage_by::outcome};
+/// Rows of one answer.
+inline constexpr std::int64_t max_usage_rows = 100'000;
 /// Counts of these days, both included; what it is not told apart by is left empty.
 struct usage_query {
   std::int32_t since = 0, until = 0;  // as day_of()
   std::optional<std::int64_t> account;
   std::vector<usage_by> by;
+  std::int64_t limit = max_usage_rows;  // what has more rows is refused
 };
-/// Rows of one answer. A query that has more is refused.
-inline constexpr std::int64_t max_usage_rows = 100'000;
 
 class store {
  public:

@@ -146,7 +146,9 @@ void append_json(std::string& out, const json::value& v) {
 }
 
 std::string to_text(const json::object& v) {
+  constexpr std::size_t usual = 256;  // of a request; what is longer grows
   std::string out;
+  out.reserve(usual);
   append_json(out, v);
   return out;
 }

@@ -21,6 +21,8 @@ struct action {
   milliseconds job_deadline{3'600'000};
   /// What of a stored request its price depends on; null: nothing but the kind of job. See price.hpp.
   job_traits (*describe)(const json::object& request, const action& a, const model_names& names) = nullptr;
+  /// Names, in a stored request that names none, the model that describe() says; null: there are no models.
+  void (*settle_model)(json::object& request, const action& a, const model_names& names) = nullptr;
 };
 
 }  // namespace relay

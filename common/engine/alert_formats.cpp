@@ -11,6 +11,7 @@ namespace relay {
 namespace {
 
 constexpr std::size_t max_wecom_text = 2'048;  // bytes
+constexpr std::size_t max_text = 8'000;        // bytes; what no service refuses
 
 std::string_view bytes_of(const sha256_digest& d) {
   return {reinterpret_cast<const char*>(d.data()), d.size()};
@@ -154,7 +155,7 @@ std::string alert_text(const std::vector<alert>& what, std::string_view relay) {
     if (is_set(a.until)) out.append(", until ").append(to_the_second(a.until));
     out.append(" UTC)");
   }
-  return out;
+  return std::string(cut(out, max_text));
 }
 
 }  // namespace relay

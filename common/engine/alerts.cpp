@@ -27,7 +27,7 @@ bool alert_book::is_new(const entry& e, timestamp now) const {
 }
 
 bool alert_book::is_over(const entry& e, timestamp now) const {
-  return now >= e.last_held + times_.calm;
+  return e.last_held < now && now >= e.last_held + times_.calm;
 }
 
 std::vector<alert> alert_book::observe(const std::vector<condition>& all, timestamp now) {

@@ -59,7 +59,8 @@ usage_entry usage_of(const task& t, job_outcome outcome, const booking_facts& fa
   out.upstream = t.upstream;
   out.outcome = outcome;
   out.jobs = 1;
-  if (is_set(t.started_at)) {
+  // One that was found after it failed was not accepted before that.
+  if (is_set(t.started_at) && t.started_at <= t.finished_at) {
     const auto between = [](timestamp from, timestamp to) {
       return std::max(std::chrono::floor<milliseconds>(to - from), milliseconds(0));
     };

@@ -32,6 +32,13 @@ std::optional<milliseconds> length_of(std::string_view duration) {
   return out.count() > 0 && out <= longest ? std::optional(out) : std::nullopt;
 }
 
+std::string duration_word(std::string_view duration) {
+  const auto length = length_of(duration);
+  if (!length) return std::string(duration);
+  return length->count() % 1'000 == 0 ? std::to_string(length->count() / 1'000) + "s"
+                                      : std::to_string(length->count()) + "ms";
+}
+
 bool matches(std::string_view pattern, std::string_view word) {
   // The last "*" takes one more character whenever what follows it does not fit.
   std::size_t p = 0, w = 0, star = pattern.npos, taken = 0;

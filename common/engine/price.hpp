@@ -19,7 +19,7 @@ namespace relay {
 struct job_traits {
   std::string model;  // the own name of the one it asks for, or gets when it names none
   std::string resolution;
-  std::string duration;                // as it was sent
+  std::string duration;                // as duration_word() says it
   std::optional<milliseconds> length;  // the same as a time; nullopt: it is not known
 
   friend bool operator==(const job_traits&, const job_traits&) = default;
@@ -32,6 +32,9 @@ job_traits traits_of(std::string_view request, const action& a, const model_name
 
 /// "5s", "5", "2.5s", "500ms": a time above 0, up to a day; nullopt: it is none.
 std::optional<milliseconds> length_of(std::string_view duration);
+
+/// One word for each length: "5s" for "5" too, "2500ms" for "2.5s". What is no length stays as it is.
+std::string duration_word(std::string_view duration);
 
 /// A row of the table. Words may hold "*", which stands for any characters, none too.
 struct price_rule {

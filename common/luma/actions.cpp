@@ -117,6 +117,7 @@ constexpr action row(const kind& k) {
   out.platform = platform;
   out.name = k.name;
   out.describe = describe;
+  out.settle_model = settle_model;
   out.path = k.path;
   out.envelope = k.envelope;
   out.generation_type = k.shown_type;

@@ -63,8 +63,10 @@ void write_official_fields(json_object_writer& w, const task_view& v) {
 }
 
 result<std::string> render_created(const task& t, const showing&) {
+  constexpr std::size_t usual = 1'024;
   const task_view v(t);
   std::string out;
+  out.reserve(usual);
   json_object_writer w(out);
   w.member("id", t.id);
   w.member("state", official_state(t.state));

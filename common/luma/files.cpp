@@ -62,8 +62,12 @@ class walk {
 // Calls `found(text, where, rule)` for each file of a request.
 template <class Found>
 void for_each_file(const action& a, json::object& request, const field_names& names, Found found) {
+  const auto may_hold_one = [](shape s) {
+    return s == shape::file || s == shape::picture || s == shape::pictures || s == shape::identities ||
+           s == shape::frames;
+  };
   for (const field_rule& rule : a.fields) {
-    json::value* v = request.if_contains(rule.name);
+    json::value* v = may_hold_one(rule.is) ? request.if_contains(rule.name) : nullptr;
     if (v == nullptr) continue;
     const auto here = [&](json::string& text, place where) { found(text, std::move(where), rule); };
     const walk each(here);

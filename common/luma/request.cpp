@@ -54,9 +54,16 @@ job_traits describe(const json::object& request, const relay::action& a, const m
   job_traits out;
   out.model = model_in(request, row_of(a), names, usual_model);
   out.resolution = word_in(request, "resolution");
-  out.duration = word_in(request, "duration");
+  out.duration = duration_word(word_in(request, "duration"));
   out.length = length_of(out.duration);
   return out;
+}
+
+void settle_model(json::object& request, const relay::action& a, const model_names& names) {
+  const json::value* named = member(request, "model");
+  if (named != nullptr && !(named->is_string() && is_billing_name(view(named->get_string())))) return;
+  const std::string model = model_in(request, row_of(a), names, usual_model);
+  if (!model.empty()) request["model"] = json::string(model);
 }
 
 void rename_member(json::object& o, std::string_view from, std::string_view to) {

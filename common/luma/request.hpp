@@ -20,6 +20,10 @@ std::string own_model(const json::object& request, const action& a, const outgoi
 /// has for those that name none is not known before it has an upstream.
 job_traits describe(const json::object& request, const relay::action& a, const model_names& names);
 
+/// What is priced for a model, or allowed because of it, must be made with it: a request that names none, or
+/// a name for billing, gets the one that describe() says.
+void settle_model(json::object& request, const relay::action& a, const model_names& names);
+
 /// Gives the member another name; what stood under it is replaced.
 void rename_member(json::object& o, std::string_view from, std::string_view to);
 

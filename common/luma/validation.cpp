@@ -363,11 +363,12 @@ void check_media(const json::object& request, const field_names& names, problems
 
 void coerce(const action& a, json::object& request) {
   for (const field_rule& rule : a.fields) {
+    if (rule.is != shape::flag && rule.is != shape::whole && rule.is != shape::number) continue;
     json::value* v = request.if_contains(rule.name);
     if (v == nullptr) continue;
     if (rule.is == shape::flag) {
       if (const auto flag = flag_in(*v)) *v = *flag;
-    } else if (rule.is == shape::whole || rule.is == shape::number) {
+    } else {
       const auto n = v->is_string() ? number_in(*v) : std::nullopt;
       if (!n) continue;
       if (*n == std::floor(*n) && std::abs(*n) < 1e15)

@@ -17,6 +17,7 @@ constexpr milliseconds first_retry{5'000};
 constexpr milliseconds longest_retry{300'000};
 constexpr std::chrono::hours given_up_after{4};  // by then it is told again, if it still holds
 constexpr std::size_t max_unsent = 100;
+constexpr int most_refusals = 5;
 
 std::string request_of(const web_address& to, const alert_message& m) {
   std::string target = to.target;
@@ -58,8 +59,10 @@ awaitable<> alerter::run() {
 // The oldest first: what is over must not be told before what began.
 awaitable<> alerter::send_next(timestamp time) {
   message& m = unsent_.front();
-  const std::string refused = co_await send(m.what);
-  if (refused.empty()) {
+  sending_ = true;
+  const outcome done = co_await send(m.what);
+  sending_ = false;
+  if (done.why.empty()) {
     log_.info("alerts: {} told", m.what.size());
     unsent_.pop_front();
     next_attempt_ = now();
@@ -67,34 +70,44 @@ awaitable<> alerter::send_next(timestamp time) {
   }
   const auto parsed = parse_web_address(config_.url.reveal());
   const std::string host = parsed ? parsed->at.host : "?";
-  if (time > m.since + given_up_after) {
-    log_.error("alerts: {} does not take them ({}); given up: {}", host, refused,
+  m.refusals += done.is_final;
+  // One that is never taken must not hold up the others for long.
+  if (time > m.since + given_up_after || m.refusals >= most_refusals) {
+    log_.error("alerts: {} does not take them ({}); given up: {}", host, done.why,
                for_log(alert_text(m.what, relay_), 1'000));
     unsent_.pop_front();
     co_return;
   }
   const milliseconds pause = backoff(m.attempts++, first_retry, longest_retry, random_share());
   next_attempt_ = now() + pause;
-  log_.warn("alerts: {} does not take them ({}), trying again in {} s", host, refused, pause.count() / 1'000);
+  log_.warn("alerts: {} does not take them ({}), trying again in {} s", host, done.why,
+            pause.count() / 1'000);
 }
 
-// Why it was not taken; empty: it was. The address may hold a secret, and is not told.
-awaitable<std::string> alerter::send(const std::vector<alert>& what) {
+// The address may hold a secret, and is not told.
+awaitable<alerter::outcome> alerter::send(const std::vector<alert>& what) {
   const auto to = parse_web_address(config_.url.reveal());
   const alert_format* format = find_alert_format(config_.format);
-  if (!to || format == nullptr) co_return "alerts.url is no address";
+  if (!to || format == nullptr) co_return outcome{"alerts.url is no address", true};
   const alert_message m = format->make(what, relay_, config_.sign_with, wall_clock());
   const std::string request = request_of(*to, m);
-  std::string thrown;
+  outcome out;
   try {
     const web_poster::posted p = co_await poster_.post(*to, request, 0, false);
-    if (!p.what.responded) co_return p.what.problem;
-    if (p.what.status < 200 || p.what.status >= 300) co_return "status " + std::to_string(p.what.status);
-    co_return format->refusal(p.what.body);
+    const int status = p.what.status;
+    if (!p.what.responded) {
+      out.why = p.what.problem;
+    } else if (status < 200 || status >= 300) {
+      out.why = "status " + std::to_string(status);
+      out.is_final = status >= 400 && status < 500 && status != 408 && status != 429;
+    } else {
+      out.why = format->refusal(p.what.body);
+      out.is_final = true;
+    }
   } catch (const std::exception& e) {
-    thrown = e.what();
+    out.why = e.what();
   }
-  co_return thrown;
+  co_return out;
 }
 
 void alerter::stop() {

@@ -30,10 +30,16 @@ class alerter {
   /// Until stop(). Without an address it does nothing.
   awaitable<> run();
   void stop();
+  std::size_t in_flight() const { return sending_ ? 1 : 0; }
 
  private:
   awaitable<> send_next(timestamp time);
-  awaitable<std::string> send(const std::vector<alert>& what);
+  /// Why it was not taken; empty: it was. `is_final`: another attempt is likely to end the same.
+  struct outcome {
+    std::string why;
+    bool is_final = false;
+  };
+  awaitable<outcome> send(const std::vector<alert>& what);
 
   const alerts_config config_;
   const std::string relay_;
@@ -45,10 +51,12 @@ class alerter {
     std::vector<alert> what;
     timestamp since;
     int attempts = 0;
+    int refusals = 0;  // attempts that the service itself refused
   };
   std::deque<message> unsent_;
   timestamp next_attempt_;
   wake_timer wake_;
+  bool sending_ = false;
   bool stopped_ = false;
 };
 

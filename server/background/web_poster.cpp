@@ -39,7 +39,7 @@ awaitable<web_poster::posted> web_poster::post(const web_address& to, const std:
     c = std::make_unique<connection>(loop_, deadlines_);
     c->arm(timeout_ / (2 * static_cast<int>(tries)));
     ec = co_await c->connect(where.endpoints[i]);
-    if (!ec) break;
+    if (!ec || deadlines_.expiring()) break;
   }
   if (ec) {
     out.what.problem = "cannot connect: " + describe(ec, c->timed_out());

@@ -38,7 +38,10 @@ std::optional<json::object> ask_server(const std::string& database, const json::
   if (!ec) asio::read_until(s, asio::dynamic_buffer(response), '\n', ec);
   const auto value = parse_lenient(response);
   if (!value || !value->is_object())
-    return json::object{{"ok", false}, {"message", "the server did not respond on its admin socket"}};
+    return json::object{{"ok", false},
+                        {"message",
+                         "the server did not respond on its admin socket; the command may have been done all "
+                         "the same: look before you repeat it"}};
   return value->get_object();
 }
 

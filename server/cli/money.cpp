@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "common/base/json_arena.hpp"
+#include "common/base/text.hpp"
 #include "common/families.hpp"
 #include "server/billing.hpp"
 #include "server/cli/admin_client.hpp"
@@ -48,7 +49,7 @@ void print_table(const json::array& rows) {
     auto& line = lines.emplace_back();
     for (const auto& [key, value] : row.as_object()) {
       if (lines.size() == 1) names.emplace_back(key);
-      line.push_back(value.is_string() ? std::string(view(value.get_string())) : json::serialize(value));
+      line.push_back(value.is_string() ? for_log(view(value.get_string())) : json::serialize(value));
     }
   }
   lines.insert(lines.begin(), names);
@@ -111,7 +112,7 @@ int ledger_list(const std::string& config_file, const ledger_options& o) {
     std::printf("%-8lld  %-24s  %-20s  %-7s  %14s  %14s  %14s  %s\n",
                 static_cast<long long>(number_in(r, "id")), text(r, "at").c_str(), text(r, "account").c_str(),
                 text(r, "kind").c_str(), text(r, "amount").c_str(), text(r, "held").c_str(),
-                text(r, "balance_after").c_str(), (job.empty() ? text(r, "note") : job).c_str());
+                text(r, "balance_after").c_str(), (job.empty() ? for_log(text(r, "note")) : job).c_str());
   }
   return 0;
 }

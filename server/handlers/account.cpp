@@ -2,6 +2,7 @@
 // That is their account's balance, if they pay in advance; else a figure of the configuration, or the
 // operator's own.
 
+#include <algorithm>
 #include <cmath>
 
 #include "server/await_store.hpp"
@@ -20,7 +21,10 @@ awaitable<result<money>> left_in_cents(call& c) {
   const credits_config& set = c.in.settings.credits;
   if (!set.from_upstreams) co_return money{set.balance_cents * millionths_of_unit};
   const auto sum = co_await c.in.facts.credits();
-  if (sum) co_return money{std::llround(*sum * millionths_of_unit)};
+  if (sum) {
+    const double most = static_cast<double>(max_money.millionths);
+    co_return money{std::llround(std::clamp(*sum * millionths_of_unit, -most, most))};
+  }
   error e;
   e.code = errc::upstream_unavailable;
   e.retry_after_seconds = 30;

@@ -65,6 +65,8 @@ result<void> may_use_model(const call& c, const json::object& request) {
 }
 
 asked_for as_stored(const call& c, new_task parsed) {
+  if (c.in.prices.has_prices() || !c.who.models.empty())
+    c.in.prices.settle_model(parsed.request, *c.on.creates);
   result<money> price = money{};
   if (auto allowed = may_use_model(c, parsed.request); !allowed)
     price = std::unexpected(std::move(allowed.error()));

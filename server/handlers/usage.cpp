@@ -15,6 +15,7 @@ namespace {
 constexpr usage_by own_dimensions[] = {usage_by::day, usage_by::token, usage_by::action, usage_by::model,
                                        usage_by::outcome};
 constexpr std::int32_t usual_days = 30;
+constexpr std::int64_t most_rows = 5'000;
 
 std::unexpected<error> wrong(std::string_view parameter, error e) {
   e.message.text.insert(0, std::string(parameter) + ": ");
@@ -43,6 +44,7 @@ result<usage_query> query_of(const call& c) {
   out.since = *since;
   out.until = *until;
   out.account = c.who.id;
+  out.limit = most_rows;
   out.by = std::move(*parsed);
   return out;
 }

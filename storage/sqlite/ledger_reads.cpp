@@ -107,22 +107,22 @@ result<std::vector<usage_entry>> reads::usage(const usage_query& q) {
   std::string columns;
   for (const usage_by by : q.by) columns.append(dimension_of(by).column).append(",");
   std::string sql = "SELECT " + columns +
-                    "sum(jobs),sum(amount),sum(cost),sum(wait_ms),sum(run_ms) FROM usage WHERE day "
-                    "BETWEEN ?1 AND ?2 AND (?3=0 OR account=?3)";
+                    "sum(jobs),sum(amount),sum(cost),sum(wait_ms),sum(run_ms) FROM usage WHERE " +
+                    (q.account ? "account=?3 AND " : "") + "day BETWEEN ?1 AND ?2";
   if (!columns.empty()) {
     columns.pop_back();
     sql += " GROUP BY " + columns + " ORDER BY " + columns;
   }
   statement s = connection_.prepare((sql + " LIMIT ?4").c_str());
-  s.bind(1, std::int64_t{q.since}).bind(2, std::int64_t{q.until}).bind(3, q.account.value_or(0));
-  s.bind(4, max_usage_rows + 1);
+  s.bind(1, std::int64_t{q.since}).bind(2, std::int64_t{q.until}).bind(4, q.limit + 1);
+  if (q.account) s.bind(3, *q.account);
   std::vector<usage_entry> out;
   for (;;) {
     auto row = s.step();
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) break;
-    if (std::ssize(out) == max_usage_rows)
-      return fail(errc::invalid_request, "this has more than " + std::to_string(max_usage_rows) +
+    if (std::ssize(out) == q.limit)
+      return fail(errc::invalid_request, "this has more than " + std::to_string(q.limit) +
                                              " rows; ask for fewer days, or tell apart by less");
     usage_entry& u = out.emplace_back();
     int column = 0;

@@ -70,14 +70,15 @@ void bind_key(statement& s, const usage_entry& u) {
 
 result<void> write_usage(write_statements& s, const usage_entry& u) {
   {
-    const use guard(s.add_usage);
-    bind_key(s.add_usage, u);
-    s.add_usage.bind(8, u.jobs)
+    statement& to = u.jobs > 0 ? s.add_usage : s.take_usage;
+    const use guard(to);
+    bind_key(to, u);
+    to.bind(8, u.jobs)
         .bind(9, u.amount.millionths)
         .bind(10, u.cost.millionths)
         .bind(11, u.wait.count())
         .bind(12, u.run.count());
-    if (auto done = run(s.add_usage); !done) return done;
+    if (auto done = run(to); !done) return done;
   }
   if (u.jobs > 0) return {};
   // What was taken back to nothing is not shown.

@@ -209,6 +209,10 @@ write_statements::write_statements(db& d)
                     "usage(account,day,token,action,model,upstream,outcome,jobs,amount,cost,wait_ms,run_ms) "
                     "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT DO UPDATE SET jobs=jobs+?8,"
                     "amount=amount+?9,cost=cost+?10,wait_ms=wait_ms+?11,run_ms=run_ms+?12")),
+      // Of a job that was counted under other words, or before jobs were counted, nothing is taken back.
+      take_usage(d.prepare("UPDATE usage SET jobs=jobs+?8,amount=amount+?9,cost=cost+?10,wait_ms=wait_ms+?11,"
+                           "run_ms=run_ms+?12 WHERE account=?1 AND day=?2 AND token=?3 AND action=?4 AND "
+                           "model=?5 AND upstream=?6 AND outcome=?7 AND jobs>0")),
       drop_usage(d.prepare("DELETE FROM usage WHERE account=?1 AND day=?2 AND token=?3 AND action=?4 AND "
                            "model=?5 AND upstream=?6 AND outcome=?7 AND jobs=0 AND amount=0 AND cost=0")) {}
 

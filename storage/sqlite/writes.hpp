@@ -23,7 +23,7 @@ struct write_statements {
       revoke_token, rotate_token, note_use;
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task, begin_log, keep_lane;
-  statement find_balance, set_balance, insert_ledger, add_usage, drop_usage;
+  statement find_balance, set_balance, insert_ledger, add_usage, take_usage, drop_usage;
 };
 
 /// Counts the log in its own first transaction, so that it can be told from that of another file.

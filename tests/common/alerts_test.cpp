@@ -67,6 +67,13 @@ TEST_F(alert_test, what_is_over_is_told_when_it_stays_so) {
   EXPECT_EQ(at(310, {refused}), "+key_refused ") << "another one";
 }
 
+TEST(alert_book, without_any_calm_what_holds_is_not_over) {
+  alert_book book{{milliseconds(0), milliseconds(3'600'000), milliseconds(0)}};
+  EXPECT_EQ(told(book.observe({refused}, start)), "+key_refused ");
+  EXPECT_EQ(told(book.observe({refused}, start + seconds(2))), "");
+  EXPECT_EQ(told(book.observe({}, start + seconds(4))), "-key_refused ");
+}
+
 TEST_F(alert_test, what_lasts_is_told_again_seldom) {
   at(0, {refused});
   EXPECT_EQ(at(10, {refused}), "+key_refused ");

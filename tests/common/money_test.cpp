@@ -68,6 +68,12 @@ TEST(lengths, are_read_as_clients_write_them) {
     EXPECT_EQ(length_of(text).value_or(milliseconds(0)).count(), ms) << text;
 }
 
+TEST(lengths, of_one_length_have_one_word) {
+  const std::pair<const char*, const char*> table[] = {
+      {"5s", "5s"}, {"5", "5s"}, {"5.0s", "5s"}, {"2.5s", "2500ms"}, {"long", "long"}, {"", ""}, {"*", "*"}};
+  for (const auto& [sent, word] : table) EXPECT_EQ(duration_word(sent), word);
+}
+
 TEST(patterns, a_star_stands_for_any_characters) {
   struct sample {
     const char *pattern, *word;
@@ -238,6 +244,19 @@ TEST(ledger, rows_say_whose_and_what_they_are) {
   const task held = job(task_state::pending);
   EXPECT_TRUE(booking_of(nullptr, held, {}).ledger->must_be_covered) << "the only row that can be refused";
   EXPECT_FALSE(b.ledger->must_be_covered);
+}
+
+TEST(ledger, what_was_found_after_it_failed_is_taken_back_as_it_was_counted) {
+  const task running = job(task_state::submitting);
+  task failed = job(task_state::failed);
+  failed.started_at = never;
+  const booking counted = booking_of(&running, failed, {});
+  task found = failed;
+  found.started_at = failed.finished_at + std::chrono::hours(2);  // the list showed it then
+  const booking taken_back = booking_of(&found, job(task_state::completed), {});
+  ASSERT_EQ(taken_back.usage.size(), 2u);
+  EXPECT_EQ(taken_back.usage[0].wait, -counted.usage.at(0).wait);
+  EXPECT_EQ(taken_back.usage[0].run, -counted.usage.at(0).run);
 }
 
 TEST(ledger, a_refusal_of_the_upstream_is_counted_apart) {

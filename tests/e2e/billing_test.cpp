@@ -215,6 +215,7 @@ TEST_F(billing_test, groups_have_a_factor_and_seconds_a_price) {
   friends.price_factor = "0.5";
   friends.factor = {500'000};
   set.groups = {friends};
+  set.billing.unpriced = "free";
   running_relay relay(set);
   const client c = customer(relay, "alice", "10");
   EXPECT_EQ(c.post(generations, R"({"prompt":"abc","duration":"9s"})").header("x-relay-cost"), "0.90");
@@ -226,10 +227,9 @@ TEST_F(billing_test, groups_have_a_factor_and_seconds_a_price) {
   EXPECT_FALSE(none.at("ok").as_bool());
 }
 
-TEST_F(billing_test, what_has_no_price_may_be_refused) {
-  config set = settings();
-  set.billing.unpriced = "refuse";
-  running_relay relay(set);
+// A client must not get what costs by the second for nothing, by not saying how long it is.
+TEST_F(billing_test, what_has_no_price_is_refused_unless_it_is_said_to_be_free) {
+  running_relay relay(settings());
   const client c = customer(relay, "alice", "10");
   const response refused = c.post(generations, R"({"prompt":"abc","model":"ray-3","duration":"5s"})");
   EXPECT_EQ(refused.status, 400);
@@ -237,7 +237,36 @@ TEST_F(billing_test, what_has_no_price_may_be_refused) {
                               "duration 5s)"),
             std::string::npos)
       << refused.body;
+  EXPECT_EQ(c.post(generations, R"({"prompt":"abc"})").status, 400) << "no duration, no price";
   EXPECT_EQ(sim.created(), 0);
+}
+
+// Whatever an upstream would take when none is named.
+TEST_F(billing_test, a_job_is_made_with_the_model_that_it_is_priced_for) {
+  config set = settings();
+  set.upstreams[0].default_model = "ray-3";
+  running_relay relay(set);
+  const client c = customer(relay, "alice", "10");
+  const response made = c.post(generations, R"({"prompt":"abc","duration":"5s"})");
+  EXPECT_EQ(made.header("x-relay-cost"), "0.40");
+  ends(c, id_of(made));
+  EXPECT_EQ(text_of(sim.log().at("creates").at(0).at("body").as_object(), "model"), "ray-2");
+}
+
+TEST_F(billing_test, what_clients_call_a_model_fills_no_table) {
+  config set = settings();
+  set.billing.unpriced = "free";
+  running_relay relay(set);
+  const client c = customer(relay, "alice", "10");
+  for (const char* model : {"one", "another", "ray-2"})
+    EXPECT_EQ(
+        c.post(generations, R"({"prompt":"#refuse-400","model":")" + std::string(model) + R"("})").status,
+        400);
+  std::string models;
+  const json::value report = c.get("/relay/v1/usage?by=model").json();
+  for (const json::value& row : report.at("rows").as_array())
+    models += std::string(text_of(row.as_object(), "model")) + " ";
+  EXPECT_EQ(models, "other ray-2 ");
 }
 
 TEST_F(billing_test, without_prices_nothing_is_said_of_them_and_use_is_counted) {

@@ -301,6 +301,28 @@ TEST_P(ledger_test, usage_is_told_apart_as_asked_for_and_stays_when_jobs_are_pur
   EXPECT_EQ(lines(), "") << "another day";
 }
 
+// It failed before jobs were counted, or under other words: nothing is there to be taken back.
+TEST_P(ledger_test, what_was_not_counted_is_not_taken_back) {
+  const account a = add_account("alice", false);
+  const auto one = write(nullptr, job_of(a)).value();
+  task failed = *one;
+  failed.state = task_state::failed;
+  failed.finished_at = start;
+  failed.next_submit_at = never;
+  const auto uncounted = get(&store::write, change{one, failed, std::nullopt}).value().value;
+  if (GetParam() == engine::memory) return;  // it keeps each change, and sums
+  ASSERT_TRUE(end(uncounted, task_state::completed));
+  usage_query q;
+  q.until = 100'000;
+  q.by = {usage_by::outcome};
+  const auto rows = get(&store::usage, q).value();
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].jobs, 1);
+  EXPECT_EQ(rows[0].outcome, job_outcome::completed);
+  q.limit = 0;
+  EXPECT_FALSE(get(&store::usage, q)) << "more rows than are wanted";
+}
+
 // ---- the table itself
 
 TEST(ledger_table, rows_cannot_be_changed_or_deleted) {
