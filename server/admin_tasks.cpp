@@ -4,8 +4,11 @@
 
 #include "common/base/id.hpp"
 #include "common/engine/dialect.hpp"
+#include "common/engine/explain.hpp"
 #include "server/admin_reply.hpp"
 #include "server/await_store.hpp"
+#include "server/background/dispatcher.hpp"
+#include "server/clock.hpp"
 #include "server/wait_group.hpp"
 
 namespace relay {
@@ -73,6 +76,10 @@ awaitable<result<std::int64_t>> cancel_queue(admin_context in, submit_queue q,
 // As the operator sees it: what is lost or held has a name of its own.
 std::string_view state_of(const task& t) {
   return is_ambiguous(t) ? "ambiguous" : is_held(t) ? "held" : name_of(t.state);
+}
+
+std::string why_of(const admin_context& in, const task& t) {
+  return in.submit != nullptr ? explain(t, in.submit->lanes(), now()) : explain(t, {}, now());
 }
 
 json::object line_of(const task& t, const customers& all) {
@@ -143,8 +150,9 @@ json::value as_json(std::string_view text) {
   return v ? std::move(*v) : json::value(json::string(text));
 }
 
-json::object show_task(const task& t, const customers& all) {
+json::object show_task(const task& t, const customers& all, const std::string& why) {
   json::object out = line_of(t, all);
+  out["why"] = json::string(why);
   out["action"] = json::string(t.action->name);
   out["dialect"] = json::string(t.dialect->name);
   out["request"] = as_json(t.request);
@@ -237,38 +245,59 @@ awaitable<json::object> list_tasks(admin_context in, json::object o) {
   const auto tasks = co_await from_store(in.tasks, &store::browse, *filter);
   if (!tasks) co_return failure(tasks.error().log.text);
   json::array list;
-  for (const task_ptr& t : *tasks) list.emplace_back(line_of(*t, *all));
+  for (const task_ptr& t : *tasks) {
+    json::object line = line_of(*t, *all);
+    line["why"] = json::string(why_of(in, *t));
+    list.emplace_back(std::move(line));
+  }
   co_return json::object{{"ok", true}, {"tasks", std::move(list)}};
 }
 
+awaitable<result<task_ptr>> find_job(admin_context in, std::string text) {
+  auto by_id = co_await load_task(in.tasks, normalise_id(text));
+  if (!by_id || *by_id) co_return by_id;
+  constexpr std::int64_t most_named = 5;
+  auto found = co_await from_store(in.tasks, &store::search, normalise_id(text), most_named);
+  // What an upstream calls it is in the upstream's own spelling.
+  if (found && found->empty()) found = co_await from_store(in.tasks, &store::search, text, most_named);
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  if (found->size() == 1) co_return found->front();
+  if (found->empty())
+    co_return fail(errc::task_not_found, "there is no task " + text +
+                                             ", none whose id begins so, and none that an upstream calls so; "
+                                             "`luma-relay task list` shows the newest");
+  std::string ids;
+  for (const task_ptr& t : *found) ids += (ids.empty() ? "" : ", ") + t->id;
+  co_return fail(errc::invalid_request, "several tasks are meant by " + text + ": " + ids);
+}
+
 awaitable<json::object> with_task(admin_context in, std::string command, std::string id) {
-  auto loaded = co_await load_task(in.tasks, normalise_id(id));
-  if (!loaded) co_return failure(loaded.error().log.text);
-  const task_ptr t = std::move(*loaded);
-  if (!t) co_return failure("there is no task " + id + "; `luma-relay task list` shows the newest");
+  auto found = co_await find_job(in, std::move(id));
+  if (!found) co_return failure(found.error().log.text);
+  const task_ptr t = std::move(*found);
   if (command == "task-show") {
     const auto all = co_await read_customers(in.tasks);
     if (!all) co_return failure(all.error().log.text);
-    co_return show_task(*t, *all);
+    co_return show_task(*t, *all, why_of(in, *t));
   }
   // The others are events: the lifecycle decides whether they mean anything in this state.
   const std::string state(state_of(*t));
   if (command == "task-release") {
     task_event e = event::released{};
     co_return co_await apply(in, t->id, std::move(e),
-                             "task " + id + " is " + state + "; only a held one can be released");
+                             "task " + t->id + " is " + state + "; only a held one can be released");
   }
   if (command == "task-cancel-pending") {
     task_event e = event::cancelled{};
     co_return co_await apply(
         in, t->id, std::move(e),
-        "task " + id + " is " + state +
+        "task " + t->id + " is " + state +
             (is_set(t->cancelled_at) ? " and cancelled already"
                                      : "; only one that waits or is being submitted can be cancelled"));
   }
   task_event e = event::callback_requested{};
   co_return co_await apply(in, t->id, std::move(e),
-                           "task " + id + " has no callback to send: it is " + state +
+                           "task " + t->id + " has no callback to send: it is " + state +
                                ", or was created without a callback_url that can be called");
 }
 

@@ -194,6 +194,9 @@ class store {
   virtual void load(const std::string& id, completion<task_ptr> done) = 0;
   /// Newest first, for the operator.
   virtual void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) = 0;
+  /// Tasks whose id begins with this text, or which an upstream calls so. For the operator.
+  virtual void search(const std::string& text, std::int64_t limit,
+                      completion<std::vector<task_ptr>> done) = 0;
   /// Tasks whose time has come, the most overdue first, those after `after`.
   virtual void due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit,
                    completion<due_page> done) = 0;

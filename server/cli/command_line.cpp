@@ -289,7 +289,10 @@ void add_task_commands(CLI::App& app, options& o) {
   list->add_option("--limit", o.list.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
   list->callback([&o] { o.status = task_list(o.config, o.list); });
 
-  CLI::App* show = with_id(task->add_subcommand("show", "Show all that is known of one job"), o);
+  CLI::App* show = with_config(
+      task->add_subcommand("show", "Say what one job waits for or what became of it, and show all of it"), o);
+  show->add_option("id", o.id, "The job's id as clients know it, its beginning, or the upstream's id")
+      ->required();
   show->add_flag("--json", o.as_json, "As one line of JSON");
   show->callback([&o] { o.status = task_show(o.config, o.id, o.as_json); });
 

@@ -68,7 +68,8 @@ int task_list(const std::string& config_file, const task_list_options& o) {
     const auto text = [&t](std::string_view key) { return for_log(text_of(t, key)); };
     std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", text("id").c_str(), text("state").c_str(),
                 text("account").c_str(), text("upstream").empty() ? "-" : text("upstream").c_str(),
-                text("created_at").c_str(), text("fail_reason").c_str());
+                text("created_at").c_str(),
+                text(text_of(t, "fail_reason").empty() ? "why" : "fail_reason").c_str());
   }
   return 0;
 }
@@ -82,6 +83,7 @@ int task_show(const std::string& config_file, const std::string& id, bool as_jso
   if (as_json) {
     std::cout << json::serialize(*t) << "\n";
   } else {
+    std::cout << for_log(text_of(t->as_object(), "why"), 10'000) << "\n\n";
     print(*t, "");
   }
   return 0;

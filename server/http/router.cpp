@@ -46,7 +46,8 @@ route_match find_route(std::span<const route_pattern> table, verb method, std::s
   const std::ptrdiff_t slashes = std::ranges::count(path, '/');
   for (std::size_t i = 0; i < table.size(); ++i) {
     std::string_view id, key;
-    if (table[i].slashes != slashes || table[i].method != wanted || !matches(table[i], path, id, key)) continue;
+    if (table[i].slashes != slashes || table[i].method != wanted || !matches(table[i], path, id, key))
+      continue;
     if (out.what == route_match::kind::found && !id.empty()) continue;
     out = {route_match::kind::found, i, id, key, {}};
     if (id.empty()) break;

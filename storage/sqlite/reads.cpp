@@ -77,6 +77,10 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       select_tasks("WHERE finish_time=0 AND status=?1 AND (?2=0 OR owner=?2) "
                    "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
                    "ORDER BY id DESC LIMIT ?3"));
+  // The second part reads the whole table: an upstream's ids have no index.
+  search_ =
+      prepare(select_tasks("WHERE id IN (SELECT id FROM task WHERE task_id>=?1 AND task_id<?2 UNION "
+                           "SELECT id FROM task WHERE upstream_id=?1) LIMIT ?3"));
   ambiguous_ =
       prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
                            "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) "
@@ -319,6 +323,15 @@ result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
       .bind(4, std::int64_t{filter.undelivered})
       .bind(5, filter.token.value_or(0));
   return readable_tasks(s);
+}
+
+result<std::vector<task_ptr>> reads::search(const std::string& text, std::int64_t limit) {
+  if (text.empty()) return std::vector<task_ptr>{};
+  const use guard(search_);
+  // Behind all texts that begin so: ids are ASCII.
+  const std::string end = text + "\x7f";
+  search_.bind(1, text).bind(2, end).bind(3, limit);
+  return readable_tasks(search_);
 }
 
 // The cursor is made of columns, so that rows which cannot be read move it on too.

@@ -27,6 +27,7 @@ class reads {
   result<std::optional<written_change>> find_repeated(std::int64_t owner, const idempotency_record& r);
 
   result<std::vector<task_ptr>> browse(const task_filter& filter);
+  result<std::vector<task_ptr>> search(const std::string& text, std::int64_t limit);
   result<due_page> due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit);
   result<timestamp> next_due(schedule s);
   result<std::vector<submit_queue>> submit_queues();
@@ -76,7 +77,7 @@ class reads {
   page_places places_;
   bool in_moment_ = false;
   statement begin_, end_, newest_, newer_, deletions_;
-  statement find_, load_, list_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
+  statement find_, load_, list_, search_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
       restored_from_, lanes_, due_expiry_, due_reconcile_, due_removal_, next_expiry_, next_reconcile_,
       next_removal_, next_place_, next_owner_, pending_, polled_, pending_callbacks_, submitting_to_,
       interrupted_, open_at_, jobs_since_, tokens_, accounts_, account_by_id_, count_, count_failed_, open_,

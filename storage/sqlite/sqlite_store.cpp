@@ -153,6 +153,10 @@ class sqlite_store final : public store {
   void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) override {
     searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.browse(filter); }, newest(std::move(done)));
   }
+  void search(const std::string& text, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
+    searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.search(text, limit); },
+                                         newest(std::move(done)));
+  }
   void due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit,
            completion<due_page> done) override {
     auto newest = [this, done = std::move(done)](result<due_page> r) mutable {

@@ -1068,7 +1068,8 @@ TEST(queries, none_reads_the_whole_table) {
     for (sqlite3_stmt* s = sqlite3_next_stmt(handle, nullptr); s != nullptr;
          s = sqlite3_next_stmt(handle, s)) {
       const std::string sql = sqlite3_sql(s);
-      const bool for_the_operator = sql.find("?1='' OR status") != std::string::npos;
+      const bool for_the_operator = sql.find("?1='' OR status") != std::string::npos ||
+                                    sql.find("upstream_id=?1) LIMIT") != std::string::npos;
       if (!for_the_operator) queries.push_back(sql);
     }
   }

@@ -107,6 +107,11 @@ class memory_store final : public store {
     if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
     answer(std::move(done), std::move(out));
   }
+  void search(const std::string& text, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
+    some(std::move(done), limit, [&text](const task& t) {
+      return !text.empty() && (t.id.starts_with(text) || t.upstream_id == text);
+    });
+  }
   void due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit,
            completion<due_page> done) override {
     answer(std::move(done), page_of(scheduled(s), time_in(s), now, after, limit));
