@@ -37,6 +37,7 @@ result<listen_address> parse_name_server(std::string_view text) {
 
 std::vector<price_rule> rules_of(const std::vector<price_config>& prices) {
   std::vector<price_rule> out;
+  out.reserve(prices.size());
   for (const price_config& p : prices) out.push_back(p.rule);
   return out;
 }

@@ -94,6 +94,34 @@ result<said_limits> limits_from(const json::object& o) {
   return out;
 }
 
+// `"models":["ray-*"]`; nullopt: nothing is said of them.
+result<std::optional<std::vector<std::string>>> models_from(const json::object& o) {
+  const json::value* v = member(o, "models");
+  if (v == nullptr) return std::nullopt;
+  auto models = texts_of(*v, "models");
+  if (!models) return std::unexpected(std::move(models.error()));
+  const auto is_no_word = [](const std::string& m) {
+    return m.empty() || m.size() > max_account_name || m.find_first_of(" \t\r\n") != std::string::npos;
+  };
+  if (models->size() > max_account_models || std::ranges::any_of(*models, is_no_word))
+    return wrong("models must be up to " + std::to_string(max_account_models) +
+                 " names without spaces, in which \"*\" stands for any characters");
+  return std::move(*models);
+}
+
+// `"actions":["video"]`, the same.
+result<std::optional<std::vector<std::string>>> actions_from(const json::object& o) {
+  const json::value* v = member(o, "actions");
+  if (v == nullptr) return std::nullopt;
+  auto kinds = texts_of(*v, "actions");
+  if (!kinds) return std::unexpected(std::move(kinds.error()));
+  for (const std::string& kind : *kinds) {
+    if (!families().has_action(kind))
+      return wrong("\"" + kind + "\" is no kind of job; there are " + families().action_names());
+  }
+  return std::move(*kinds);
+}
+
 void set_limits(own_limits& l, const said_limits& to) {
   for (const limit_name& one : limit_names) {
     if (const auto said = to.find(one.name); said != to.end()) l.*one.of = said->second;
@@ -288,17 +316,12 @@ result<account_changes> account_changes_from(const json::object& o) {
   out.note = std::move(*note);
   out.contact = std::move(*contact);
   out.limits = std::move(*limits);
-  if (const json::value* v = member(o, "models")) {
-    auto models = texts_of(*v, "models");
-    if (!models) return std::unexpected(std::move(models.error()));
-    const auto is_no_word = [](const std::string& m) {
-      return m.empty() || m.size() > max_account_name || m.find_first_of(" \t\r\n") != std::string::npos;
-    };
-    if (models->size() > max_account_models || std::ranges::any_of(*models, is_no_word))
-      return wrong("models must be up to " + std::to_string(max_account_models) +
-                   " names without spaces, in which \"*\" stands for any characters");
-    out.models = std::move(*models);
-  }
+  auto models = models_from(o);
+  if (!models) return std::unexpected(std::move(models.error()));
+  out.models = std::move(*models);
+  auto kinds = actions_from(o);
+  if (!kinds) return std::unexpected(std::move(kinds.error()));
+  out.actions = std::move(*kinds);
   auto group = text_if_any(o, "group", max_account_name);
   if (!group) return std::unexpected(std::move(group.error()));
   out.group = std::move(*group);
@@ -310,15 +333,6 @@ result<account_changes> account_changes_from(const json::object& o) {
     if (!v->is_int64() || v->get_int64() < 1 || v->get_int64() > max_account_weight)
       return wrong("weight must be a whole number from 1 to " + std::to_string(max_account_weight));
     out.weight = static_cast<int>(v->get_int64());
-  }
-  if (const json::value* v = member(o, "actions")) {
-    auto kinds = texts_of(*v, "actions");
-    if (!kinds) return std::unexpected(std::move(kinds.error()));
-    for (const std::string& kind : *kinds) {
-      if (!families().has_action(kind))
-        return wrong("\"" + kind + "\" is no kind of job; there are " + families().action_names());
-    }
-    out.actions = std::move(*kinds);
   }
   return out;
 }

@@ -18,6 +18,43 @@ bool flag_of(const json::object& o, std::string_view key) {
   return v != nullptr && v->is_bool() && v->get_bool();
 }
 
+bool is_about_money(std::string_view command) {
+  return command == "account-topup" || command == "account-adjust" || command == "ledger-list" ||
+         command == "usage";
+}
+
+awaitable<json::object> run_money_command(admin_context in, std::string command, json::object o) {
+  if (command == "account-topup") co_return co_await change_balance(in, ledger_kind::topup, std::move(o));
+  if (command == "account-adjust") co_return co_await change_balance(in, ledger_kind::adjust, std::move(o));
+  if (command == "ledger-list") co_return co_await list_ledger(in, std::move(o));
+  co_return co_await show_usage(in, std::move(o));
+}
+
+json::object unknown(std::string_view command) {
+  return failure("the server does not know the command \"" + std::string(command) +
+                 "\"; it may be another version");
+}
+
+awaitable<json::object> run_token_command(admin_context in, std::string command, json::object o) {
+  const std::string name(text_of(o, "name"));
+  const std::string account(text_of(o, "account"));
+  if (command == "token-list") co_return co_await list_tokens(in, account);
+  if (command == "token-create") {
+    const auto plan = token_plan_from(o);
+    if (!plan) co_return failure(plan.error().log.text);
+    co_return co_await create_token(in, *plan);
+  }
+  if (command == "token-set") {
+    const auto changes = token_changes_from(o);
+    if (!changes) co_return failure(changes.error().log.text);
+    co_return co_await change_token(in, name, *changes);
+  }
+  if (command == "token-revoke") co_return co_await revoke_token(in, name, flag_of(o, "keep_pending"));
+  if (command == "token-rotate")
+    co_return co_await rotate_token(in, name, std::chrono::seconds(number_of(o, "grace_s")));
+  co_return unknown(command);
+}
+
 }  // namespace
 
 awaitable<json::object> run_admin_command(admin_context in, json::value request) {
@@ -26,7 +63,6 @@ awaitable<json::object> run_admin_command(admin_context in, json::value request)
   const std::string command(text_of(o, "command"));
   const std::string id(text_of(o, "id"));
   const std::string name(text_of(o, "name"));
-  const std::string account(text_of(o, "account"));
   const bool keep_pending = flag_of(o, "keep_pending");
   if (command == "account-create" || command == "account-set") {
     const auto changes = account_changes_from(o);
@@ -39,24 +75,8 @@ awaitable<json::object> run_admin_command(admin_context in, json::value request)
   if (command == "account-enable") co_return co_await enable_account(in, name);
   if (command == "account-disable") co_return co_await disable_account(in, name, keep_pending);
   if (command == "webhook-secret") co_return co_await webhook_secret(in, name, flag_of(o, "rotate"));
-  if (command == "account-topup") co_return co_await change_balance(in, ledger_kind::topup, o);
-  if (command == "account-adjust") co_return co_await change_balance(in, ledger_kind::adjust, o);
-  if (command == "ledger-list") co_return co_await list_ledger(in, o);
-  if (command == "usage") co_return co_await show_usage(in, o);
-  if (command == "token-list") co_return co_await list_tokens(in, account);
-  if (command == "token-create") {
-    const auto plan = token_plan_from(o);
-    if (!plan) co_return failure(plan.error().log.text);
-    co_return co_await create_token(in, *plan);
-  }
-  if (command == "token-set") {
-    const auto changes = token_changes_from(o);
-    if (!changes) co_return failure(changes.error().log.text);
-    co_return co_await change_token(in, name, *changes);
-  }
-  if (command == "token-revoke") co_return co_await revoke_token(in, name, keep_pending);
-  if (command == "token-rotate")
-    co_return co_await rotate_token(in, name, std::chrono::seconds(number_of(o, "grace_s")));
+  if (is_about_money(command)) co_return co_await run_money_command(in, command, o);
+  if (command.starts_with("token-")) co_return co_await run_token_command(in, command, o);
   if (command == "task-list") co_return co_await list_tasks(in, o);
   if (command == "task-cancel-all-pending") co_return co_await cancel_all_pending(in, o);
   if (command == "task-release-all") co_return co_await release_all(in);
@@ -68,7 +88,7 @@ awaitable<json::object> run_admin_command(admin_context in, json::value request)
   if (command == "task-show" || command == "task-release" || command == "task-cancel-pending" ||
       command == "task-retry-callback")
     co_return co_await with_task(in, command, id);
-  co_return failure("the server does not know the command \"" + command + "\"; it may be another version");
+  co_return unknown(command);
 }
 
 }  // namespace relay

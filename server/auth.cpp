@@ -141,6 +141,7 @@ account_registry::recent& account_registry::recent_for(std::string_view key) {
 
 std::vector<account_ptr> account_registry::first(std::size_t how_many) const {
   std::vector<account_ptr> out;
+  out.reserve(accounts_.size());
   for (const auto& [id, a] : accounts_) out.push_back(a);
   std::ranges::sort(out, {}, [](const account_ptr& a) { return a->id; });
   if (out.size() > how_many) out.resize(how_many);

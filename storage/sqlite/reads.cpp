@@ -67,30 +67,10 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       "SELECT task_id,request FROM idempotency WHERE owner=?1 AND digest=?2 AND kind='retry' "
       "AND retries<?4 AND created_at>=?3 AND NOT EXISTS(SELECT 1 FROM task WHERE "
       "task.task_id=idempotency.task_id AND task.deleted_at>0) ORDER BY retries DESC,id DESC LIMIT 1");
-  // An operator's searches: the only ones that may read the whole table. A job without the number of its
-  // token was created before tokens belonged to accounts, and each was one with the same number.
-  browse_ = prepare(
-      select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
-                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
-                   "ORDER BY id DESC LIMIT ?3"));
-  browse_open_ = prepare(
-      select_tasks("WHERE finish_time=0 AND status=?1 AND (?2=0 OR owner=?2) "
-                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
-                   "ORDER BY id DESC LIMIT ?3"));
-  // The second part reads the whole table: an upstream's ids have no index.
-  search_ =
-      prepare(select_tasks("WHERE id IN (SELECT id FROM task WHERE task_id>=?1 AND task_id<?2 UNION "
-                           "SELECT id FROM task WHERE upstream_id=?1) LIMIT ?3"));
-  ambiguous_ =
-      prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
-                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) "
-                           "ORDER BY next_reconcile_at LIMIT ?2"));
-  held_ =
-      prepare(select_tasks("WHERE held_at>0 AND (?1=0 OR owner=?1) "
-                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) ORDER BY held_at LIMIT ?2"));
   restored_from_ = prepare("SELECT restored_from FROM process");
   prepare_schedules();
   prepare_ledger();
+  prepare_searches();
   // What waits to be submitted: one step a queue, and pages of each.
   next_place_ = prepare(
       "SELECT owner,CASE WHEN pinned THEN upstream ELSE '' END FROM task WHERE next_submit_at>0 AND owner=?1 "
@@ -132,6 +112,31 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
 }
 
 // Each has an index on (time, task_id), and a page goes on where the last one ended.
+void reads::prepare_searches() {
+  const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
+  // An operator's searches: the only ones that may read the whole table. A job without the number of its
+  // token was created before tokens belonged to accounts, and each was one with the same number.
+  browse_ = prepare(
+      select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
+                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
+                   "ORDER BY id DESC LIMIT ?3"));
+  browse_open_ = prepare(
+      select_tasks("WHERE finish_time=0 AND status=?1 AND (?2=0 OR owner=?2) "
+                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
+                   "ORDER BY id DESC LIMIT ?3"));
+  // The second part reads the whole table: an upstream's ids have no index.
+  search_ =
+      prepare(select_tasks("WHERE id IN (SELECT id FROM task WHERE task_id>=?1 AND task_id<?2 UNION "
+                           "SELECT id FROM task WHERE upstream_id=?1) LIMIT ?3"));
+  ambiguous_ =
+      prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
+                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) "
+                           "ORDER BY next_reconcile_at LIMIT ?2"));
+  held_ =
+      prepare(select_tasks("WHERE held_at>0 AND (?1=0 OR owner=?1) "
+                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) ORDER BY held_at LIMIT ?2"));
+}
+
 void reads::prepare_schedules() {
   const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
   due_expiry_ =

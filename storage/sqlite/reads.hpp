@@ -58,6 +58,7 @@ class reads {
   task_ptr readable_task(const statement& row);
   void prepare_schedules();
   void prepare_ledger();
+  void prepare_searches();
   result<due_page> page_of(statement& s, int time_column);
   result<task_page> page_within(std::int64_t owner, page_request page);
   struct beginning {
