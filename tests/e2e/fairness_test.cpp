@@ -79,7 +79,7 @@ std::vector<std::string> make_accounts(const config& settings, int how_many) {
   for (int i = 0; i < how_many; ++i) {
     account a;
     a.name = "account-" + std::to_string(i);
-    if (i == 0) a.limits.pending = 500;
+    if (i == 0) a.limits.open = 500;  // one that is just being sent does not wait, and is open
     token t;
     t.account = i + 1;
     t.name = "only";
