@@ -379,7 +379,7 @@ void app::stop() {
   });
 }
 
-// Whoever spreads requests over several relays sees 503 from /readyz first, and has time to send no more
+// A load balancer before several relays sees 503 from /readyz first, and has time to send no more
 // here.
 awaitable<> app::announce_the_stop() {
   if (!serving_ || failed_ || ended_ || config_.server.shutdown_delay.count() == 0) co_return;

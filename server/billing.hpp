@@ -23,7 +23,7 @@ class billing {
   /// From now on. Jobs keep the price that they were taken at.
   void use(const config& c);
 
-  /// False: everything is free, and nothing is asked about prices.
+  /// False: everything is free, and no price is looked up.
   bool has_prices() const { return !prices_.empty(); }
   /// A group of the configuration, or none at all.
   bool knows_group(std::string_view name) const;

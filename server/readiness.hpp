@@ -11,7 +11,7 @@ namespace relay {
 struct part_state {
   std::string_view name;
   bool is_well = true;
-  std::string why;  // what is wrong, for whoever probes it
+  std::string why;  // what is wrong, for the client that probes it
 };
 
 struct readiness {

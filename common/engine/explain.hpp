@@ -1,6 +1,6 @@
 #pragma once
 
-// What a job waits for, or what became of it, in sentences for the operator who asks why. Pure. Never empty,
+// What a job waits for, or what became of it, in sentences for an operator. Pure. Never empty,
 // and without the texts of clients and secrets.
 
 #include <span>

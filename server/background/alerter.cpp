@@ -63,7 +63,7 @@ awaitable<> alerter::send_next(timestamp time) {
   const outcome done = co_await send(m.what);
   sending_ = false;
   if (done.why.empty()) {
-    log_.info("alerts: {} told", m.what.size());
+    log_.info("alerts: {} delivered", m.what.size());
     unsent_.pop_front();
     next_attempt_ = now();
     co_return;

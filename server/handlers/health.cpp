@@ -19,7 +19,7 @@ awaitable<handled> readyz(call& c) {
   const readiness state = c.in.state();
   json::object parts;
   for (const part_state& p : state.parts) {
-    json::object shown{{"well", p.is_well}};
+    json::object shown{{"ok", p.is_well}};
     if (!p.is_well) shown["why"] = json::string(p.why);
     parts[p.name] = std::move(shown);
   }

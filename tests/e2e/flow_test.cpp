@@ -530,7 +530,7 @@ TEST(flow, readiness_ends_before_the_relay_does) {
   settings.server.shutdown_delay = milliseconds(60'000);
   running_relay relay(settings);
   const client c = relay.as("me");
-  EXPECT_EQ(c.get("/readyz").json().at("parts").at("relay").at("well"), true);
+  EXPECT_EQ(c.get("/readyz").json().at("parts").at("relay").at("ok"), true);
   relay.begin_to_stop();
   response ready;
   do ready = c.get("/readyz");
@@ -554,11 +554,11 @@ TEST(flow, readiness_says_which_part_is_not_well) {
   response ready;
   EXPECT_TRUE(relay.wait_until([&] {
     ready = c.get("/readyz");
-    return !ready.json().at("parts").at("upstreams").at("well").as_bool();
+    return !ready.json().at("parts").at("upstreams").at("ok").as_bool();
   }));
   EXPECT_EQ(ready.status, 200) << "reads are served, and jobs wait";
   EXPECT_EQ(ready.json().at("takes_jobs"), true);
-  EXPECT_TRUE(ready.json().at("parts").at("disk").at("well").as_bool());
+  EXPECT_TRUE(ready.json().at("parts").at("disk").at("ok").as_bool());
 }
 
 }  // namespace
