@@ -480,15 +480,15 @@ const field table[] = {
     {"admin",
      "listen",
      AT(admin.listen),
-     "Address and port of GET /metrics; keep it private. Empty: off.",
+     "Address and port of the admin API, GET /metrics and /docs; keep it private. Empty: off.",
      0,
      0,
      {}},
     {"admin",
      "host_names",
      AT(admin.host_names),
-     "Names with a dot by which it is called, such as relay.internal; addresses and names without a dot "
-     "always work.",
+     "Names with a dot by which all but /admin/v1 is called, such as relay.internal; addresses and names "
+     "without a dot always work.",
      0,
      0,
      {}},

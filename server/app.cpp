@@ -10,6 +10,7 @@
 #include "common/base/fault_point.hpp"
 #include "common/base/masked.hpp"
 #include "common/engine/address_policy.hpp"
+#include "server/admin/handlers.hpp"
 #include "server/await_store.hpp"
 #include "server/clock.hpp"
 #include "server/descriptors.hpp"
@@ -216,6 +217,7 @@ void app::make_listeners() {
                                 upstream_called};
   public_requests_ = std::make_unique<request_handler>(context, parts_.routes, audience::clients);
   admin_requests_ = std::make_unique<request_handler>(context, admin_routes(), audience::operators);
+  make_admin_api();
   shared_.emplace(deadlines_, static_cast<std::size_t>(config_.server.body_memory_bytes));
 
   // Clients, metrics and the command line each have a listener of their own, with limits of their own.
@@ -226,35 +228,58 @@ void app::make_listeners() {
   caps.connections = files.clients;
   caps.per_address = static_cast<std::size_t>(config_.server.max_connections_per_address);
   caps.trusted_proxies = *address_set::parse(config_.server.trusted_proxies);
-  public_ = std::make_unique<http::listener>(loop_, std::move(*bound_.clients),
-                                             serve(*public_requests_, true), limits, caps, *shared_);
+  public_ = std::make_unique<http::listener>(loop_, std::move(*bound_.clients), serve_clients(), limits, caps,
+                                             *shared_);
   if (!config_.admin.listen.empty()) {
     const http::listener_limits admin_caps{64, 64, {}};
-    admin_ = std::make_unique<http::listener>(loop_, std::move(*bound_.operators),
-                                              serve(*admin_requests_, false), limits, admin_caps, *shared_);
+    admin_ = std::make_unique<http::listener>(loop_, std::move(*bound_.operators), serve_operators(false),
+                                              limits, admin_caps, *shared_);
   }
   accounts_.on_ended = [this] { watch_.look_again(); };
   begin_metrics();
-  const admin_context admin{loop_,
-                            *store_,
-                            *changes_,
-                            accounts_,
-                            billing_,
-                            dispatcher_.get(),
-                            &upstreams_,
-                            [this] { return reload_now(); },
-                            [this](const ledger_entry& e) { metrics_.booked(e); }};
-  socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path), admin, *log_);
+  socket_ = std::make_unique<admin_socket>(loop_, admin_socket_path(config_.storage.path),
+                                           serve_operators(true), limits, *shared_);
 }
 
-http::application app::serve(request_handler& requests, bool is_public) {
+http::application app::serve_clients() {
   http::application out;
-  out.handle = [&requests](http::request& r) { return requests.handle(r); };
-  out.plan_body = [&requests](http::request& r) { return requests.plan_body(r); };
-  out.refuse = [&requests](const error& e, const http::unrouted& r) { return requests.refuse(e, r); };
+  out.handle = [this](http::request& r) { return public_requests_->handle(r); };
+  out.plan_body = [this](http::request& r) { return public_requests_->plan_body(r); };
+  out.refuse = [this](const error& e, const http::unrouted& r) { return public_requests_->refuse(e, r); };
   out.problem = [this](const log_text& text) { log_->error("{}", text.text); };
-  if (is_public) out.log = [this](const http::access_record& a) { log_request(a); };
+  out.log = [this](const http::access_record& a) { log_request(a); };
   return out;
+}
+
+http::application app::serve_operators(bool is_local) {
+  http::application out;
+  out.handle = [this, is_local](http::request& r) {
+    return admin_api::serves(r.path) ? admin_api_->handle(r, is_local) : admin_requests_->handle(r);
+  };
+  out.plan_body = [this, is_local](http::request& r) {
+    return admin_api::serves(r.path) ? admin_api_->plan_body(r, is_local) : admin_requests_->plan_body(r);
+  };
+  out.refuse = [this](const error& e, const http::unrouted& r) {
+    return admin_api_->refuse(e, r.request_id);
+  };
+  out.problem = [this](const log_text& text) { log_->error("{}", text.text); };
+  // Not the probes and the metrics of the same port: they come all the time.
+  out.log = [this](const http::access_record& a) {
+    if (a.of.target.starts_with(admin_prefix)) access_log_.write(a);
+  };
+  return out;
+}
+
+void app::make_admin_api() {
+  admin::remove_halves_of_copies(config_.storage.path);
+  admin_context in{loop_, config_, *store_, *changes_, accounts_, operators_, billing_, *log_};
+  in.submit = dispatcher_.get();
+  in.all_upstreams = &upstreams_;
+  in.files = &admin_files_;
+  in.state = [this] { return state(); };
+  in.reload = [this] { return reload_now(); };
+  in.booked = [this](const ledger_entry& e) { metrics_.booked(e); };
+  admin_api_ = std::make_unique<admin_api>(std::move(in));
 }
 
 void app::log_request(const http::access_record& a) {
@@ -273,7 +298,7 @@ void app::announce() {
     log_->info("clients and upstreams reach it at {}", config_.server.public_url);
   }
   warn_about_upstreams();
-  if (admin_) log_->info("metrics on port {}", admin_->port());
+  if (admin_) log_->info("the admin API and metrics on port {}", admin_->port());
 }
 
 void app::warn_about_upstreams() {
@@ -337,6 +362,9 @@ awaitable<result<void>> app::recover() {
   if (!tokens) co_return std::unexpected(tokens.error());
   accounts_.set_day(day_of(now()));
   for (const token& t : *tokens) accounts_.add(t);
+  auto operators = co_await from_store(*store_, &store::admin_tokens);
+  if (!operators) co_return std::unexpected(std::move(operators.error()));
+  operators_.set(std::move(*operators));
   if (!accounts_.has_tokens())
     log_->warn("there is no token yet; make one: luma-relay token create --name NAME");
 
@@ -395,7 +423,7 @@ awaitable<> app::drain() {
   // 1. Nothing new begins.
   public_->drain();
   if (admin_) admin_->drain();
-  socket_->stop();
+  socket_->drain();
   dispatcher_->stop();
   reconciler_->stop();
   poller_->stop();
@@ -416,7 +444,9 @@ awaitable<> app::drain() {
     pause.expires_after(std::chrono::milliseconds(10));
     return pause.async_wait(as_result);
   };
-  // Polls and callbacks can be done again: they are not waited for as long as what clients wait for.
+  // Polls and callbacks can be done again: they are not waited for as long as what clients and operators wait
+  // for.
+  const auto operators = [this] { return socket_->connections() + (admin_ ? admin_->connections() : 0); };
   const auto clients = [this] { return public_->connections() + dispatcher_->in_flight() > 0; };
   const auto others = [this] {
     return reconciler_->in_flight() + poller_->in_flight() + deliverer_->in_flight() + remover_->in_flight() +
@@ -424,7 +454,7 @@ awaitable<> app::drain() {
            0;
   };
   while (!ended_ && steady_clock::now() < until &&
-         (clients() || (others() && steady_clock::now() < started + repeatable_grace))) {
+         (clients() || operators() > 0 || (others() && steady_clock::now() < started + repeatable_grace))) {
     co_await moment();
   }
   // 3. Clients that still wait get what is known, and have a moment to read it.
@@ -446,6 +476,7 @@ void app::end_now() {
   ended_ = true;
   public_->abort();
   if (admin_) admin_->abort();
+  socket_->abort();
   changes_->abandon();
   watch_.close();
   deadlines_.expire_all();

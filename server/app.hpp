@@ -14,8 +14,10 @@
 #include "common/families.hpp"
 #include "config/load.hpp"
 #include "server/access_log.hpp"
-#include "server/admin.hpp"
+#include "server/admin/admin_api.hpp"
+#include "server/admin/admin_socket.hpp"
 #include "server/assets/assets.hpp"
+#include "server/assets/file_thread.hpp"
 #include "server/auth.hpp"
 #include "server/background/alerter.hpp"
 #include "server/background/deliverer.hpp"
@@ -82,7 +84,9 @@ class app {
   result<void> make_loops(const policy& p);
   void bind_addresses();
   void make_listeners();
-  http::application serve(request_handler& requests, bool is_public);
+  void make_admin_api();
+  http::application serve_clients();
+  http::application serve_operators(bool is_local);
   void log_request(const http::access_record& a);
   awaitable<result<std::vector<std::string>>> reload_now();
   awaitable<result<std::vector<std::string>>> use_config(config fresh);
@@ -140,6 +144,9 @@ class app {
   std::unique_ptr<restored_jobs> restored_;
   std::unique_ptr<alerter> alerter_;
   std::unique_ptr<request_handler> public_requests_, admin_requests_;
+  admin_tokens operators_;
+  file_thread admin_files_{loop_};
+  std::unique_ptr<admin_api> admin_api_;
   std::optional<http::session_shared> shared_;
   struct {
     std::optional<http::acceptor> clients, operators;

@@ -113,18 +113,17 @@ void app::reload() {
 awaitable<result<std::vector<std::string>>> app::reload_now() {
   if (!serving_ || stopping_) {
     log_->warn("reload: not now, the relay {}", stopping_ ? "stops" : "starts; send it SIGHUP again");
-    co_return fail(errc::invalid_request, "the relay starts or stops");
+    co_return fail(errc::upstream_unavailable, "the relay starts or stops");
   }
-  if (reloading_) co_return fail(errc::invalid_request, "a reload is under way; try again");
-  if (!parts_.read_config)
-    co_return fail(errc::invalid_request, "this relay has no configuration to read again");
+  if (reloading_) co_return fail(errc::conflict, "a reload is under way; try again");
+  if (!parts_.read_config) co_return fail(errc::conflict, "this relay has no configuration to read again");
   reloading_ = true;
   // 1. All that can be wrong, before anything is changed.
   loaded_config fresh = parts_.read_config();
   std::string wrong;
   for (const config_problem& p : fresh.problems) wrong += (wrong.empty() ? "" : "; ") + to_string(p);
   result<std::vector<std::string>> out =
-      fail(errc::invalid_request, "the new configuration is wrong, and the old one stays: " + wrong);
+      fail(errc::conflict, "the new configuration is wrong, and the old one stays: " + wrong);
   try {
     if (wrong.empty()) out = co_await use_config(std::move(fresh.value));
   } catch (const std::exception& e) {

@@ -10,6 +10,7 @@
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -30,6 +31,8 @@ inline constexpr asio::as_tuple_t<asio::use_awaitable_t<executor>> as_result{
     asio::use_awaitable_t<executor>{}};
 inline constexpr asio::use_awaitable_t<executor> use_awaitable{};
 
+/// Of a TCP or a Unix connection: what is served is the same.
+using stream_socket = asio::basic_stream_socket<asio::generic::stream_protocol, executor>;
 using tcp_socket = asio::basic_stream_socket<asio::ip::tcp, executor>;
 using steady_timer = asio::basic_waitable_timer<steady_clock, asio::wait_traits<steady_clock>, executor>;
 

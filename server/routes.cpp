@@ -77,12 +77,18 @@ constexpr route public_rows[] = {
     {verb::post, "/callbacks/{id}/{key}",                      "upstream-callback", access::open, official, upstream_callback},
     {verb::get,  "/healthz",                                   "healthz",       access::open, official, healthz},
     {verb::get,  "/readyz",                                    "readyz",        access::open, official, readyz},
+    {verb::get,  "/openapi.json",                              "openapi",       access::open, official, public_document},
+    {verb::get,  "/docs",                                      "docs",          access::open, official, show_docs},
+    {verb::get,  "/docs/renderer.js",                          "docs-script",   access::open, official, docs_script},
 };
 
 constexpr route admin_rows[] = {
     {verb::get,  "/metrics",                                   "metrics",       access::open, official, show_metrics},
     {verb::get,  "/healthz",                                   "healthz",       access::open, official, healthz},
     {verb::get,  "/readyz",                                    "readyz",        access::open, official, readyz},
+    {verb::get,  "/openapi.json",                              "openapi",       access::open, official, admin_document},
+    {verb::get,  "/docs",                                      "docs",          access::open, official, show_docs},
+    {verb::get,  "/docs/renderer.js",                          "docs-script",   access::open, official, docs_script},
 };
 // clang-format on
 
@@ -120,7 +126,8 @@ const dialect& spoken_at(std::string_view path) {
 
 constexpr std::string_view public_hint =
     "the API is under /dream-machine/v1/generations, /luma/generations and /luma/tasks";
-constexpr std::string_view admin_hint = "this port has /metrics, /healthz and /readyz";
+constexpr std::string_view admin_hint =
+    "this port has /admin/v1, /openapi.json, /docs, /metrics, /healthz and /readyz";
 
 }  // namespace
 

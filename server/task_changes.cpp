@@ -8,7 +8,7 @@
 
 namespace relay {
 
-awaitable<result<applied>> task_changes::apply(std::string id, task_event e) {
+awaitable<result<applied>> task_changes::apply(std::string id, task_event e, audit_of why) {
   for (;;) {
     auto loaded = co_await load_task(store_, id);
     if (!loaded) co_return std::unexpected(std::move(loaded.error()));
@@ -18,6 +18,7 @@ awaitable<result<applied>> task_changes::apply(std::string id, task_event e) {
     if (*c.after == *before) co_return applied{before, before};
     const std::shared_ptr<const booking> booked = billing_.booking_of(before.get(), *c.after);
     c.booked = booked;
+    if (why) c.why = why(*before, *c.after);
     auto written = co_await from_store(store_, &store::write, std::move(c));
     if (written && booked) on_booked(*before, *written->value, *booked);
     if (written) co_return applied{before, std::move(written->value)};

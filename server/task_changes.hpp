@@ -34,7 +34,9 @@ class task_changes {
       [](const task&, const task&, const booking&) {};
 
   /// Errors: task_not_found when it is no longer there, those of the store but conflict.
-  awaitable<result<applied>> apply(std::string id, task_event e);
+  /// `why`: the row that says which operator asks for it; null: none does.
+  using audit_of = std::function<audit_ptr(const task& before, const task& after)>;
+  awaitable<result<applied>> apply(std::string id, task_event e, audit_of why = nullptr);
 
   /// Tries again each second until the disk takes it, or the relay gives up at the end of its grace: for what
   /// would be lost otherwise. Errors: as apply, after the end of the grace; task_not_found.

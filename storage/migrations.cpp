@@ -306,6 +306,50 @@ CREATE TABLE usage (
   PRIMARY KEY (account, day, token, action, model, upstream, outcome)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX usage_day ON usage(day);
+)sql"},
+    // Who may call the admin API, what was changed through it, and what became of a job: a line for each
+    // problem.
+    {15, R"sql(
+CREATE TABLE admin_token (
+  id         INTEGER PRIMARY KEY,
+  name       TEXT    NOT NULL,
+  role       TEXT    NOT NULL CHECK (role IN ('viewer', 'operator', 'owner')),
+  digest     BLOB    NOT NULL UNIQUE CHECK (length(digest) = 32),
+  hint       TEXT    NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  revoked_at INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX admin_token_name ON admin_token(name) WHERE revoked_at = 0;
+
+CREATE TABLE audit (
+  id              INTEGER PRIMARY KEY,
+  made_by         TEXT    NOT NULL,
+  operation       TEXT    NOT NULL,
+  target          TEXT    NOT NULL,
+  before          TEXT    NOT NULL,
+  after           TEXT    NOT NULL,
+  request_id      TEXT    NOT NULL,
+  idempotency_key TEXT    NOT NULL,
+  request         BLOB    NOT NULL,
+  created_at      INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX audit_key ON audit(made_by, idempotency_key) WHERE idempotency_key <> '';
+CREATE TRIGGER audit_rows_stay BEFORE DELETE ON audit BEGIN
+  SELECT RAISE(ABORT, 'rows of the audit table are never deleted');
+END;
+CREATE TRIGGER audit_rows_are_as_they_were BEFORE UPDATE ON audit BEGIN
+  SELECT RAISE(ABORT, 'rows of the audit table are never changed');
+END;
+CREATE TABLE admin_response (
+  audit    INTEGER PRIMARY KEY REFERENCES audit(id),
+  status   INTEGER NOT NULL,
+  body     TEXT    NOT NULL,
+  etag     TEXT    NOT NULL,
+  location TEXT    NOT NULL
+) STRICT;
+ALTER TABLE task ADD COLUMN story TEXT NOT NULL DEFAULT '';
+CREATE INDEX task_undelivered ON task(id) WHERE callback_problem <> '';
 )sql"}};
 
 }  // namespace

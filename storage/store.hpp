@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 
 #include "common/base/error.hpp"
 #include "common/engine/account.hpp"
+#include "common/engine/audit.hpp"
 #include "common/engine/dialect.hpp"
 #include "common/engine/idempotency.hpp"
 #include "common/engine/ledger.hpp"
@@ -58,6 +60,7 @@ struct change {
   /// What it means in money and in counts; null: nothing. Errors beside the general ones:
   /// insufficient_credits; internal when the job has a row of that kind already.
   std::shared_ptr<const booking> booked;
+  audit_ptr why;  // which operator asked for it
 };
 
 /// What a change ended in.
@@ -120,15 +123,29 @@ struct new_secret {
   timestamp old_ends_at;
 };
 
+/// What an operator found. `last_row`: of the last row that was looked at, to read on from; rows that cannot
+/// be read are among them.
+struct found_tasks {
+  std::vector<task_ptr> tasks;
+  std::int64_t last_row = 0;
+  bool has_more = false;
+};
+
 /// What an operator searches for.
 struct task_filter {
   std::optional<task_state> state;
   std::optional<std::int64_t> owner;
   std::optional<std::int64_t> token;  // they were created with
   bool ambiguous = false;
-  bool held = false;         // they waited in a backup that was restored
-  bool undelivered = false;  // the last callback was not delivered, or not yet
+  bool held = false;             // they waited in a backup that was restored
+  bool undelivered = false;      // the last callback was not delivered, or not yet
+  std::string upstream, action;  // empty: any
+  timestamp since, until;        // of creation, `until` not included; never: any
+  std::string text;              // the id begins with it, or it is in the upstream's id
+  std::int64_t before = std::numeric_limits<std::int64_t>::max();  // rows with a smaller number
+  bool oldest_first = false;                                       // else the newest
   std::int64_t limit = 50;
+  std::size_t room = std::size_t{64} << 20;  // bytes, as memory_of() counts, after which it ends early
 };
 
 /// Which rows of the ledger, the newest first.
@@ -193,7 +210,7 @@ class store {
   /// Null when there is none.
   virtual void load(const std::string& id, completion<task_ptr> done) = 0;
   /// Newest first, for the operator.
-  virtual void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) = 0;
+  virtual void browse(const task_filter& filter, completion<found_tasks> done) = 0;
   /// Tasks whose id begins with this text, or which an upstream calls so. For the operator.
   virtual void search(const std::string& text, std::int64_t limit,
                       completion<std::vector<task_ptr>> done) = 0;
@@ -232,30 +249,48 @@ class store {
   virtual void account_by_id(std::int64_t id, completion<std::optional<account>> done) = 0;
   /// The revoked ones too.
   virtual void tokens(completion<std::vector<token>> done) = 0;
+  /// The revoked ones too.
+  virtual void admin_tokens(completion<std::vector<admin_token>> done) = 0;
+  /// Newest first: rows with a smaller id than `before`.
+  virtual void audit(std::int64_t before, std::int64_t limit, completion<std::vector<audit_row>> done) = 0;
+  /// The request of this maker that had this idempotency key, if one was carried out.
+  virtual void find_carried_out(const std::string& made_by, const std::string& key,
+                                completion<std::optional<carried_out>> done) = 0;
 
-  // Writes.
+  // Writes. With an audit entry its row is written in the same transaction, or neither is; then internal
+  // is an error too: its maker used its idempotency key before.
 
   /// Compare-and-set on the revision of `before`. A new task gets its row and revision 1.
   virtual void write(change c, completion<written_change> done) = 0;
   /// A row of no job's: what an operator puts in, or corrects. Errors beside the general ones: task_not_found
   /// when there is no such account.
-  virtual void book(ledger_entry e, completion<ledger_row> done) = 0;
+  virtual void book(ledger_entry e, audit_ptr why, completion<ledger_row> done) = 0;
   /// A new account (its id is 0), or compare-and-set on the revision; as it is on disk. Errors beside the
   /// general ones: conflict when another account has the name, task_not_found when there is no such account.
-  virtual void write_account(account a, completion<account> done) = 0;
+  virtual void write_account(account a, audit_ptr why, completion<account> done) = 0;
   /// Errors beside the general ones: conflict when a token of its account that is not revoked has the name.
-  virtual void insert_token(token t, completion<token> done) = 0;
+  virtual void insert_token(token t, audit_ptr why, completion<token> done) = 0;
   /// Name, expiry, addresses and limits of a token that is not revoked. Errors: as revoke_token, and conflict
   /// when another of its account has the name.
-  virtual void change_token(token t, completion<token> done) = 0;
+  virtual void change_token(token t, audit_ptr why, completion<token> done) = 0;
   /// Tokens that were used on this day.
   virtual void note_use(std::vector<std::int64_t> tokens, std::int32_t day,
                         completion<std::int64_t> done) = 0;
   /// Errors beside the general ones: task_not_found when there is no such token, or it is revoked already.
-  virtual void revoke_token(std::int64_t id, timestamp now, completion<token> done) = 0;
+  virtual void revoke_token(std::int64_t id, timestamp now, audit_ptr why, completion<token> done) = 0;
   /// Gives a token that is not revoked a new secret, by its digest; the one it had works until `old_ends_at`.
   /// Errors: as revoke_token.
-  virtual void rotate_token(std::int64_t id, new_secret with, completion<token> done) = 0;
+  virtual void rotate_token(std::int64_t id, new_secret with, audit_ptr why, completion<token> done) = 0;
+  /// Errors beside the general ones: conflict when one that is not revoked has the name.
+  virtual void insert_admin_token(admin_token t, audit_ptr why, completion<admin_token> done) = 0;
+  /// Errors beside the general ones: task_not_found when there is no such token, or it is revoked already.
+  virtual void revoke_admin_token(std::int64_t id, timestamp now, audit_ptr why,
+                                  completion<admin_token> done) = 0;
+  /// A change of many rows, before it is made: its row alone, and the number of that.
+  virtual void note_change(audit_ptr why, completion<std::int64_t> done) = 0;
+  /// What a request with an idempotency key was answered, if it was carried out.
+  virtual void keep_response(const std::string& made_by, const std::string& key, kept_response what,
+                             completion<std::int64_t> done) = 0;
   /// Brings times that a clock set back since has left too far ahead within the limits; how many tasks.
   virtual void rebase(timestamp now, schedule_limits limits, completion<std::int64_t> done) = 0;
   /// A process lives at `now`.

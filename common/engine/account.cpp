@@ -5,7 +5,7 @@
 namespace relay {
 
 bool valid_account_name(std::string_view name) {
-  return name.size() <= max_account_name && is_word(name, "._-@");
+  return name != "." && name != ".." && name.size() <= max_account_name && is_word(name, "._-@");
 }
 
 }  // namespace relay

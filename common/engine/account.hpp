@@ -43,7 +43,8 @@ struct account {
 
 using account_ptr = std::shared_ptr<const account>;
 
-/// Letters, digits and `._-@`, 1 to max_account_name characters.
+/// Letters, digits and `._-@`, 1 to max_account_name characters; not "." and "..", which mean other things in
+/// a path.
 bool valid_account_name(std::string_view name);
 
 }  // namespace relay

@@ -23,6 +23,8 @@ struct action {
   job_traits (*describe)(const json::object& request, const action& a, const model_names& names) = nullptr;
   /// Names, in a stored request that names none, the model that describe() says; null: there are no models.
   void (*settle_model)(json::object& request, const action& a, const model_names& names) = nullptr;
+  /// What a client sends for it, as JSON Schema 2020-12; null: it is not described.
+  json::object (*request_schema)(const action& a) = nullptr;
 };
 
 }  // namespace relay

@@ -56,6 +56,8 @@ struct task_form {
   result<std::string> (*render)(const task& t, const showing& with);
   /// True if the bytes change with time alone.
   bool (*depends_on_time)(const task& t);
+  /// What it looks like, as JSON Schema 2020-12; null: it is not described.
+  json::object (*schema)() = nullptr;
 };
 
 /// A page of an owner's tasks.

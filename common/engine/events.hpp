@@ -31,6 +31,7 @@ struct rejected {
   int status = 400;
   std::string message;
   std::string attempt_id{};
+  bool was_sent = true;  // else it is this relay that cannot send it
 };
 /// Certainly no job exists: it may be submitted again.
 struct unavailable {
@@ -40,10 +41,12 @@ struct unavailable {
   bool keeps_place = false;
   std::string attempt_id{};
   bool accounts_refused = false;  // each upstream that could take it refuses the relay's key
+  std::string note{};             // why, for its story
 };
 /// Bytes left and no usable response came: looked up in the upstream's list.
 struct outcome_unknown {
   std::string attempt_id{};
+  std::string note{};  // how it was lost, for its story
 };
 /// Found in `submitting`, left there by a process that ended before it knew: the same.
 struct interrupted {
@@ -74,6 +77,7 @@ struct absent {
 struct lookup_failed {
   bool no_list = false;
   milliseconds retry_after{0};
+  std::string note{};  // why, for its story
 };
 
 /// No upstream accepted it in time.
@@ -100,6 +104,7 @@ struct poll_failed {
   /// no 404 ends a job, however many came before.
   bool confirmed = false;
   milliseconds retry_after{0};
+  std::string note{};  // why, for its story
 };
 
 /// Of a completed job: the upstream was asked again, and named its files anew.

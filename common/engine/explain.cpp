@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/text.hpp"
+
 namespace relay {
 namespace {
 
@@ -55,6 +57,7 @@ std::string how_it_failed(const task& t) {
   std::string out = "failed at " + at(t.finished_at);
   if (t.fail_status != 0)
     out += ": upstream " + t.upstream + " refused it with " + std::to_string(t.fail_status);
+  if (!t.fail_reason.empty()) out += ": " + for_log(t.fail_reason);
   if (is_looked_up_late(t)) out += "; it may be there all the same, and is looked up until " + at(t.deadline);
   if (is_set(t.next_poll_at)) out += "; it may complete all the same, and is polled until " + at(t.deadline);
   return out;

@@ -1,7 +1,7 @@
 #pragma once
 
 // What a job waits for, or what became of it, in sentences for an operator. Pure. Never empty,
-// and without the texts of clients and secrets.
+// and without secrets.
 
 #include <span>
 #include <string>

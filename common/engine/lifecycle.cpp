@@ -5,6 +5,7 @@
 
 #include "common/base/backoff.hpp"
 #include "common/engine/callbacks.hpp"
+#include "common/engine/story.hpp"
 
 namespace relay {
 namespace {
@@ -442,6 +443,7 @@ task advance(task t, const task_event& e, timestamp now, const policy& p, double
   // The event first; then the callback that the change of state calls for, and the end at the upstream.
   const step s{t, now, p, jitter};
   if (!std::visit(s, e)) return t;
+  add_to_story(t, e, now);
   add_callback(t, before, now);
   if (p.remove_at_upstream && !was_over && is_over_and_deleted(t)) t.next_remove_at = now;
   t.updated_at = now;

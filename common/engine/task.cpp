@@ -23,7 +23,7 @@ std::size_t memory_of(const task& t) {
   std::size_t bytes = sizeof(task);
   for (const std::string* text :
        {&t.id, &t.request, &t.callback_url, &t.traceparent, &t.marker, &t.upstream, &t.upstream_id, &t.reply,
-        &t.fail_reason, &t.attempt_id, &t.submitter, &t.pending_callbacks, &t.callback_problem}) {
+        &t.fail_reason, &t.attempt_id, &t.submitter, &t.pending_callbacks, &t.callback_problem, &t.story}) {
     constexpr std::size_t inside = 15;  // short text needs no memory of its own
     if (text->capacity() > inside) bytes += text->capacity() + 1;
   }

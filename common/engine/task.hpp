@@ -74,6 +74,8 @@ struct task {
   bool callback_stopped = false;  // it responded with 410: nothing more is sent
   std::string callback_problem;   // how the last attempt failed, for the operator
 
+  std::string story;  // problems so far, a line each (story.hpp)
+
   timestamp next_submit_at;     // due to be submitted
   timestamp next_poll_at;       // due to be polled
   timestamp next_reconcile_at;  // due to be looked up in the upstream's list

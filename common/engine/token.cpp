@@ -3,9 +3,9 @@
 #include "common/base/ascii.hpp"
 
 namespace relay {
-std::string make_token(std::span<const unsigned char, token_entropy_bytes> random) {
+std::string make_token(std::span<const unsigned char, token_entropy_bytes> random, std::string_view prefix) {
   static constexpr char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  std::string text(token_prefix);
+  std::string text(prefix);
   unsigned bits = 0;
   int held = 0;
   for (const unsigned char byte : random) {
@@ -32,7 +32,7 @@ std::string_view credential(std::string_view authorization) {
 }
 
 bool valid_token_name(std::string_view name) {
-  return name.size() <= max_token_name && is_word(name, "._-@");
+  return name != "." && name != ".." && name.size() <= max_token_name && is_word(name, "._-@");
 }
 
 }  // namespace relay

@@ -43,13 +43,14 @@ struct token {
 };
 
 /// Prefix and 43 characters of base64url (RFC 4648 §5).
-std::string make_token(std::span<const unsigned char, token_entropy_bytes> random);
+std::string make_token(std::span<const unsigned char, token_entropy_bytes> random,
+                       std::string_view prefix = token_prefix);
 
 /// The credential in an Authorization header: `Bearer KEY` (RFC 6750 §2.1, the scheme in any case) or a bare
 /// `KEY`. Empty when there is none.
 std::string_view credential(std::string_view authorization);
 
-/// Letters, digits and `._-@`, 1 to max_token_name characters.
+/// Letters, digits and `._-@`, 1 to max_token_name characters; not "." and "..".
 bool valid_token_name(std::string_view name);
 
 }  // namespace relay

@@ -5,6 +5,7 @@
 #include "common/base/id.hpp"
 #include "common/luma/protocol_station.hpp"
 #include "common/luma/request.hpp"
+#include "common/luma/schemas.hpp"
 #include "common/luma/validation.hpp"
 
 namespace relay::luma {
@@ -118,6 +119,7 @@ constexpr action row(const kind& k) {
   out.name = k.name;
   out.describe = describe;
   out.settle_model = settle_model;
+  out.request_schema = request_schema;
   out.path = k.path;
   out.envelope = k.envelope;
   out.generation_type = k.shown_type;

@@ -7,6 +7,7 @@
 #include "common/luma/dialects.hpp"
 #include "common/luma/files.hpp"
 #include "common/luma/request.hpp"
+#include "common/luma/schemas.hpp"
 #include "common/luma/validation.hpp"
 #include "common/luma/web_app_fields.hpp"
 #include "common/luma/words.hpp"
@@ -98,8 +99,8 @@ list_frame frame_page(std::size_t count, bool has_more, page_request page) {
 
 }  // namespace
 
-const task_form forms::official = {"official", official_state, render_task, never_by_time};
-const task_form forms::created = {"created", official_state, render_created, never_by_time};
+const task_form forms::official = {"official", official_state, render_task, never_by_time, official_schema};
+const task_form forms::created = {"created", official_state, render_created, never_by_time, official_schema};
 
 const dialect dialects::dream_machine = {.name = "dream-machine",
                                          .parse_create = parse_create,

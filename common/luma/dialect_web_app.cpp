@@ -6,6 +6,7 @@
 #include "common/luma/actions.hpp"
 #include "common/luma/dialects.hpp"
 #include "common/luma/files.hpp"
+#include "common/luma/schemas.hpp"
 #include "common/luma/validation.hpp"
 #include "common/luma/web_app_fields.hpp"
 #include "common/luma/words.hpp"
@@ -220,9 +221,11 @@ result<std::string> render_download_link(const task& t, const showing&) {
 
 }  // namespace
 
-const task_form forms::web_app = {"web-app", web_app_state, render_task, never_by_time};
-const task_form forms::web_app_created = {"web-app-created", web_app_state, render_created, never_by_time};
-const task_form forms::download_link = {"download-link", web_app_state, render_download_link, never_by_time};
+const task_form forms::web_app = {"web-app", web_app_state, render_task, never_by_time, web_app_schema};
+const task_form forms::web_app_created = {"web-app-created", web_app_state, render_created, never_by_time,
+                                          web_app_schema};
+const task_form forms::download_link = {"download-link", web_app_state, render_download_link, never_by_time,
+                                        link_schema};
 
 const dialect dialects::web_app = {.name = "luma",
                                    .parse_create = parse_create,

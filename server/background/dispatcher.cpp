@@ -439,9 +439,10 @@ awaitable<> dispatcher::exchange_and_save(const task& t, const submit_slots::lea
   auto what = co_await outgoing_request(store_, t, to.speaks(), *with);
   if (!what) {
     log_.warn("task {}: not sent: {}", t.id, what.error().log.text);
-    task_event e = event::rejected{what.error().http_status(), what.error().message.text, t.attempt_id};
+    task_event e =
+        event::rejected{what.error().http_status(), what.error().message.text, t.attempt_id, false};
     if (what.error().http_status() >= 500)
-      e = event::unavailable{{}, false, t.attempt_id, false};  // ours, and nothing was sent
+      e = event::unavailable{{}, false, t.attempt_id, false, what.error().log.text};  // nothing was sent
     co_await save_outcome(t, std::move(e), "nothing was sent");
     co_return;
   }
@@ -460,7 +461,9 @@ awaitable<> dispatcher::exchange_and_save(const task& t, const submit_slots::lea
   if (auto* e = std::get_if<event::unavailable>(&outcome.event)) {
     e->keeps_place = v.keeps_place;
     e->accounts_refused = slots_->accounts_refused(t);
+    e->note = outcome.note;
   }
+  if (auto* lost = std::get_if<event::outcome_unknown>(&outcome.event)) lost->note = outcome.note;
   log_outcome(t, outcome, to, v.pause);
   log_lane(slot.lane(), v);
   // The outcome of a submission must not be lost: it is kept in memory until the disk takes it.

@@ -16,6 +16,8 @@
 namespace relay {
 namespace {
 
+constexpr std::string_view not_configured = "no upstream of this name is configured";
+
 // Turns are taken together when jobs fall due one after the other.
 constexpr milliseconds shortest_sleep{5};
 constexpr std::chrono::seconds again{1};
@@ -208,7 +210,8 @@ awaitable<std::optional<timestamp>> poller::poll_and_save(poll_lane& l, std::str
 awaitable<poll_outcome> poller::ask(poll_lane& l, const task& t) {
   upstream* const at = l.from;  // a reload may change it meanwhile
   if (at == nullptr)
-    co_return poll_outcome{event::poll_failed{}, "error", "no upstream of this name is configured", {}};
+    co_return poll_outcome{
+        event::poll_failed{.note = std::string(not_configured)}, "error", std::string(not_configured), {}};
   const auto started = steady_clock::now();
   const std::string path = at->speaks().build_fetch(t.upstream_id);
   const exchange x = co_await at->fetch(path);
@@ -222,6 +225,7 @@ awaitable<poll_outcome> poller::ask(poll_lane& l, const task& t) {
     failed->confirmed = check.confirmed;
     if (!failed->not_found) outcome.note += "; " + check.why_not + ", so this does not count";
   }
+  if (auto* failed = std::get_if<event::poll_failed>(&outcome.event)) failed->note = outcome.note;
   metrics_.upstream_call(l.name, "poll", outcome.name,
                          std::chrono::duration<double>(steady_clock::now() - started).count());
   co_return outcome;

@@ -118,7 +118,7 @@ awaitable<> reconciler::look_up(std::string upstream_name, tasks due) {
 
 awaitable<> reconciler::look_up_at(upstream* at, tasks due) {
   if (at == nullptr || at->speaks().build_list == nullptr) {
-    const event::lookup_failed e{at != nullptr, {}};
+    const event::lookup_failed e{at != nullptr, {}, {}};
     const std::string name = at == nullptr ? "an upstream that is not configured" : at->name();
     co_await fail_lookups(due, e, name);
     co_return;
@@ -135,7 +135,7 @@ awaitable<> reconciler::look_up_at(upstream* at, tasks due) {
                 read.error().log.text);
     }
     const milliseconds later(1000 * std::min(read.error().retry_after_seconds, max_retry_after));
-    const event::lookup_failed e{false, later};
+    const event::lookup_failed e{false, later, read.error().log.text};
     co_await fail_lookups(due, e, at->name());
     co_return;
   }

@@ -51,7 +51,7 @@ awaitable<bool> restored_jobs::look(timestamp since) {
   held.limit = most_counted;
   const auto left = co_await from_store(store_, &store::browse, held);
   if (!left || !all_read) co_return false;
-  if (left->empty()) {
+  if (left->tasks.empty()) {
     co_await from_store(store_, &store::end_restore);
     log_.info("no job of the restored backup is held any more");
     co_return true;
@@ -61,7 +61,7 @@ awaitable<bool> restored_jobs::look(timestamp since) {
       "known. "
       "luma-relay task list --state held shows them; task release lets one go out, task cancel-pending ends "
       "it",
-      std::ssize(*left) == most_counted ? "at least " : "", left->size());
+      std::ssize(left->tasks) == most_counted ? "at least " : "", left->tasks.size());
   co_return false;
 }
 

@@ -3,19 +3,23 @@
 #include <cstdio>
 #include <iostream>
 
+#include "common/base/text.hpp"
 #include "server/cli/admin_client.hpp"
 #include "server/cli/commands.hpp"
 
 namespace relay::cli {
 namespace {
 
+std::string path_of(const std::string& account) {
+  return "/accounts/" + encoded(account);
+}
+
 void add_if_said(json::object& request, std::string_view key, const std::optional<std::string>& value) {
   if (value) request[key] = json::string(*value);
 }
 
-json::object request_of(std::string_view command, const std::string& name, const account_options& o) {
-  json::object out{{"command", json::string(command)}, {"name", json::string(name)}};
-  add_if_said(out, "new_name", o.new_name);
+json::object body_of(const account_options& o) {
+  json::object out;
   add_if_said(out, "note", o.note);
   add_if_said(out, "contact", o.contact);
   if (o.weight) out["weight"] = *o.weight;
@@ -41,7 +45,7 @@ std::string texts_in(const json::object& a, std::string_view key, const char* no
   const json::value* v = member(a, key);
   if (v != nullptr && v->is_array()) {
     for (const json::value& item : v->get_array())
-      out.append(out.empty() ? "" : ", ").append(view(item.as_string()));
+      out.append(out.empty() ? "" : ", ").append(for_log(view(item.as_string())));
   }
   return out.empty() ? none : out;
 }
@@ -70,7 +74,9 @@ bool is_enabled(const json::object& a) {
 
 int account_create(const std::string& config_file, const std::string& name, const account_options& o) {
   int status = 0;
-  if (!ask(config_file, request_of("account-create", name, o), status)) return status;
+  json::object body = body_of(o);
+  body["name"] = json::string(name);
+  if (!ask(config_file, {verb::post, "/accounts", std::move(body)}, status)) return status;
   std::cerr << "Account \"" << name
             << "\" was created. It has no token yet: luma-relay token create --account " << name
             << " --name NAME\n";
@@ -79,33 +85,32 @@ int account_create(const std::string& config_file, const std::string& name, cons
 
 int account_list(const std::string& config_file) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "account-list"}}, status);
-  if (!response) return status;
-  const json::value* list = member(*response, "accounts");
-  if (list == nullptr || !list->is_array() || list->get_array().empty()) {
+  const auto list = ask_all(config_file, "/accounts", status);
+  if (!list) return status;
+  if (list->empty()) {
     std::cerr << "There is no account yet; make one: luma-relay account create NAME\n";
     return 0;
   }
   std::printf("%-24s  %-8s  %6s  %9s  %7s  %-24s  %s\n", "NAME", "STATE", "TOKENS", "OPEN JOBS", "WAITING",
               "CREATED", "CONTACT");
-  for (const json::value& item : list->get_array()) {
+  for (const json::value& item : *list) {
     const json::object& a = item.as_object();
     std::printf("%-24s  %-8s  %6lld  %9lld  %7lld  %-24s  %s\n", std::string(text_of(a, "name")).c_str(),
                 is_enabled(a) ? "enabled" : "disabled", static_cast<long long>(number_in(a, "tokens")),
                 static_cast<long long>(number_in(a, "open_jobs")),
                 static_cast<long long>(number_in(a, "pending_jobs")),
-                std::string(text_of(a, "created_at")).c_str(), std::string(text_of(a, "contact")).c_str());
+                std::string(text_of(a, "created_at")).c_str(), for_log(text_of(a, "contact")).c_str());
   }
   return 0;
 }
 
 int account_show(const std::string& config_file, const std::string& name) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "account-show"}, {"name", json::string(name)}}, status);
+  const auto response = ask(config_file, {verb::get, path_of(name)}, status);
   if (!response) return status;
-  const json::object& a = response->at("account").as_object();
+  const json::object& a = *response;
   const auto line = [](const char* what, std::string_view value) {
-    std::cout << what << (value.empty() ? "-" : value) << "\n";
+    std::cout << what << (value.empty() ? "-" : for_log(value, 5'000)) << "\n";
   };
   line("name          ", text_of(a, "name"));
   line("state         ", is_enabled(a) ? "enabled" : "disabled");
@@ -140,7 +145,9 @@ int account_set(const std::string& config_file, const std::string& name, const a
     return 2;
   }
   int status = 0;
-  const auto response = ask(config_file, request_of("account-set", name, o), status);
+  json::object body = body_of(o);
+  add_if_said(body, "name", o.new_name);
+  const auto response = ask(config_file, {verb::patch, path_of(name), std::move(body)}, status);
   if (!response) return status;
   std::cerr << "Account \"" << text_of(*response, "name") << "\" is changed.\n";
   return 0;
@@ -148,16 +155,15 @@ int account_set(const std::string& config_file, const std::string& name, const a
 
 int account_enable(const std::string& config_file, const std::string& name) {
   int status = 0;
-  if (!ask(config_file, {{"command", "account-enable"}, {"name", json::string(name)}}, status)) return status;
+  if (!ask(config_file, {verb::post, path_of(name) + "/enable"}, status)) return status;
   std::cerr << "Account \"" << name << "\" is enabled; its tokens work again.\n";
   return 0;
 }
 
 int account_disable(const std::string& config_file, const std::string& name, bool keep_pending) {
   int status = 0;
-  const auto response = ask(
-      config_file,
-      {{"command", "account-disable"}, {"name", json::string(name)}, {"keep_pending", keep_pending}}, status);
+  const admin_request request{verb::post, path_of(name) + "/disable", {{"keep_pending", keep_pending}}};
+  const auto response = ask(config_file, request, status);
   if (!response) return status;
   std::cerr << "Account \"" << name << "\" is disabled; requests with its tokens are refused from now on. ";
   if (keep_pending) {
@@ -170,8 +176,9 @@ int account_disable(const std::string& config_file, const std::string& name, boo
 
 int account_webhook_secret(const std::string& config_file, const std::string& name, bool rotate) {
   int status = 0;
-  const auto response = ask(
-      config_file, {{"command", "webhook-secret"}, {"name", json::string(name)}, {"rotate", rotate}}, status);
+  const std::string path = path_of(name) + "/webhook-secret";
+  const auto response = rotate ? ask(config_file, {verb::post, path + "/rotate"}, status)
+                               : ask(config_file, {verb::get, path}, status);
   if (!response) return status;
   std::cout << text_of(*response, "secret") << std::endl;
   std::cerr << (rotate ? "This is the new secret; callbacks are signed with it from now on.\n"

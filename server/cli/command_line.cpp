@@ -23,6 +23,7 @@ struct options {
   usage_options usage;
   price_options price;
   std::string amount, note;
+  std::string role;  // of an admin token
   bool prepaid = false, unlimited = false;
   bool example = false;
   bool reference = false;
@@ -286,6 +287,11 @@ void add_task_commands(CLI::App& app, options& o) {
       "failed or undelivered (the callback was not accepted)");
   list->add_option("--account", o.list.account, "Only those of this account");
   list->add_option("--token", o.list.token, "Only those created with this token: NAME, or ACCOUNT/NAME");
+  list->add_option("--upstream", o.list.upstream, "Only those of this upstream: NAME, or NAME/KEY");
+  list->add_option("--action", o.list.action, "Only this kind of job: " + families().action_names());
+  list->add_option("--since", o.list.since, "Created then or later: a day, or a time, in UTC");
+  list->add_option("--until", o.list.until, "Created before that time, or on that day or before");
+  list->add_option("--text", o.list.text, "The id begins with it, or it is in the upstream's id");
   list->add_option("--limit", o.list.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
   list->callback([&o] { o.status = task_list(o.config, o.list); });
 
@@ -325,6 +331,45 @@ void add_task_commands(CLI::App& app, options& o) {
 
   with_id(task->add_subcommand("retry-callback", "Send a job's callback now, or the last one once more"), o)
       ->callback([&o] { o.status = task_retry_callback(o.config, o.id); });
+
+  CLI::App* callback = app.add_subcommand("callback", "Look at callbacks that were not delivered");
+  callback->require_subcommand(1);
+  CLI::App* callbacks = with_config(callback->add_subcommand("list", "Show them, the newest job first"), o);
+  callbacks->add_option("--account", o.list.account, "Only those of this account");
+  callbacks->callback([&o] { o.status = callback_list(o.config, o.list.account); });
+}
+
+void add_admin_commands(CLI::App& app, options& o) {
+  CLI::App* token = app.add_subcommand(
+      "admin-token", "Create, list and revoke the tokens of the admin API, also while the relay runs");
+  token->require_subcommand(1);
+  CLI::App* create =
+      with_config(token->add_subcommand("create", "Make one and print it, this once, on standard output"), o);
+  create->add_option("--name", o.name, "What to call it: letters, digits, . _ - @")->required();
+  create
+      ->add_option("--role", o.role,
+                   "viewer: reads; operator: changes accounts, tokens, jobs and upstreams too; owner: all")
+      ->check(CLI::IsMember({"viewer", "operator", "owner"}))
+      ->required();
+  in_seconds(create->add_option("--expires", o.token.expires_in_s,
+                                "After how long it stops to work, such as 12h or 90d; 0: never"),
+             3'660)
+      ->default_str("0");
+  create->callback([&o] { o.status = admin_token_create(o.config, o.name, o.role, o.token.expires_in_s); });
+  with_config(token->add_subcommand("list", "Show all of them, never their text"), o)->callback([&o] {
+    o.status = admin_token_list(o.config);
+  });
+  CLI::App* revoke = with_config(token->add_subcommand("revoke", "End one at once"), o);
+  revoke->add_option("name", o.name, "The name it was created with")->required();
+  revoke->callback([&o] { o.status = admin_token_revoke(o.config, o.name); });
+
+  CLI::App* audit =
+      app.add_subcommand("audit", "Look at what was changed through the admin API, and by whom");
+  audit->require_subcommand(1);
+  CLI::App* list = with_config(audit->add_subcommand("list", "Show the newest changes first"), o);
+  list->add_option("--limit", o.list.limit, "How many")->check(CLI::Range(1, 1'000))->capture_default_str();
+  list->add_flag("--json", o.as_json, "As one line of JSON");
+  list->callback([&o] { o.status = audit_list(o.config, o.list.limit, o.as_json); });
 }
 
 void add_upstream_commands(CLI::App& app, options& o) {
@@ -372,6 +417,7 @@ int run(int argc, char** argv) {
   add_money_commands(app, o);
   add_task_commands(app, o);
   add_upstream_commands(app, o);
+  add_admin_commands(app, o);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

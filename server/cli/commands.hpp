@@ -82,9 +82,19 @@ int token_revoke(const std::string& config_file, const std::string& name, bool k
 /// `grace_s`: seconds for which the old secret still works.
 int token_rotate(const std::string& config_file, const std::string& name, std::int64_t grace_s);
 
+/// `role`: viewer, operator or owner; `expires_in_s`: 0: never.
+int admin_token_create(const std::string& config_file, const std::string& name, const std::string& role,
+                       std::int64_t expires_in_s);
+int admin_token_list(const std::string& config_file);
+int admin_token_revoke(const std::string& config_file, const std::string& name);
+int audit_list(const std::string& config_file, std::int64_t limit, bool as_json);
+
 struct task_list_options {
-  std::string state;           // empty: any
-  std::string account, token;  // their names; empty: any
+  std::string state;             // empty: any, of all of these
+  std::string account, token;    // their names
+  std::string upstream, action;  // theirs
+  std::string since, until;      // times, or days
+  std::string text;              // the beginning of the id, or a part of the upstream's id
   int limit = 50;
 };
 int task_list(const std::string& config_file, const task_list_options& o);
@@ -96,6 +106,8 @@ int task_cancel_pending(const std::string& config_file, const std::string& id);
 int task_cancel_all_pending(const std::string& config_file, const std::string& account,
                             const std::string& token);
 int task_retry_callback(const std::string& config_file, const std::string& id);
+/// `account` empty: of all.
+int callback_list(const std::string& config_file, const std::string& account);
 
 int upstream_list(const std::string& config_file, bool as_json);
 /// Asks each upstream of the configuration, or those of this name, whether it can be used; 1: one cannot.

@@ -16,9 +16,9 @@
 namespace relay::cli {
 namespace {
 
-const json::array& rows_of(const json::object& response) {
+const json::array& rows_of(const json::object& response, std::string_view key) {
   static const json::array none;
-  const json::value* rows = member(response, "rows");
+  const json::value* rows = member(response, key);
   return rows != nullptr && rows->is_array() ? rows->get_array() : none;
 }
 
@@ -72,12 +72,10 @@ void print_table(const json::array& rows) {
 int account_money(const std::string& config_file, const std::string& command, const std::string& name,
                   const std::string& amount, const std::string& note) {
   int status = 0;
-  const auto response = ask(config_file,
-                            {{"command", json::string("account-" + command)},
-                             {"name", json::string(name)},
-                             {"amount", json::string(amount)},
-                             {"note", json::string(note)}},
-                            status);
+  const admin_request request{verb::post,
+                              "/accounts/" + encoded(name) + "/" + command,
+                              {{"amount", json::string(amount)}, {"note", json::string(note)}}};
+  const auto response = ask(config_file, request, status);
   if (!response) return status;
   std::cerr << "The balance of \"" << name << "\" is " << text_of(*response, "balance_after") << " "
             << text_of(*response, "currency") << " now, of which " << text_of(*response, "left")
@@ -87,26 +85,25 @@ int account_money(const std::string& config_file, const std::string& command, co
 
 int ledger_list(const std::string& config_file, const ledger_options& o) {
   int status = 0;
-  const auto response = ask(config_file,
-                            {{"command", "ledger-list"},
-                             {"account", json::string(o.account)},
-                             {"job", json::string(o.job)},
-                             {"before", o.before},
-                             {"limit", o.limit}},
-                            status);
+  const std::string query = query_of({{"account", o.account},
+                                      {"job", o.job},
+                                      {"cursor", o.before > 0 ? std::to_string(o.before) : ""},
+                                      {"limit", std::to_string(o.limit)}});
+  const auto response = ask(config_file, {verb::get, "/ledger" + query}, status);
   if (!response) return status;
   if (o.as_json) {
     std::cout << json::serialize(*response) << "\n";
     return 0;
   }
-  if (rows_of(*response).empty()) {
+  const json::array& rows = rows_of(*response, "items");
+  if (rows.empty()) {
     std::cerr << "The ledger has no such row.\n";
     return 0;
   }
   std::printf("%-8s  %-24s  %-20s  %-7s  %14s  %14s  %14s  %s\n", "ID", "AT", "ACCOUNT", "KIND", "AMOUNT",
               "HELD", "BALANCE AFTER", "JOB OR NOTE");
   const auto text = [](const json::object& r, std::string_view key) { return std::string(text_of(r, key)); };
-  for (const json::value& item : rows_of(*response)) {
+  for (const json::value& item : rows) {
     const json::object& r = item.as_object();
     const std::string job = text(r, "job");
     std::printf("%-8lld  %-24s  %-20s  %-7s  %14s  %14s  %14s  %s\n",
@@ -119,27 +116,28 @@ int ledger_list(const std::string& config_file, const ledger_options& o) {
 
 int usage(const std::string& config_file, const usage_options& o) {
   int status = 0;
-  const auto response = ask(config_file,
-                            {{"command", "usage"},
-                             {"since", json::string(o.since)},
-                             {"until", json::string(o.until)},
-                             {"by", json::string(o.by)},
-                             {"account", json::string(o.account)},
-                             {"format", json::string(o.format)}},
-                            status);
+  const std::string path = "/usage" + query_of({{"since", o.since},
+                                                {"until", o.until},
+                                                {"by", o.by},
+                                                {"account", o.account},
+                                                {"format", o.format == "csv" ? "csv" : ""}});
+  if (o.format != "table") {
+    const auto text = ask_text(config_file, {verb::get, path}, status);
+    if (!text) return status;
+    std::cout << *text << (o.format == "json" ? "\n" : "");
+    return 0;
+  }
+  const auto response = ask(config_file, {verb::get, path}, status);
   if (!response) return status;
-  if (o.format == "csv") {
-    std::cout << text_of(*response, "csv");
-  } else if (o.format == "json") {
-    std::cout << json::serialize(*response) << "\n";
-  } else if (rows_of(*response).empty()) {
+  const json::array& rows = rows_of(*response, "rows");
+  if (rows.empty()) {
     std::cerr << "No job ended from " << text_of(*response, "since") << " to " << text_of(*response, "until")
               << ".\n";
-  } else {
-    print_table(rows_of(*response));
-    std::cerr << "From " << text_of(*response, "since") << " to " << text_of(*response, "until")
-              << ", days in UTC; amounts in " << text_of(*response, "currency") << ".\n";
+    return 0;
   }
+  print_table(rows);
+  std::cerr << "From " << text_of(*response, "since") << " to " << text_of(*response, "until")
+            << ", days in UTC; amounts in " << text_of(*response, "currency") << ".\n";
   return 0;
 }
 

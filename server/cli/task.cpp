@@ -35,11 +35,15 @@ void print(const json::value& v, const std::string& indent) {
   }
 }
 
-int simple(const std::string& config_file, const char* command, const std::string& id, const char* done) {
+std::string path_of(const std::string& id) {
+  return "/jobs/" + encoded(id);
+}
+
+int simple(const std::string& config_file, const std::string& path, const char* done) {
   int status = 0;
-  if (!ask(config_file, {{"command", json::string(command)}, {"id", json::string(id)}}, status))
-    return status;
-  std::cerr << "Task " << id << " " << done << "\n";
+  const auto response = ask(config_file, {verb::post, path}, status);
+  if (!response) return status;
+  std::cerr << "Task " << text_of(*response, "id") << " " << done << "\n";
   return 0;
 }
 
@@ -47,15 +51,18 @@ int simple(const std::string& config_file, const char* command, const std::strin
 
 int task_list(const std::string& config_file, const task_list_options& o) {
   int status = 0;
-  const auto response = ask(config_file,
-                            {{"command", "task-list"},
-                             {"state", json::string(o.state)},
-                             {"account", json::string(o.account)},
-                             {"token", json::string(o.token)},
-                             {"limit", o.limit}},
-                            status);
+  const std::string query = query_of({{"state", o.state},
+                                      {"account", o.account},
+                                      {"token", o.token},
+                                      {"upstream", o.upstream},
+                                      {"action", o.action},
+                                      {"since", o.since},
+                                      {"until", o.until},
+                                      {"text", o.text},
+                                      {"limit", std::to_string(o.limit)}});
+  const auto response = ask(config_file, {verb::get, "/jobs" + query}, status);
   if (!response) return status;
-  const json::value* list = member(*response, "tasks");
+  const json::value* list = member(*response, "items");
   if (list == nullptr || !list->is_array() || list->get_array().empty()) {
     std::cerr << "There is no such task.\n";
     return 0;
@@ -68,32 +75,36 @@ int task_list(const std::string& config_file, const task_list_options& o) {
     const auto text = [&t](std::string_view key) { return for_log(text_of(t, key)); };
     std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", text("id").c_str(), text("state").c_str(),
                 text("account").c_str(), text("upstream").empty() ? "-" : text("upstream").c_str(),
-                text("created_at").c_str(),
-                text(text_of(t, "fail_reason").empty() ? "why" : "fail_reason").c_str());
+                text("created_at").c_str(), text("why").c_str());
   }
   return 0;
 }
 
 int task_show(const std::string& config_file, const std::string& id, bool as_json) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "task-show"}, {"id", json::string(id)}}, status);
-  if (!response) return status;
-  const json::value* t = member(*response, "task");
-  if (t == nullptr) return 1;
+  auto t = ask(config_file, {verb::get, path_of(id)}, status);
+  if (!t) return status;
   if (as_json) {
     std::cout << json::serialize(*t) << "\n";
-  } else {
-    std::cout << for_log(text_of(t->as_object(), "why"), 10'000) << "\n\n";
-    print(*t, "");
+    return 0;
   }
+  std::cout << for_log(text_of(*t, "why"), 10'000) << "\n\n";
+  if (const json::value* story = member(*t, "story"); story != nullptr && story->is_array()) {
+    for (const json::value& line : story->get_array())
+      std::cout << text_of(line.as_object(), "at") << "  "
+                << for_log(text_of(line.as_object(), "text"), 1'000) << "\n";
+    std::cout << "\n";
+  }
+  t->erase("story");
+  print(*t, "");
   return 0;
 }
 
 int task_release(const std::string& config_file, const std::string& id) {
   if (!id.empty())
-    return simple(config_file, "task-release", id, "is released; it is submitted in its turn.");
+    return simple(config_file, path_of(id) + "/release", "is released; it is submitted in its turn.");
   int status = 0;
-  const auto response = ask(config_file, {{"command", "task-release-all"}}, status);
+  const auto response = ask(config_file, {verb::post, "/releases"}, status);
   if (!response) return status;
   const std::int64_t released = number_in(*response, "released");
   if (released == 0) {
@@ -107,11 +118,10 @@ int task_release(const std::string& config_file, const std::string& id) {
 
 int task_cancel_pending(const std::string& config_file, const std::string& id) {
   int status = 0;
-  const auto response =
-      ask(config_file, {{"command", "task-cancel-pending"}, {"id", json::string(id)}}, status);
+  const auto response = ask(config_file, {verb::post, path_of(id) + "/cancel"}, status);
   if (!response) return status;
   const auto state = text_of(*response, "state");
-  std::cerr << "Task " << id
+  std::cerr << "Task " << text_of(*response, "id")
             << (state == "submitting"  ? " is being submitted now; it ends unless the upstream takes it.\n"
                 : state == "ambiguous" ? " was submitted, and the response was lost; it ends unless the "
                                          "upstream is found to have it.\n"
@@ -122,18 +132,40 @@ int task_cancel_pending(const std::string& config_file, const std::string& id) {
 int task_cancel_all_pending(const std::string& config_file, const std::string& account,
                             const std::string& token) {
   int status = 0;
-  const auto response = ask(config_file,
-                            {{"command", "task-cancel-all-pending"},
-                             {"account", json::string(account)},
-                             {"token", json::string(token)}},
-                            status);
+  json::object body;
+  if (!account.empty()) body["account"] = json::string(account);
+  if (!token.empty()) body["token"] = json::string(token);
+  if (body.empty()) body["all"] = true;
+  const auto response = ask(config_file, {verb::post, "/cancellations", std::move(body)}, status);
   if (!response) return status;
   std::cerr << cancelled_text(*response) << "\n";
   return 0;
 }
 
 int task_retry_callback(const std::string& config_file, const std::string& id) {
-  return simple(config_file, "task-retry-callback", id, "will have its callback sent now.");
+  return simple(config_file, "/callbacks/" + encoded(id) + "/retry", "will have its callback sent now.");
+}
+
+int callback_list(const std::string& config_file, const std::string& account) {
+  int status = 0;
+  const auto list = ask_all(config_file, "/callbacks" + query_of({{"account", account}}), status);
+  if (!list) return status;
+  if (list->empty()) {
+    std::cerr << "Every callback was delivered, or is about to be sent.\n";
+    return 0;
+  }
+  std::printf("%-36s  %-16s  %-10s  %8s  %-24s  %-32s  %s\n", "JOB", "ACCOUNT", "STATE", "ATTEMPTS", "NEXT",
+              "LAST PROBLEM", "URL");
+  for (const json::value& item : *list) {
+    const json::object& c = item.as_object();
+    const auto text = [&c](std::string_view key) { return for_log(text_of(c, key)); };
+    const std::string next = text("next_at");
+    std::printf("%-36s  %-16s  %-10s  %8lld  %-24s  %-32s  %s\n", text("job").c_str(),
+                text("account").c_str(), text("state").c_str(),
+                static_cast<long long>(number_in(c, "attempts")), next.empty() ? "-" : next.c_str(),
+                text("last_problem").c_str(), text("url").c_str());
+  }
+  return 0;
 }
 
 }  // namespace relay::cli

@@ -12,14 +12,12 @@ int token_create(const std::string& config_file, const token_options& o) {
   int status = 0;
   json::array addresses;
   for (const std::string& a : o.addresses) addresses.emplace_back(json::string(a));
-  const auto response = ask(config_file,
-                            {{"command", "token-create"},
-                             {"name", json::string(o.name)},
-                             {"account", json::string(o.account)},
-                             {"expires_in_s", o.expires_in_s},
-                             {"addresses", std::move(addresses)},
-                             {"limits", limits_said(o.limits)}},
-                            status);
+  json::object body{{"name", json::string(o.name)},
+                    {"expires_in_s", o.expires_in_s},
+                    {"addresses", std::move(addresses)},
+                    {"limits", limits_said(o.limits)}};
+  if (!o.account.empty()) body["account"] = json::string(o.account);
+  const auto response = ask(config_file, {verb::post, "/tokens", std::move(body)}, status);
   if (!response) return status;
   std::cout << text_of(*response, "token") << std::endl;
   std::cerr << "Token \"" << o.name << "\" of the account \"" << text_of(*response, "account")
@@ -34,8 +32,8 @@ int token_set(const std::string& config_file, const std::string& name, const tok
     std::cerr << "luma-relay: token set changes nothing without an option; see luma-relay token set --help\n";
     return 2;
   }
-  json::object request{{"command", "token-set"}, {"name", json::string(name)}};
-  if (o.new_name) request["new_name"] = json::string(*o.new_name);
+  json::object request;
+  if (o.new_name) request["name"] = json::string(*o.new_name);
   if (o.expires_in_s) request["expires_in_s"] = *o.expires_in_s;
   if (o.addresses) {
     json::array addresses;
@@ -46,7 +44,7 @@ int token_set(const std::string& config_file, const std::string& name, const tok
   }
   if (!o.limits.empty()) request["limits"] = limits_said(o.limits);
   int status = 0;
-  const auto response = ask(config_file, request, status);
+  const auto response = ask(config_file, {verb::patch, path_of_token(name), std::move(request)}, status);
   if (!response) return status;
   std::cerr << "Token \"" << text_of(*response, "name") << "\" is changed.";
   if (const auto ends = text_of(*response, "expires_at"); !ends.empty())
@@ -57,17 +55,15 @@ int token_set(const std::string& config_file, const std::string& name, const tok
 
 int token_list(const std::string& config_file, const std::string& account) {
   int status = 0;
-  const auto response =
-      ask(config_file, {{"command", "token-list"}, {"account", json::string(account)}}, status);
-  if (!response) return status;
-  const json::value* list = member(*response, "tokens");
-  if (list == nullptr || !list->is_array() || list->get_array().empty()) {
+  const auto list = ask_all(config_file, "/tokens" + query_of({{"account", account}}), status);
+  if (!list) return status;
+  if (list->empty()) {
     std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
     return 0;
   }
   std::printf("%-24s  %-24s  %-6s  %-24s  %-10s  %-24s  %-24s  %s\n", "NAME", "ACCOUNT", "ENDING", "CREATED",
               "LAST USED", "EXPIRES", "REVOKED", "OLD SECRET WORKS UNTIL");
-  for (const json::value& item : list->get_array()) {
+  for (const json::value& item : *list) {
     const json::object& t = item.as_object();
     const auto text = [&t](std::string_view key) { return std::string(text_of(t, key)); };
     const auto or_dash = [&text](std::string_view key) { return text(key).empty() ? "-" : text(key); };
@@ -82,9 +78,8 @@ int token_list(const std::string& config_file, const std::string& account) {
 
 int token_revoke(const std::string& config_file, const std::string& name, bool keep_pending) {
   int status = 0;
-  const auto response = ask(
-      config_file,
-      {{"command", "token-revoke"}, {"name", json::string(name)}, {"keep_pending", keep_pending}}, status);
+  const admin_request request{verb::post, path_of_token(name) + "/revoke", {{"keep_pending", keep_pending}}};
+  const auto response = ask(config_file, request, status);
   if (!response) return status;
   std::cerr << "Token \"" << name << "\" is revoked; requests with it are refused from now on. ";
   if (keep_pending) {
@@ -97,8 +92,8 @@ int token_revoke(const std::string& config_file, const std::string& name, bool k
 
 int token_rotate(const std::string& config_file, const std::string& name, std::int64_t grace_s) {
   int status = 0;
-  const auto response = ask(
-      config_file, {{"command", "token-rotate"}, {"name", json::string(name)}, {"grace_s", grace_s}}, status);
+  const admin_request request{verb::post, path_of_token(name) + "/rotate", {{"grace_s", grace_s}}};
+  const auto response = ask(config_file, request, status);
   if (!response) return status;
   std::cout << text_of(*response, "token") << std::endl;
   std::cerr << "This is the new secret of \"" << name << "\", shown this once. The old one "

@@ -73,9 +73,9 @@ awaitable<> probe(const upstreams& all, std::string name, probed& into) {
 
 int upstream_list(const std::string& config_file, bool as_json) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "upstream-list"}}, status);
+  const auto response = ask(config_file, {verb::get, "/upstreams"}, status);
   if (!response) return status;
-  const json::value* list = member(*response, "upstreams");
+  const json::value* list = member(*response, "items");
   if (as_json) {
     std::cout << json::serialize(*list) << "\n";
     return 0;
@@ -125,8 +125,11 @@ int upstream_check(const std::string& config_file, const std::string& name) {
 
 int upstream_mode(const std::string& config_file, const std::string& command, const std::string& name) {
   int status = 0;
-  const auto response = ask(
-      config_file, {{"command", json::string("upstream-" + command)}, {"name", json::string(name)}}, status);
+  // "NAME/KEY"; "NAME/" is the key without a name.
+  const auto slash = name.find('/');
+  admin_request request{verb::post, "/upstreams/" + encoded(name.substr(0, slash)) + "/" + command};
+  if (slash != name.npos) request.body["key"] = json::string(name.substr(slash + 1));
+  const auto response = ask(config_file, request, status);
   if (!response) return status;
   for (const json::value& one : member(*response, "changed")->get_array()) {
     std::cerr << view(one.get_string());
@@ -146,7 +149,7 @@ int upstream_mode(const std::string& config_file, const std::string& command, co
 
 int reload(const std::string& config_file) {
   int status = 0;
-  const auto response = ask(config_file, {{"command", "reload"}}, status);
+  const auto response = ask(config_file, {verb::post, "/reload"}, status);
   if (!response) return status;
   const json::array& changes = member(*response, "changes")->get_array();
   if (changes.empty()) std::cerr << "The configuration is as it was.\n";

@@ -44,6 +44,10 @@ awaitable<handled> get_file(call& c);
 
 awaitable<handled> ping(call& c);
 awaitable<handled> healthz(call& c);
+awaitable<handled> public_document(call& c);
+awaitable<handled> admin_document(call& c);
+awaitable<handled> show_docs(call& c);
+awaitable<handled> docs_script(call& c);
 awaitable<handled> readyz(call& c);
 awaitable<handled> show_metrics(call& c);
 

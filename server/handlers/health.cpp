@@ -17,15 +17,7 @@ awaitable<handled> healthz(call&) {
 // upstream that works, it still serves reads; the body says which part is not well.
 awaitable<handled> readyz(call& c) {
   const readiness state = c.in.state();
-  json::object parts;
-  for (const part_state& p : state.parts) {
-    json::object shown{{"ok", p.is_well}};
-    if (!p.is_well) shown["why"] = json::string(p.why);
-    parts[p.name] = std::move(shown);
-  }
-  co_return http::json_reply(state.ready ? 200 : 503, {{"status", state.ready ? "ready" : "not ready"},
-                                                       {"takes_jobs", state.takes_jobs},
-                                                       {"parts", std::move(parts)}});
+  co_return http::json_reply(state.ready ? 200 : 503, as_json(state));
 }
 
 // From figures that are kept: nothing is counted here.

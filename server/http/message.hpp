@@ -60,6 +60,7 @@ struct unrouted {
   std::string_view target;                 // may be empty
   const header_fields* headers = nullptr;  // null: they were not read
   bool asks_options = false;               // the method is OPTIONS
+  std::string_view request_id{};
 };
 
 /// Where a response of no fixed length goes, a part at a time.

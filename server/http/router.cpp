@@ -5,7 +5,7 @@
 namespace relay::http {
 namespace {
 
-// Segment by segment; "{id}" and "{key}" match any one that is not empty.
+// Segment by segment; a name in "{…}" matches any one that is not empty.
 bool matches(const route_pattern& row, std::string_view path, std::string_view& id, std::string_view& key) {
   std::string_view pattern = row.pattern;
   if (row.fixed == std::string_view::npos) return pattern == path;
@@ -21,7 +21,7 @@ bool matches(const route_pattern& row, std::string_view path, std::string_view& 
     const std::string_view have = path.substr(1, path_end - 1);
     if (want.starts_with('{')) {
       if (have.empty()) return false;
-      (want == "{id}" ? id : key) = have;
+      (id.empty() ? id : key) = have;
     } else if (want != have) {
       return false;
     }

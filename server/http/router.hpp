@@ -1,7 +1,7 @@
 #pragma once
 
-// A table of routes and the search in it. A pattern is a path whose segments "{id}" and "{key}" match any one
-// segment; fixed paths win over it. Pure.
+// A table of routes and the search in it. A pattern is a path in which up to two segments, as "{id}", match
+// any one segment; fixed paths win over it. Pure.
 
 #include <algorithm>
 #include <span>
@@ -16,8 +16,8 @@ namespace relay::http {
 struct route_match {
   enum class kind : std::uint8_t { found, no_path, no_method } what = kind::no_path;
   std::size_t index = 0;  // into the table, when found
-  std::string_view id;    // what "{id}" matched; points into the path
-  std::string_view key;   // the same for "{key}"
+  std::string_view id;    // what the first name in "{…}" matched; points into the path
+  std::string_view key;   // the same for the second
   std::string allow;      // for `Allow`: methods of this path, when it exists and no row was found
 };
 

@@ -63,7 +63,7 @@ std::string session_shared::next_id() {
   return id;
 }
 
-session::session(tcp_socket socket, std::string peer, const application& app, const session_limits& limits,
+session::session(stream_socket socket, std::string peer, const application& app, const session_limits& limits,
                  session_shared& shared, const behind_proxy* proxied)
     : socket_(std::move(socket)),
       peer_(std::move(peer)),
@@ -431,6 +431,7 @@ std::string_view session::request_id(std::string_view wanted) {
 // Responds and closes: after a refusal it is not known where the next request begins.
 awaitable<session::verdict> session::refuse(const error& e, unrouted what) {
   what.asks_options = in_.starts_with("OPTIONS ");
+  what.request_id = request_id({});
   const reply response = app_.refuse(e, what);
   // There is no request to speak of: the log line gets what is known.
   const header_fields none;
@@ -440,7 +441,7 @@ awaitable<session::verdict> session::refuse(const error& e, unrouted what) {
   r.target = what.target.empty() ? "-" : what.target;
   r.headers = &none;
   r.peer = peer_;
-  r.id = request_id({});
+  r.id = what.request_id;
   co_return co_await send_last(response, r);
 }
 
@@ -471,7 +472,7 @@ awaitable<bool> session::send(std::string_view after) {
 // moment.
 awaitable<> session::linger() {
   boost::system::error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  socket_.shutdown(asio::socket_base::shutdown_send, ignored);
   if (ignored) co_return;
   deadline_.arm(std::chrono::seconds(2));
   // Bounded in bytes and time: a peer that goes on sending is cut off.

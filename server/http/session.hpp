@@ -76,7 +76,7 @@ struct behind_proxy {
 class session {
  public:
   /// `proxied`: null unless the peer is a trusted proxy; outlives the session.
-  session(tcp_socket socket, std::string peer, const application& app, const session_limits& limits,
+  session(stream_socket socket, std::string peer, const application& app, const session_limits& limits,
           session_shared& shared, const behind_proxy* proxied = nullptr);
 
   /// Until the connection ends.
@@ -111,7 +111,7 @@ class session {
   static void on_deadline(void* self);
   std::string_view request_id(std::string_view wanted);
 
-  tcp_socket socket_;
+  stream_socket socket_;
   const std::string peer_;
   const application& app_;
   const session_limits& limits_;

@@ -173,6 +173,7 @@ constexpr column columns[] = {
     changing<&task::callback_attempts>("callback_attempts"),
     changing<&task::callback_stopped>("callback_stopped"),
     changing<&task::callback_problem>("callback_problem"),
+    changing<&task::story>("story"),
     changing<&task::next_submit_at>("next_submit_at"),
     changing<&task::next_poll_at>("next_poll_at"),
     changing<&task::next_reconcile_at>("next_reconcile_at"),
@@ -374,6 +375,25 @@ token read_token(const statement& s) {
   t.addresses = words_of(s.text(10));
   t.last_used = static_cast<std::int32_t>(s.integer(11));
   t.limits = read_limits(s, 12);
+  return t;
+}
+
+std::string select_admin_tokens(std::string_view rest) {
+  return std::string("SELECT id,name,role,digest,hint,created_at,expires_at,revoked_at FROM admin_token ")
+      .append(rest);
+}
+
+admin_token read_admin_token(const statement& s) {
+  admin_token t;
+  t.id = s.integer(0);
+  t.name = s.text(1);
+  t.role = admin_role_from(s.text(2)).value_or(admin_role::viewer);  // the table has no other
+  const auto digest = s.blob(3);
+  if (digest.size() == t.digest.size()) std::ranges::copy(digest, t.digest.begin());
+  t.hint = s.text(4);
+  t.created_at = from_column(s.integer(5));
+  t.expires_at = from_column(s.integer(6));
+  t.revoked_at = from_column(s.integer(7));
   return t;
 }
 

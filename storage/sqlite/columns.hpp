@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "common/engine/account.hpp"
+#include "common/engine/audit.hpp"
 #include "common/engine/family.hpp"
 #include "common/engine/task.hpp"
 #include "common/engine/token.hpp"
@@ -62,5 +63,9 @@ inline std::int64_t to_column(timestamp t) {
 inline timestamp from_column(std::int64_t v) {
   return timestamp(timestamp::duration(v));
 }
+
+/// The same of an admin token.
+std::string select_admin_tokens(std::string_view rest);
+admin_token read_admin_token(const statement& row);
 
 }  // namespace relay::sqlite

@@ -4,6 +4,7 @@
 #include <limits>
 #include <unordered_set>
 #include <utility>
+#include <variant>
 
 #include "common/base/id.hpp"
 
@@ -101,6 +102,15 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   jobs_since_ = prepare("SELECT upstream_id FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id<>''");
   lanes_ = prepare("SELECT name,mode,at_once,in_minute FROM upstream");
   tokens_ = prepare(select_tokens("ORDER BY id"));
+  admin_tokens_ = prepare(select_admin_tokens("ORDER BY id"));
+  audit_ = prepare(
+      "SELECT id,made_by,operation,target,before,after,request_id,idempotency_key,created_at FROM audit "
+      "WHERE id<?1 ORDER BY id DESC LIMIT ?2");
+  carried_out_ = prepare(
+      "SELECT audit.id,request,operation,target,request_id,coalesce(status,0),coalesce(body,''),"
+      "coalesce(etag,''),coalesce(location,'') FROM audit LEFT JOIN "
+      "admin_response ON audit.id=admin_response.audit WHERE made_by=?1 AND idempotency_key=?2 AND "
+      "idempotency_key<>''");
   accounts_ = prepare(select_accounts("ORDER BY id"));
   account_by_id_ = prepare(select_accounts("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
@@ -114,27 +124,10 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
 // Each has an index on (time, task_id), and a page goes on where the last one ended.
 void reads::prepare_searches() {
   const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
-  // An operator's searches: the only ones that may read the whole table. A job without the number of its
-  // token was created before tokens belonged to accounts, and each was one with the same number.
-  browse_ = prepare(
-      select_tasks("WHERE (?1='' OR status=?1) AND (?2=0 OR owner=?2) "
-                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
-                   "ORDER BY id DESC LIMIT ?3"));
-  browse_open_ = prepare(
-      select_tasks("WHERE finish_time=0 AND status=?1 AND (?2=0 OR owner=?2) "
-                   "AND (?4=0 OR callback_problem<>'') AND (?5=0 OR token=?5 OR token=0 AND owner=?5) "
-                   "ORDER BY id DESC LIMIT ?3"));
   // The second part reads the whole table: an upstream's ids have no index.
   search_ =
       prepare(select_tasks("WHERE id IN (SELECT id FROM task WHERE task_id>=?1 AND task_id<?2 UNION "
                            "SELECT id FROM task WHERE upstream_id=?1) LIMIT ?3"));
-  ambiguous_ =
-      prepare(select_tasks("WHERE next_reconcile_at>0 AND +status='submitting' AND (?1=0 OR owner=?1) "
-                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) "
-                           "ORDER BY next_reconcile_at LIMIT ?2"));
-  held_ =
-      prepare(select_tasks("WHERE held_at>0 AND (?1=0 OR owner=?1) "
-                           "AND (?3=0 OR token=?3 OR token=0 AND owner=?3) ORDER BY held_at LIMIT ?2"));
 }
 
 void reads::prepare_schedules() {
@@ -312,22 +305,68 @@ result<std::optional<written_change>> reads::find_repeated(std::int64_t owner, c
   return out;
 }
 
-result<std::vector<task_ptr>> reads::browse(const task_filter& filter) {
-  if (filter.ambiguous || filter.held) {
-    statement& s = filter.held ? held_ : ambiguous_;
-    const use guard(s);
-    s.bind(1, filter.owner.value_or(0)).bind(2, filter.limit).bind(3, filter.token.value_or(0));
-    return readable_tasks(s);
+std::string browse_sql(const task_filter& filter,
+                       std::vector<std::variant<std::int64_t, std::string>>& values) {
+  // Those that have an index of their own, with few rows in it, are not walked through by their number.
+  const bool has_index = filter.ambiguous || filter.held;
+  std::string where = filter.oldest_first ? "id>=?1" : "id<?1";
+  where = (has_index ? "WHERE +" : "WHERE ") + where;
+  values = {filter.oldest_first ? std::int64_t{0} : filter.before, filter.limit + 1};
+  const auto also = [&](std::string_view condition, std::variant<std::int64_t, std::string> value) {
+    values.push_back(std::move(value));
+    const std::string number = "?" + std::to_string(values.size());
+    where += " AND ";
+    for (const char c : condition) where += c == '?' ? number : std::string(1, c);
+  };
+  if (filter.state) {
+    also("status=?", std::string(name_of(*filter.state)));
+    // Those that have not ended are found by their index.
+    if (!is_terminal(*filter.state)) where += " AND finish_time=0";
   }
-  // Those that have not ended are found by their index.
-  statement& s = filter.state && !is_terminal(*filter.state) ? browse_open_ : browse_;
-  const use guard(s);
-  s.bind(1, filter.state ? name_of(*filter.state) : std::string_view{})
-      .bind(2, filter.owner.value_or(0))
-      .bind(3, filter.limit)
-      .bind(4, std::int64_t{filter.undelivered})
-      .bind(5, filter.token.value_or(0));
-  return readable_tasks(s);
+  if (filter.ambiguous) where += " AND next_reconcile_at>0 AND +status='submitting'";
+  if (filter.held) where += " AND held_at>0";
+  if (filter.undelivered) where += " AND callback_problem<>''";
+  if (filter.owner) also("owner=?", *filter.owner);
+  // A job without the number of its token was created before tokens belonged to accounts, and each was one
+  // with the same number.
+  if (filter.token) also("(token=? OR token=0 AND owner=?)", *filter.token);
+  if (!filter.upstream.empty()) also("upstream=?", filter.upstream);
+  if (!filter.action.empty()) also("action=?", filter.action);
+  if (is_set(filter.since)) also("created_at>=?", to_column(filter.since));
+  if (is_set(filter.until)) also("created_at<?", to_column(filter.until));
+  // Ids are ASCII: what begins so stands before this end.
+  if (!filter.text.empty())
+    also("(task_id>=? AND task_id<?||char(127) OR instr(upstream_id,?)>0)", filter.text);
+  return where.append(has_index ? " ORDER BY +id" : " ORDER BY id")
+      .append(filter.oldest_first ? " LIMIT ?2" : " DESC LIMIT ?2");
+}
+
+// An operator's searches: the only ones that may read the whole table. Each has a statement of its own, with
+// what it asks for and no more.
+result<found_tasks> reads::browse(const task_filter& filter) {
+  std::vector<std::variant<std::int64_t, std::string>> values;
+  statement s = connection_.prepare(select_tasks(browse_sql(filter, values)).c_str());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const int place = static_cast<int>(i) + 1;
+    if (const auto* number = std::get_if<std::int64_t>(&values[i]))
+      s.bind(place, *number);
+    else
+      s.bind(place, std::string_view(std::get<std::string>(values[i])));
+  }
+  found_tasks out;
+  std::size_t bytes = 0;
+  for (std::int64_t rows = 0;; ++rows) {
+    const auto row = s.step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return out;
+    out.has_more = rows == filter.limit || bytes > filter.room;
+    if (out.has_more) return out;
+    out.last_row = s.integer(0);
+    if (task_ptr t = readable_task(s)) {
+      bytes += memory_of(*t);
+      out.tasks.push_back(std::move(t));
+    }
+  }
 }
 
 result<std::vector<task_ptr>> reads::search(const std::string& text, std::int64_t limit) {
@@ -482,6 +521,55 @@ result<std::vector<token>> reads::tokens() {
   std::vector<token> out;
   auto read = each_row(tokens_, [&out](const statement& row) { out.push_back(read_token(row)); });
   if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<std::vector<admin_token>> reads::admin_tokens() {
+  const use guard(admin_tokens_);
+  std::vector<admin_token> out;
+  auto read = each_row(admin_tokens_, [&](const statement& row) { out.push_back(read_admin_token(row)); });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<std::vector<audit_row>> reads::audit(std::int64_t before, std::int64_t limit) {
+  const use guard(audit_);
+  audit_.bind(1, before).bind(2, limit);
+  std::vector<audit_row> out;
+  auto read = each_row(audit_, [&](const statement& row) {
+    audit_entry e;
+    e.made_by = row.text(1);
+    e.operation = row.text(2);
+    e.target = row.text(3);
+    e.before = row.text(4);
+    e.after = row.text(5);
+    e.request_id = row.text(6);
+    e.idempotency_key = row.text(7);
+    e.at = from_column(row.integer(8));
+    out.push_back({row.integer(0), std::move(e)});
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
+}
+
+result<std::optional<carried_out>> reads::find_carried_out(const std::string& made_by,
+                                                           const std::string& key) {
+  const use guard(carried_out_);
+  carried_out_.bind(1, made_by).bind(2, key);
+  const auto row = carried_out_.step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return std::nullopt;
+  carried_out out;
+  out.id = carried_out_.integer(0);
+  const auto request = carried_out_.blob(1);
+  if (request.size() == out.request.size()) std::ranges::copy(request, out.request.begin());
+  out.operation = carried_out_.text(2);
+  out.target = carried_out_.text(3);
+  out.request_id = carried_out_.text(4);
+  out.response.status = carried_out_.integer(5);
+  out.response.body = carried_out_.text(6);
+  out.response.etag = carried_out_.text(7);
+  out.response.location = carried_out_.text(8);
   return out;
 }
 

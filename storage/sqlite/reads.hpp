@@ -3,12 +3,18 @@
 // Every read of the store, as functions over one read-only connection. One thread at a time.
 
 #include <unordered_set>
+#include <variant>
+#include <vector>
 
 #include "storage/sqlite/columns.hpp"
 #include "storage/sqlite/page_places.hpp"
 #include "storage/store.hpp"
 
 namespace relay::sqlite {
+
+/// Of an operator's search, after "SELECT … FROM task"; `values` are those of its parameters.
+std::string browse_sql(const task_filter& filter,
+                       std::vector<std::variant<std::int64_t, std::string>>& values);
 
 class reads {
  public:
@@ -26,7 +32,7 @@ class reads {
   result<task_page> list(std::int64_t owner, page_request page);
   result<std::optional<written_change>> find_repeated(std::int64_t owner, const idempotency_record& r);
 
-  result<std::vector<task_ptr>> browse(const task_filter& filter);
+  result<found_tasks> browse(const task_filter& filter);
   result<std::vector<task_ptr>> search(const std::string& text, std::int64_t limit);
   result<due_page> due(schedule s, timestamp now, const schedule_cursor& after, std::int64_t limit);
   result<timestamp> next_due(schedule s);
@@ -42,6 +48,9 @@ class reads {
   result<timestamp> restored_from();
   result<std::vector<lane_memory>> lane_memories();
   result<std::vector<token>> tokens();
+  result<std::vector<admin_token>> admin_tokens();
+  result<std::vector<audit_row>> audit(std::int64_t before, std::int64_t limit);
+  result<std::optional<carried_out>> find_carried_out(const std::string& made_by, const std::string& key);
   result<std::vector<account>> accounts();
   result<std::optional<account>> account_by_id(std::int64_t id);
   result<account_balance> balance(std::int64_t account);
@@ -78,11 +87,11 @@ class reads {
   page_places places_;
   bool in_moment_ = false;
   statement begin_, end_, newest_, newer_, deletions_;
-  statement find_, load_, list_, search_, find_key_, find_retry_, browse_, browse_open_, ambiguous_, held_,
-      restored_from_, lanes_, due_expiry_, due_reconcile_, due_removal_, next_expiry_, next_reconcile_,
-      next_removal_, next_place_, next_owner_, pending_, polled_, pending_callbacks_, submitting_to_,
-      interrupted_, open_at_, jobs_since_, tokens_, accounts_, account_by_id_, count_, count_failed_, open_,
-      count_ambiguous_, count_callbacks_, balance_, ledger_, ledger_of_account_, ledger_of_job_;
+  statement find_, load_, list_, search_, find_key_, find_retry_, restored_from_, lanes_, due_expiry_,
+      due_reconcile_, due_removal_, next_expiry_, next_reconcile_, next_removal_, next_place_, next_owner_,
+      pending_, polled_, pending_callbacks_, submitting_to_, interrupted_, open_at_, jobs_since_, tokens_,
+      accounts_, account_by_id_, count_, count_failed_, open_, count_ambiguous_, count_callbacks_, balance_,
+      ledger_, ledger_of_account_, ledger_of_job_, audit_, carried_out_, admin_tokens_;
 };
 
 }  // namespace relay::sqlite

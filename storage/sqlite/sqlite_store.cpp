@@ -150,8 +150,12 @@ class sqlite_store final : public store {
     complete(std::move(done), point_.find_repeated(owner, record));
   }
 
-  void browse(const task_filter& filter, completion<std::vector<task_ptr>> done) override {
-    searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.browse(filter); }, newest(std::move(done)));
+  void browse(const task_filter& filter, completion<found_tasks> done) override {
+    auto newest = [this, done = std::move(done)](result<found_tasks> r) mutable {
+      if (r) bring_up_to_date(r->tasks);
+      done(std::move(r));
+    };
+    searches_.run<found_tasks>([=](reads& r) { return r.browse(filter); }, std::move(newest));
   }
   void search(const std::string& text, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
     searches_.run<std::vector<task_ptr>>([=](reads& r) { return r.search(text, limit); },
@@ -220,6 +224,17 @@ class sqlite_store final : public store {
   void accounts(completion<std::vector<account>> done) override {
     lists_.run<std::vector<account>>([](reads& r) { return r.accounts(); }, std::move(done));
   }
+  void admin_tokens(completion<std::vector<admin_token>> done) override {
+    lists_.run<std::vector<admin_token>>([](reads& r) { return r.admin_tokens(); }, std::move(done));
+  }
+  void audit(std::int64_t before, std::int64_t limit, completion<std::vector<audit_row>> done) override {
+    searches_.run<std::vector<audit_row>>([=](reads& r) { return r.audit(before, limit); }, std::move(done));
+  }
+  void find_carried_out(const std::string& made_by, const std::string& key,
+                        completion<std::optional<carried_out>> done) override {
+    point_.end_moment();
+    complete(std::move(done), point_.find_carried_out(made_by, key));
+  }
   void account_by_id(std::int64_t id, completion<std::optional<account>> done) override {
     point_.end_moment();
     complete(std::move(done), point_.account_by_id(id));
@@ -239,28 +254,43 @@ class sqlite_store final : public store {
   }
 
   void write(change c, completion<written_change> done) override {
-    commits_.push(write_task(write_, listener_, std::move(c), std::move(done)));
+    audit_ptr why = std::move(c.why);
+    push_audited(std::move(why), write_task(write_, listener_, std::move(c), std::move(done)));
   }
-  void book(ledger_entry e, completion<ledger_row> done) override {
-    commits_.push(write_ledger_row(write_, std::move(e), std::move(done)));
+  void book(ledger_entry e, audit_ptr why, completion<ledger_row> done) override {
+    push_audited(std::move(why), write_ledger_row(write_, std::move(e), std::move(done)));
   }
-  void write_account(account a, completion<account> done) override {
-    commits_.push(sqlite::write_account(write_, std::move(a), std::move(done)));
+  void write_account(account a, audit_ptr why, completion<account> done) override {
+    push_audited(std::move(why), sqlite::write_account(write_, std::move(a), std::move(done)));
   }
-  void insert_token(token t, completion<token> done) override {
-    commits_.push(write_new_token(write_, std::move(t), std::move(done)));
+  void insert_token(token t, audit_ptr why, completion<token> done) override {
+    push_audited(std::move(why), write_new_token(write_, std::move(t), std::move(done)));
   }
-  void change_token(token t, completion<token> done) override {
-    commits_.push(write_token(write_, std::move(t), std::move(done)));
+  void change_token(token t, audit_ptr why, completion<token> done) override {
+    push_audited(std::move(why), write_token(write_, std::move(t), std::move(done)));
   }
   void note_use(std::vector<std::int64_t> tokens, std::int32_t day, completion<std::int64_t> done) override {
     commits_.push(write_use(write_, std::move(tokens), day, std::move(done)));
   }
-  void revoke_token(std::int64_t id, timestamp now, completion<token> done) override {
-    commits_.push(write_revocation(write_, id, now, std::move(done)));
+  void revoke_token(std::int64_t id, timestamp now, audit_ptr why, completion<token> done) override {
+    push_audited(std::move(why), write_revocation(write_, id, now, std::move(done)));
   }
-  void rotate_token(std::int64_t id, new_secret with, completion<token> done) override {
-    commits_.push(write_rotation(write_, id, std::move(with), std::move(done)));
+  void rotate_token(std::int64_t id, new_secret with, audit_ptr why, completion<token> done) override {
+    push_audited(std::move(why), write_rotation(write_, id, std::move(with), std::move(done)));
+  }
+  void insert_admin_token(admin_token t, audit_ptr why, completion<admin_token> done) override {
+    push_audited(std::move(why), write_new_admin_token(write_, std::move(t), std::move(done)));
+  }
+  void revoke_admin_token(std::int64_t id, timestamp now, audit_ptr why,
+                          completion<admin_token> done) override {
+    push_audited(std::move(why), write_admin_revocation(write_, id, now, std::move(done)));
+  }
+  void note_change(audit_ptr why, completion<std::int64_t> done) override {
+    commits_.push(write_audit(write_, std::move(why), std::move(done)));
+  }
+  void keep_response(const std::string& made_by, const std::string& key, kept_response what,
+                     completion<std::int64_t> done) override {
+    commits_.push(write_response(write_, made_by, key, std::move(what), std::move(done)));
   }
   void rebase(timestamp now, schedule_limits limits, completion<std::int64_t> done) override {
     commits_.push(write_rebase(write_, now, limits, std::move(done)));
@@ -298,6 +328,10 @@ class sqlite_store final : public store {
   }
 
  private:
+  void push_audited(audit_ptr why, std::unique_ptr<sqlite::write> change) {
+    commits_.push(with_audit(write_, std::move(why), std::move(change)));
+  }
+
   template <class T>
   void complete(completion<T> done, result<T> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });

@@ -214,7 +214,16 @@ write_statements::write_statements(db& d)
                            "run_ms=run_ms+?12 WHERE account=?1 AND day=?2 AND token=?3 AND action=?4 AND "
                            "model=?5 AND upstream=?6 AND outcome=?7 AND jobs>0")),
       drop_usage(d.prepare("DELETE FROM usage WHERE account=?1 AND day=?2 AND token=?3 AND action=?4 AND "
-                           "model=?5 AND upstream=?6 AND outcome=?7 AND jobs=0 AND amount=0 AND cost=0")) {}
+                           "model=?5 AND upstream=?6 AND outcome=?7 AND jobs=0 AND amount=0 AND cost=0")),
+      insert_audit(d.prepare("INSERT INTO audit(made_by,operation,target,before,after,request_id,"
+                             "idempotency_key,request,created_at) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")),
+      insert_admin_token(d.prepare("INSERT INTO admin_token(name,role,digest,hint,created_at,expires_at) "
+                                   "VALUES(?1,?2,?3,?4,?5,?6)")),
+      find_admin_token(d.prepare(select_admin_tokens("WHERE id=?1 AND revoked_at=0").c_str())),
+      revoke_admin_token(d.prepare("UPDATE admin_token SET revoked_at=?2 WHERE id=?1")),
+      keep_response(d.prepare(
+          "INSERT OR IGNORE INTO admin_response(audit,status,body,etag,location) SELECT id,?3,?4,?5,?6 FROM "
+          "audit WHERE made_by=?1 AND idempotency_key=?2 AND idempotency_key<>''")) {}
 
 std::unique_ptr<write> write_task(write_statements& s, const task_listener& memory, change c,
                                   completion<written_change> done) {

@@ -24,6 +24,7 @@ struct write_statements {
   statement find_key, drop_record, find_retry, count_retry, insert_record, purge_records;
   statement old_tasks, delete_task, begin_log, keep_lane;
   statement find_balance, set_balance, insert_ledger, add_usage, take_usage, drop_usage;
+  statement insert_audit, insert_admin_token, find_admin_token, revoke_admin_token, keep_response;
 };
 
 /// Counts the log in its own first transaction, so that it can be told from that of another file.
@@ -55,6 +56,15 @@ std::unique_ptr<write> write_revocation(write_statements& s, std::int64_t id, ti
                                         completion<token> done);
 std::unique_ptr<write> write_rotation(write_statements& s, std::int64_t id, new_secret with,
                                       completion<token> done);
+std::unique_ptr<write> write_new_admin_token(write_statements& s, admin_token t,
+                                             completion<admin_token> done);
+std::unique_ptr<write> write_admin_revocation(write_statements& s, std::int64_t id, timestamp now,
+                                              completion<admin_token> done);
+/// The change and the row that says who made it, both or neither; the change alone when `why` is null.
+std::unique_ptr<write> with_audit(write_statements& s, audit_ptr why, std::unique_ptr<write> change);
+std::unique_ptr<write> write_audit(write_statements& s, audit_ptr why, completion<std::int64_t> done);
+std::unique_ptr<write> write_response(write_statements& s, std::string made_by, std::string key,
+                                      kept_response what, completion<std::int64_t> done);
 std::unique_ptr<write> write_rebase(write_statements& s, timestamp now, schedule_limits limits,
                                     completion<std::int64_t> done);
 std::unique_ptr<write> write_alive(write_statements& s, timestamp now, completion<std::int64_t> done);

@@ -136,7 +136,7 @@ run 0 "$relay" account show --config good.toml studio; has out "open=50, request
 run 0 "$relay" account set --config good.toml studio --limit open=default --actions generations,video,image,upscale,audio,image-reframe,video-reframe,video-modify
 run 0 "$relay" account set --config good.toml studio --actions all
 run 0 "$relay" account show --config good.toml studio; hasnt out "open=50"; has out "kinds of jobs all"
-run 1 "$relay" account set --config good.toml studio --limit opne=50; has err 'no limit "opne"'
+run 1 "$relay" account set --config good.toml studio --limit opne=50; has err 'limits.opne: not known here; there are pending, open'
 run 1 "$relay" account set --config good.toml studio --limit open=many; has err "whole number"
 run 1 "$relay" account set --config good.toml studio --actions dance; has err "no kind of job"
 run 1 "$relay" token create --config good.toml --account studio --name x; has err "is disabled"
@@ -155,8 +155,11 @@ made=$(curl -s -H "Authorization: Bearer $one" "http://127.0.0.1:$port/dream-mac
 id=$(sed -n 's/.*"id":"\([^"]*\)".*/\1/p' <<<"$made")
 run 0 "$relay" task list --config good.toml; has out "$id"; has out pending; has out one
 run 0 "$relay" task list --config good.toml --state completed; has err "no such task"
-run 1 "$relay" task list --config good.toml --state dancing; has err "must be pending"
+run 1 "$relay" task list --config good.toml --state dancing; has err "state: must be one of pending"
 run 1 "$relay" task list --config good.toml --token nobody; has err "no token named"
+run 0 "$relay" task list --config good.toml --upstream nowhere --action video --since 2026-01-01 --text 0; has err "no such task"
+run 1 "$relay" task list --config good.toml --since yesterday; has err "since: must be a time such as"
+run 0 "$relay" callback list --config good.toml; has err "was delivered"
 run 0 "$relay" task show --config good.toml "$id"; has out "state: pending"; has out '\x1b[31m'; hasnt out $'\x1b'
 run 0 "$relay" task show --config good.toml "$id" --json; has out '"state":"pending"'
 run 1 "$relay" task show --config good.toml nothing; has err "no task nothing"
@@ -331,13 +334,23 @@ run 1 "$relay" account topup --config priced.toml nobody 1; has err 'no account 
 run 0 "$relay" account show --config priced.toml shop; has out "in advance"; has out "balance       24.50 USD"; has out "group         friends"
 run 0 "$relay" account show --config good.toml shop; has out "not in the configuration"
 run 1 "$relay" account set --config priced.toml shop --group foes; has err 'no [[group]] "foes"'
+
+# The admin API by another way: tokens of its own, and a row for each change.
+run 2 "$relay" admin-token create --config priced.toml --name front --role king; has err "king not in"
+run 0 "$relay" admin-token create --config priced.toml --name front --role operator --expires 90d; has out luma-relay-admin-; has err "with the role operator"; has err "It expires at"; front=$(cat out)
+run 1 "$relay" admin-token create --config priced.toml --name front --role viewer; has err "already"
+run 0 "$relay" admin-token list --config priced.toml; has out "front"; has out "operator"; hasnt out "$front"
+run 0 "$relay" admin-token revoke --config priced.toml front; has err "refused from now on"
+run 1 "$relay" admin-token revoke --config priced.toml front; has err 'no admin token "front" in force'
+run 0 "$relay" audit list --config priced.toml --limit 3; has out "revokeAdminToken"; has out "command line"; hasnt out topUpAccount
+run 0 "$relay" audit list --config priced.toml --json; has out '"target":"account/shop"'; hasnt out "$front"
 run 2 "$relay" account set --config priced.toml shop --prepaid --unlimited; has err "excludes"
 run 0 "$relay" ledger list --config priced.toml --account shop; has out "invoice 17"; has out "adjust"; has out "-0.50"
 run 0 "$relay" ledger list --config priced.toml --account shop --json; has out '"note":"invoice 17"'
 run 0 "$relay" usage --config priced.toml --account shop; has err "No job ended from"
 run 0 "$relay" usage --config priced.toml --format csv --by day; has out "day,jobs,amount,cost,margin,wait_ms,run_ms"
-run 1 "$relay" usage --config priced.toml --since monday; has err "since must be a day such as 2026-11-29"
-run 1 "$relay" usage --config priced.toml --by customer; has err "by must be some of day, account"
+run 1 "$relay" usage --config priced.toml --since monday; has err "since: must be a day such as 2026-11-29"
+run 1 "$relay" usage --config priced.toml --by customer; has err "by: must be some of day, account"
 run 0 "$relay" token create --config priced.toml --account shop --name spender; spender=$(cat out)
 "$relay" serve --config priced.toml >server.log 2>&1 &
 server=$!

@@ -14,6 +14,7 @@
 #include <set>
 #include <thread>
 
+#include "server/admin/admin_socket.hpp"
 #include "storage/migrations.hpp"
 #include "storage/sqlite/db.hpp"
 #include "storage/sqlite/sqlite_store.hpp"
@@ -389,6 +390,34 @@ INSTANTIATE_TEST_SUITE_P(crash, at_every_place, ::testing::ValuesIn(places), [](
   for (const char ch : std::string(info.param)) name += std::isalnum(ch) != 0 ? ch : '_';
   return name;
 });
+
+// A shop sends its top-up again, because the relay was killed before it answered.
+TEST(crash, a_topup_with_a_key_is_made_once) {
+  temp_dir dir;
+  running_simulator sim;
+  child_relay relay(dir, free_port(), sim.url());
+  relay.command("account create shop");
+  const auto topup = [&](const std::string& key) {
+    const socket_address at(admin_socket_path(relay.database()));
+    connection c(at.endpoint());
+    return exchange_on(c, "POST", "/admin/v1/accounts/shop/topup", R"({"amount":"25"})", {},
+                       {"Idempotency-Key: " + key});
+  };
+  ASSERT_TRUE(relay.start("1 an admin change made, its answer not kept")) << relay.log_tail();
+  EXPECT_THROW(topup("order-1"), std::runtime_error);
+  relay.wait();
+  ASSERT_TRUE(relay.start()) << relay.log_tail();
+  const response again = topup("order-1");
+  EXPECT_EQ(again.status, 409) << again.body;
+  EXPECT_EQ(text_of(again.json().as_object(), "code"), "idempotency_interrupted");
+  EXPECT_TRUE(text_of(again.json().as_object(), "detail").contains("topUpAccount of account/shop"))
+      << again.body;
+  EXPECT_EQ(topup("order-2").status, 200);
+  const response repeated = topup("order-2");
+  EXPECT_EQ(repeated.header("idempotent-replayed"), "true");
+  EXPECT_EQ(text_of(repeated.json().as_object(), "balance_after"), "50.00") << "each of the two once";
+  EXPECT_EQ(ledger_faults(relay.database()), "");
+}
 
 // A first start that is cut off leaves no database, and the next one makes it.
 TEST(crash, in_the_making_of_a_database) {

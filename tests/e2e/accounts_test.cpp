@@ -16,20 +16,22 @@ struct accounts : ::testing::Test {
   // A new token of an account, which is there already.
   static std::string token(running_relay& relay, const std::string& account, const std::string& name,
                            std::int64_t expires_in_s = 0) {
-    const json::object made = relay.admin({{"command", "token-create"},
-                                           {"account", json::string(account)},
-                                           {"name", json::string(name)},
-                                           {"expires_in_s", expires_in_s}});
-    EXPECT_TRUE(made.at("ok").as_bool()) << json::serialize(made);
-    return std::string(text_of(made, "token"));
+    json::object body{{"account", json::string(account)}, {"name", json::string(name)}};
+    if (expires_in_s > 0) body["expires_in_s"] = expires_in_s;
+    return std::string(text_of(done(relay, "POST", "/tokens", body), "token"));
   }
   static client with(const running_relay& relay, const std::string& token) {
     return client(relay.port(), "Bearer " + token);
   }
-  static json::object done(running_relay& relay, json::object command) {
-    json::object answer = relay.admin(std::move(command));
-    EXPECT_TRUE(answer.at("ok").as_bool()) << json::serialize(answer);
-    return answer;
+  static json::object done(running_relay& relay, const std::string& method, const std::string& path,
+                           const json::object& body = {}) {
+    const response r = relay.admin(method, path, body);
+    EXPECT_TRUE(r.status == 200 || r.status == 201) << path << ": " << r.status << " " << r.body;
+    return r.json().as_object();
+  }
+  // Why a request was refused.
+  static std::string detail_of(const response& r) {
+    return std::string(text_of(r.json().as_object(), "detail"));
   }
   static std::string id_of(const response& r) {
     EXPECT_EQ(r.status, 201) << r.body;
@@ -45,7 +47,7 @@ TEST_F(accounts, all_tokens_of_one_see_its_jobs_and_no_other_does) {
   std::string laptop, server, other, id;
   {
     running_relay relay(settings);
-    done(relay, {{"command", "account-create"}, {"name", "studio"}, {"contact", "studio@example.com"}});
+    done(relay, "POST", "/accounts", {{"name", "studio"}, {"contact", "studio@example.com"}});
     laptop = token(relay, "studio", "laptop");
     server = token(relay, "studio", "server");
     other = relay.token("other");
@@ -70,9 +72,9 @@ TEST_F(accounts, all_tokens_of_one_see_its_jobs_and_no_other_does) {
   const std::string absent = generations + "/01936e4f-a1b2-7000-8000-000000000001";
   EXPECT_EQ(foreign.status, 404);
   EXPECT_EQ(foreign.body, stranger.get(absent).body) << "no difference";
-  const json::object shown = done(relay, {{"command", "task-show"}, {"id", json::string(id)}});
-  EXPECT_EQ(shown.at("task").at("account"), "studio");
-  EXPECT_EQ(shown.at("task").at("token"), "laptop");
+  const json::object shown = done(relay, "GET", "/jobs/" + id);
+  EXPECT_EQ(shown.at("account"), "studio");
+  EXPECT_EQ(shown.at("token"), "laptop");
   EXPECT_EQ(with(relay, server).request("DELETE", generations + "/" + id, {}).status, 204);
 }
 
@@ -82,7 +84,7 @@ TEST_F(accounts, a_leaked_token_is_replaced_and_no_job_is_lost) {
   config settings = test_config(dir, gate.url());
   settings.submit.deadline = milliseconds(120'000);
   running_relay relay(settings);
-  done(relay, {{"command", "account-create"}, {"name", "studio"}});
+  done(relay, "POST", "/accounts", {{"name", "studio"}});
   const std::string leaked = token(relay, "studio", "leaked");
   const client good = with(relay, token(relay, "studio", "good"));
   const std::string bought = id_of(with(relay, leaked).post(generations, R"({"prompt":"before"})"));
@@ -90,7 +92,7 @@ TEST_F(accounts, a_leaked_token_is_replaced_and_no_job_is_lost) {
   gate.cut_all();
   const std::string thiefs = id_of(with(relay, leaked).post(generations, R"({"prompt":"the thief's"})"));
   const std::string own = id_of(good.post(generations, R"({"prompt":"our own"})"));
-  const json::object revoked = done(relay, {{"command", "token-revoke"}, {"name", "leaked"}});
+  const json::object revoked = done(relay, "POST", "/tokens/*/leaked/revoke");
   EXPECT_EQ(revoked.at("cancelled").as_int64() + revoked.at("submitting").as_int64(), 1)
       << "what it had not submitted, and nothing of the others";
   gate.let_through();
@@ -110,30 +112,28 @@ TEST_F(accounts, one_that_is_disabled_is_refused_at_once_and_its_jobs_stay) {
   std::string one, two, id;
   {
     running_relay relay(settings);
-    done(relay, {{"command", "account-create"}, {"name", "studio"}});
+    done(relay, "POST", "/accounts", {{"name", "studio"}});
     one = token(relay, "studio", "one");
     two = token(relay, "studio", "two");
     id = id_of(with(relay, one).post(generations, R"({"prompt":"abc"})"));
-    done(relay, {{"command", "account-disable"}, {"name", "studio"}});
+    done(relay, "POST", "/accounts/studio/disable");
     for (const std::string& t : {one, two}) {
       const response refused = with(relay, t).get(generations);
       EXPECT_EQ(refused.status, 401);
       EXPECT_NE(refused.body.find("the account of this API key is disabled"), std::string::npos);
     }
-    EXPECT_FALSE(relay.admin({{"command", "token-create"}, {"account", "studio"}, {"name", "three"}})
-                     .at("ok")
-                     .as_bool());
+    EXPECT_EQ(relay.admin("POST", "/tokens", {{"account", "studio"}, {"name", "three"}}).status, 409);
   }
   running_relay relay(settings);
   EXPECT_EQ(with(relay, one).get(generations).status, 401) << "also after a restart";
-  done(relay, {{"command", "account-enable"}, {"name", "studio"}});
+  done(relay, "POST", "/accounts/studio/enable");
   EXPECT_EQ(with(relay, two).get(generations + "/" + id).status, 200);
 }
 
 TEST_F(accounts, a_token_that_has_expired_is_refused_and_the_others_work) {
   running_simulator sim;
   running_relay relay(test_config(dir, sim.url()));
-  done(relay, {{"command", "account-create"}, {"name", "studio"}});
+  done(relay, "POST", "/accounts", {{"name", "studio"}});
   const std::string long_lived = token(relay, "studio", "long", 3'600);
   const std::string brief = token(relay, "studio", "brief", 1);
   EXPECT_EQ(with(relay, long_lived).get(generations).status, 200);
@@ -145,8 +145,8 @@ TEST_F(accounts, a_token_that_has_expired_is_refused_and_the_others_work) {
   EXPECT_EQ(r.status, 401);
   EXPECT_NE(r.body.find("this API key has expired"), std::string::npos) << r.body;
   EXPECT_EQ(with(relay, long_lived).get(generations).status, 200);
-  const json::object late = relay.admin({{"command", "token-rotate"}, {"name", "brief"}, {"grace_s", 60}});
-  EXPECT_NE(text_of(late, "message").find("this token expired at"), std::string::npos);
+  const response late = relay.admin("POST", "/tokens/*/brief/rotate", {{"grace_s", 60}});
+  EXPECT_NE(detail_of(late).find("this token expired at"), std::string::npos) << late.body;
 }
 
 TEST_F(accounts, each_has_limits_of_its_own_and_so_has_each_token) {
@@ -163,12 +163,11 @@ TEST_F(accounts, each_has_limits_of_its_own_and_so_has_each_token) {
   {
     running_relay relay(settings);
     usual = relay.token("usual");
-    done(relay, {{"command", "account-create"}, {"name", "large"}, {"limits", {{"open", 5}, {"batch", 2}}}});
+    done(relay, "POST", "/accounts", {{"name", "large"}, {"limits", {{"open", 5}, {"batch", 2}}}});
     large = token(relay, "large", "all");
-    const json::object one = done(relay, {{"command", "token-create"},
-                                          {"account", "large"},
-                                          {"name", "narrow"},
-                                          {"limits", {{"open", 1}, {"batch", 1}}}});
+    const json::object one =
+        done(relay, "POST", "/tokens",
+             {{"account", "large"}, {"name", "narrow"}, {"limits", {{"open", 1}, {"batch", 1}}}});
     narrow = text_of(one, "token");
     EXPECT_EQ(made(with(relay, usual), 4), 2) << "as configured";
     EXPECT_EQ(made(with(relay, narrow), 2), 1);
@@ -187,9 +186,9 @@ TEST_F(accounts, each_has_limits_of_its_own_and_so_has_each_token) {
   EXPECT_EQ(batch(with(relay, large), R"("a","b")"), 200);
   EXPECT_EQ(batch(with(relay, large), R"("a","b","c")"), 400);
   EXPECT_EQ(batch(with(relay, narrow), R"("a","b")"), 400);
-  done(relay, {{"command", "account-set"}, {"name", "large"}, {"limits", {{"open", nullptr}}}});
+  done(relay, "PATCH", "/accounts/large", {{"limits", {{"open", nullptr}}}});
   EXPECT_EQ(made(with(relay, large), 1), 0) << "as configured from now on";
-  done(relay, {{"command", "account-set"}, {"name", "large"}, {"limits", {{"open", 0}}}});
+  done(relay, "PATCH", "/accounts/large", {{"limits", {{"open", 0}}}});
   EXPECT_EQ(made(with(relay, large), 10), 10) << "none";
 }
 
@@ -223,7 +222,7 @@ TEST_F(accounts, requests_of_a_minute_are_counted_and_each_response_says_how_man
   const response other = relay.as("other").get(generations);
   EXPECT_EQ(other.status, 200);
   EXPECT_EQ(other.header("x-ratelimit-remaining"), "4");
-  done(relay, {{"command", "account-set"}, {"name", "me"}, {"limits", {{"requests_per_minute", 0}}}});
+  done(relay, "PATCH", "/accounts/me", {{"limits", {{"requests_per_minute", 0}}}});
   const response free = me.get(generations);
   EXPECT_EQ(free.status, 200);
   EXPECT_EQ(free.header("x-ratelimit-limit"), "") << "there is none";
@@ -232,12 +231,11 @@ TEST_F(accounts, requests_of_a_minute_are_counted_and_each_response_says_how_man
 TEST_F(accounts, a_token_may_be_for_some_addresses_and_an_account_for_some_kinds_of_jobs) {
   running_simulator sim;
   running_relay relay(test_config(dir, sim.url()));
-  done(relay, {{"command", "account-create"}, {"name", "studio"}, {"actions", {"image"}}});
+  done(relay, "POST", "/accounts", {{"name", "studio"}, {"actions", {"image"}}});
   const auto bound_to = [&](const char* name, json::array addresses) {
-    const json::object made = done(relay, {{"command", "token-create"},
-                                           {"account", "studio"},
-                                           {"name", name},
-                                           {"addresses", std::move(addresses)}});
+    const json::object made =
+        done(relay, "POST", "/tokens",
+             {{"account", "studio"}, {"name", name}, {"addresses", std::move(addresses)}});
     return with(relay, std::string(text_of(made, "token")));
   };
   const response refused = bound_to("far", {"203.0.113.0/24", "2001:db8::/32"}).get(generations);
@@ -246,21 +244,22 @@ TEST_F(accounts, a_token_may_be_for_some_addresses_and_an_account_for_some_kinds
       << refused.body;
   const client near = bound_to("near", {"203.0.113.0/24", "127.0.0.0/8"});
   EXPECT_EQ(near.get(generations).status, 200);
-  const json::object bad = relay.admin(
-      {{"command", "token-create"}, {"account", "studio"}, {"name", "x"}, {"addresses", {"everywhere"}}});
-  EXPECT_NE(text_of(bad, "message").find("everywhere"), std::string::npos);
+  const response bad =
+      relay.admin("POST", "/tokens", {{"account", "studio"}, {"name", "x"}, {"addresses", {"everywhere"}}});
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_NE(detail_of(bad).find("everywhere"), std::string::npos) << bad.body;
 
   EXPECT_EQ(near.post(generations + "/image", R"({"prompt":"abc"})").status, 201);
   const response video = near.post(generations, R"({"prompt":"abc"})");
   EXPECT_EQ(video.status, 403);
   EXPECT_NE(video.body.find("may not create jobs of the kind generations; allowed: image"), std::string::npos)
       << video.body;
-  done(relay, {{"command", "account-set"}, {"name", "studio"}, {"actions", json::array{}}});
+  done(relay, "PATCH", "/accounts/studio", {{"actions", json::array{}}});
   EXPECT_EQ(near.post(generations, R"({"prompt":"abc"})").status, 201);
-  const json::object odd =
-      relay.admin({{"command", "account-set"}, {"name", "studio"}, {"actions", {"dance"}}});
-  EXPECT_TRUE(text_of(odd, "message").starts_with("\"dance\" is no kind of job; there are generations, "))
-      << odd;
+  const response odd = relay.admin("PATCH", "/accounts/studio", {{"actions", {"dance"}}});
+  EXPECT_EQ(odd.status, 400);
+  EXPECT_TRUE(detail_of(odd).starts_with("actions: \"dance\" is no kind of job; there are generations, "))
+      << odd.body;
 }
 
 TEST_F(accounts, one_may_be_for_some_models_by_their_own_names) {
@@ -269,7 +268,7 @@ TEST_F(accounts, one_may_be_for_some_models_by_their_own_names) {
   settings.models.names.aliases = {{"fast", "ray-flash-2"}};
   running_relay relay(settings);
   const client me = relay.as("me");
-  done(relay, {{"command", "account-set"}, {"name", "me"}, {"models", {"ray-flash-*", "photon-1"}}});
+  done(relay, "PATCH", "/accounts/me", {{"models", {"ray-flash-*", "photon-1"}}});
   const response refused = me.post(generations, R"({"prompt":"abc","model":"ray-2"})");
   EXPECT_EQ(refused.status, 403);
   EXPECT_NE(refused.body.find("may not use the model ray-2; allowed: ray-flash-*, photon-1"),
@@ -279,9 +278,8 @@ TEST_F(accounts, one_may_be_for_some_models_by_their_own_names) {
   EXPECT_EQ(me.post(generations, R"({"prompt":"abc","model":"fast"})").status, 201) << "an alias";
   EXPECT_EQ(me.post(generations + "/image", R"({"prompt":"abc","model":"photon-1"})").status, 201);
   EXPECT_EQ(sim.created(), 2);
-  const json::object odd = relay.admin({{"command", "account-set"}, {"name", "me"}, {"models", {"a b"}}});
-  EXPECT_FALSE(odd.at("ok").as_bool());
-  done(relay, {{"command", "account-set"}, {"name", "me"}, {"models", json::array{}}});
+  EXPECT_EQ(relay.admin("PATCH", "/accounts/me", {{"models", {"a b"}}}).status, 400);
+  done(relay, "PATCH", "/accounts/me", {{"models", json::array{}}});
   EXPECT_EQ(me.post(generations, R"({"prompt":"abc","model":"ray-2"})").status, 201);
 }
 
@@ -289,22 +287,19 @@ TEST_F(accounts, a_token_is_changed_without_another_secret) {
   running_simulator sim;
   running_relay relay(test_config(dir, sim.url()));
   const client me = relay.as("me");
-  done(relay,
-       {{"command", "token-set"}, {"name", "me"}, {"new_name", "laptop"}, {"addresses", {"203.0.113.9"}}});
+  done(relay, "PATCH", "/tokens/*/me", {{"name", "laptop"}, {"addresses", {"203.0.113.9"}}});
   EXPECT_EQ(me.get(generations).status, 403);
-  done(relay, {{"command", "token-set"},
-               {"name", "laptop"},
-               {"addresses", json::array{}},
-               {"limits", {{"requests_per_minute", 1}}}});
+  done(relay, "PATCH", "/tokens/*/laptop",
+       {{"addresses", json::array{}}, {"limits", {{"requests_per_minute", 1}}}});
   EXPECT_EQ(me.get(generations).status, 200);
   EXPECT_EQ(me.get(generations).status, 429);
-  EXPECT_FALSE(relay.admin({{"command", "token-set"}, {"name", "me"}}).at("ok").as_bool()) << "its old name";
+  EXPECT_EQ(relay.admin("PATCH", "/tokens/*/me", {{"addresses", json::array{}}}).status, 404)
+      << "its old name";
   token(relay, "me", "other");
-  const json::object taken =
-      relay.admin({{"command", "token-set"}, {"name", "other"}, {"new_name", "laptop"}});
-  EXPECT_NE(text_of(taken, "message").find("a token named \"laptop\" already"), std::string::npos);
-  const json::object set =
-      done(relay, {{"command", "token-set"}, {"name", "laptop"}, {"expires_in_s", 3'600}});
+  const response taken = relay.admin("PATCH", "/tokens/*/other", {{"name", "laptop"}});
+  EXPECT_EQ(taken.status, 409);
+  EXPECT_NE(detail_of(taken).find("a token named \"laptop\" already"), std::string::npos) << taken.body;
+  const json::object set = done(relay, "PATCH", "/tokens/*/laptop", {{"expires_in_s", 3'600}});
   EXPECT_FALSE(text_of(set, "expires_at").empty());
 }
 
@@ -312,9 +307,9 @@ TEST_F(accounts, the_day_of_a_tokens_last_use_is_known_after_a_restart) {
   running_simulator sim;
   const config settings = test_config(dir, sim.url());
   const auto last_used = [](running_relay& relay) {
-    const json::object all = done(relay, {{"command", "token-list"}});
+    const json::object all = done(relay, "GET", "/tokens");
     std::string out;
-    for (const json::value& t : all.at("tokens").as_array())
+    for (const json::value& t : all.at("items").as_array())
       out += std::string(text_of(t.as_object(), "name")) + (t.at("last_used").is_null() ? " - " : " used ");
     return out;
   };
@@ -337,7 +332,7 @@ TEST_F(accounts, one_with_more_weight_has_more_jobs_in_a_turn) {
   settings.upstreams[0].max_connections = 1;  // one after the other, so that there is an order
   gate.refuse_new();
   running_relay relay(settings);
-  done(relay, {{"command", "account-create"}, {"name", "heavy"}, {"weight", 3}});
+  done(relay, "POST", "/accounts", {{"name", "heavy"}, {"weight", 3}});
   const client heavy = with(relay, token(relay, "heavy", "t")), light = relay.as("light");
   for (int i = 0; i < 12; ++i) {
     id_of(heavy.post(generations, R"({"prompt":"heavy"})"));
@@ -357,26 +352,24 @@ TEST_F(accounts, a_name_that_several_tokens_have_must_be_said_in_full) {
   running_simulator sim;
   running_relay relay(test_config(dir, sim.url()));
   for (const char* name : {"a", "b"}) {
-    done(relay, {{"command", "account-create"}, {"name", name}});
+    done(relay, "POST", "/accounts", {{"name", name}});
     token(relay, name, "laptop");
   }
-  const auto listed = [&](const char* account, const char* name) {
-    return relay.admin({{"command", "task-list"}, {"account", account}, {"token", name}});
-  };
-  EXPECT_TRUE(listed("a", "laptop").at("ok").as_bool()) << "that of a";
-  EXPECT_NE(text_of(listed("a", "b/laptop"), "message").find("of another account"), std::string::npos);
-  const json::object vague = relay.admin({{"command", "token-revoke"}, {"name", "laptop"}});
-  EXPECT_EQ(text_of(vague, "message"), "several tokens have this name; say which: a/laptop, b/laptop");
-  done(relay, {{"command", "token-revoke"}, {"name", "b/laptop"}});
-  done(relay, {{"command", "token-rotate"}, {"name", "laptop"}, {"grace_s", 60}});
-  const json::object list = done(relay, {{"command", "token-list"}, {"account", "a"}});
-  ASSERT_EQ(list.at("tokens").as_array().size(), 1u);
-  EXPECT_FALSE(list.at("tokens").at(0).at("old_ends_at").is_null());
-  done(relay, {{"command", "account-set"}, {"name", "a"}, {"new_name", "alpha"}, {"note", "a friend"}});
-  EXPECT_EQ(done(relay, {{"command", "account-show"}, {"name", "alpha"}}).at("account").at("note"),
-            "a friend");
-  const json::object taken = relay.admin({{"command", "account-set"}, {"name", "b"}, {"new_name", "alpha"}});
-  EXPECT_NE(text_of(taken, "message").find("already"), std::string::npos);
+  EXPECT_EQ(relay.admin("GET", "/jobs?account=a&token=laptop").status, 200) << "that of a";
+  const response foreign = relay.admin("GET", "/jobs?account=a&token=b/laptop");
+  EXPECT_NE(detail_of(foreign).find("of another account"), std::string::npos) << foreign.body;
+  const response vague = relay.admin("POST", "/tokens/*/laptop/revoke");
+  EXPECT_EQ(detail_of(vague), "several tokens have this name; say which: a/laptop, b/laptop");
+  done(relay, "POST", "/tokens/b/laptop/revoke");
+  done(relay, "POST", "/tokens/*/laptop/rotate", {{"grace_s", 60}});
+  const json::object list = done(relay, "GET", "/tokens?account=a");
+  ASSERT_EQ(list.at("items").as_array().size(), 1u);
+  EXPECT_FALSE(list.at("items").at(0).at("old_ends_at").is_null());
+  done(relay, "PATCH", "/accounts/a", {{"name", "alpha"}, {"note", "a friend"}});
+  EXPECT_EQ(done(relay, "GET", "/accounts/alpha").at("note"), "a friend");
+  const response taken = relay.admin("PATCH", "/accounts/b", {{"name", "alpha"}});
+  EXPECT_EQ(taken.status, 409);
+  EXPECT_NE(detail_of(taken).find("already"), std::string::npos) << taken.body;
 }
 
 // A command may be given twice, and beside others: what is refused on disk is refused.
@@ -384,34 +377,34 @@ TEST_F(accounts, commands_beside_each_other_leave_memory_as_the_disk) {
   running_simulator sim;
   const config settings = test_config(dir, sim.url());
   running_relay relay(settings);
-  const auto beside = [&](const json::object& first, const json::object& second) {
+  struct request {
+    std::string method, path;
+    json::object body = {};
+  };
+  const auto beside = [&](const request& first, const request& second) {
     bool done_too = false;
-    std::jthread other([&] { done_too = relay.admin(second).at("ok").as_bool(); });
-    relay.admin(first);
+    std::jthread other(
+        [&] { done_too = relay.admin(second.method, second.path, second.body).status == 200; });
+    relay.admin(first.method, first.path, first.body);
     other.join();
     return done_too;
   };
   for (int i = 0; i < 20; ++i) {
     const std::string name = "account-" + std::to_string(i);
-    const json::string text(name);
-    done(relay, {{"command", "account-create"}, {"name", text}});
+    const std::string path = "/accounts/" + name;
+    done(relay, "POST", "/accounts", {{"name", json::string(name)}});
     const std::string one = token(relay, name, "one-" + std::to_string(i));
     const std::string two = token(relay, name, "two-" + std::to_string(i));
-    const json::string one_name("one-" + std::to_string(i)), two_name("two-" + std::to_string(i));
-    const json::object revoke{{"command", "token-revoke"}, {"name", one_name}};
-    beside(revoke, i % 2 == 0
-                       ? revoke
-                       : json::object{{"command", "token-rotate"}, {"name", one_name}, {"grace_s", 60}});
+    const std::string path_of_one = "/tokens/*/one-" + std::to_string(i);
+    const request revoke{"POST", path_of_one + "/revoke"};
+    beside(revoke, i % 2 == 0 ? revoke : request{"POST", path_of_one + "/rotate", {{"grace_s", 60}}});
     EXPECT_EQ(with(relay, one).get(generations).status, 401) << i;
     EXPECT_EQ(with(relay, two).get(generations).status, 200) << i;
-    const json::object disable{{"command", "account-disable"}, {"name", text}};
-    const bool was_set =
-        beside(disable, i % 3 == 0 ? disable
-                                   : json::object{{"command", "account-set"},
-                                                  {"name", text},
-                                                  {"limits", {{"requests_per_minute", 1'000}}}});
+    const request disable{"POST", path + "/disable"};
+    const request set{"PATCH", path, {{"limits", {{"requests_per_minute", 1'000}}}}};
+    const bool was_set = beside(disable, i % 3 == 0 ? disable : set);
     EXPECT_EQ(with(relay, two).get(generations).status, 401) << i;
-    done(relay, {{"command", "account-enable"}, {"name", text}});
+    done(relay, "POST", path + "/enable");
     EXPECT_EQ(with(relay, two).get(generations).header("x-ratelimit-limit"),
               i % 3 != 0 && was_set ? "1000" : "")
         << i;
@@ -428,10 +421,10 @@ TEST_F(accounts, the_retry_of_a_create_that_was_one_too_many_is_a_job_of_its_own
     return me.request("POST", generations, R"({"prompt":"abc"})",
                       {std::string("x-stainless-retry-count: ") + retry, "x-stainless-timeout: 600"});
   };
-  done(relay, {{"command", "account-set"}, {"name", "me"}, {"limits", {{"requests_per_minute", 1}}}});
+  done(relay, "PATCH", "/accounts/me", {{"limits", {{"requests_per_minute", 1}}}});
   const std::string first = id_of(send("0"));
   EXPECT_EQ(send("0").status, 429);
-  done(relay, {{"command", "account-set"}, {"name", "me"}, {"limits", {{"requests_per_minute", 9}}}});
+  done(relay, "PATCH", "/accounts/me", {{"limits", {{"requests_per_minute", 9}}}});
   const response retry = send("1");
   EXPECT_NE(id_of(retry), first);
   EXPECT_EQ(retry.header("idempotent-replayed"), "");

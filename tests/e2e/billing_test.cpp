@@ -28,36 +28,35 @@ struct billing_test : ::testing::Test {
     c.prices = {price_of("ray-2", "5s", 400'000), price_of("ray-2", "*", 100'000, true)};
     return c;
   }
-  static json::object done(running_relay& relay, json::object command) {
-    json::object answer = relay.admin(std::move(command));
-    EXPECT_TRUE(answer.at("ok").as_bool()) << json::serialize(answer);
-    return answer;
+  static json::object done(running_relay& relay, const std::string& method, const std::string& path,
+                           const json::object& body = {}) {
+    const response r = relay.admin(method, path, body);
+    EXPECT_TRUE(r.status == 200 || r.status == 201) << path << ": " << r.status << " " << r.body;
+    return r.json().as_object();
   }
   // A customer that pays in advance, with this much.
   static client customer(running_relay& relay, const std::string& name, const std::string& has) {
     const client c = relay.as(name);
-    done(relay, {{"command", "account-set"}, {"name", json::string(name)}, {"prepaid", true}});
+    done(relay, "PATCH", "/accounts/" + name, {{"prepaid", true}});
     if (has != "0") top_up(relay, name, has);
     return c;
   }
   static void top_up(running_relay& relay, const std::string& name, const std::string& amount) {
-    done(relay,
-         {{"command", "account-topup"}, {"name", json::string(name)}, {"amount", json::string(amount)}});
+    done(relay, "POST", "/accounts/" + name + "/topup", {{"amount", json::string(amount)}});
   }
   static std::string id_of(const response& r) {
     EXPECT_EQ(r.status, 201) << r.body;
     return std::string(text_of(r.json().as_object(), "id"));
   }
   static std::string has(running_relay& relay, const std::string& name) {
-    const json::object shown = done(relay, {{"command", "account-show"}, {"name", json::string(name)}});
-    const json::object& a = shown.at("account").as_object();
+    const json::object a = done(relay, "GET", "/accounts/" + name);
     return std::string(text_of(a, "balance")) + " held " + std::string(text_of(a, "held"));
   }
   // The oldest first.
   static std::string rows(running_relay& relay, const std::string& name) {
-    const json::object all = done(relay, {{"command", "ledger-list"}, {"account", json::string(name)}});
+    const json::object all = done(relay, "GET", "/ledger?account=" + name);
     std::string out;
-    for (const json::value& row : all.at("rows").as_array())
+    for (const json::value& row : all.at("items").as_array())
       out.insert(0, std::string(text_of(row.as_object(), "kind")) + " ");
     return out;
   }
@@ -105,8 +104,8 @@ TEST_F(billing_test, a_job_is_held_charged_and_seen_by_its_customer) {
   EXPECT_FALSE(row.contains("cost")) << "what upstreams take is the operator's alone";
 
   // The row of the hold leads to the request, that of the charge to the upstream's job.
-  const json::object of_job = done(relay, {{"command", "ledger-list"}, {"job", json::string(id)}});
-  const json::array& both = of_job.at("rows").as_array();
+  const json::object of_job = done(relay, "GET", "/ledger?job=" + id);
+  const json::array& both = of_job.at("items").as_array();
   ASSERT_EQ(both.size(), 2u);
   EXPECT_EQ(both[1].at("request_id").as_string(), made.header("x-request-id"));
   EXPECT_FALSE(both[0].at("upstream_id").as_string().empty());
@@ -143,7 +142,7 @@ TEST_F(billing_test, a_job_that_failed_costs_nothing) {
   EXPECT_EQ(c.post(generations, R"({"prompt":"#refuse-400","model":"ray-2","duration":"5s"})").status, 400);
   EXPECT_EQ(has(relay, "alice"), "1.00 held 0.00");
   EXPECT_EQ(rows(relay, "alice"), "topup hold release hold release ");
-  const json::object report = done(relay, {{"command", "usage"}, {"by", "outcome"}});
+  const json::object report = done(relay, "GET", "/usage?by=outcome");
   std::string outcomes;
   for (const json::value& row : report.at("rows").as_array())
     outcomes += std::string(text_of(row.as_object(), "outcome")) + " ";
@@ -199,7 +198,7 @@ TEST_F(billing_test, a_job_keeps_the_price_it_was_taken_at) {
   set.prices.front().rule.price = {2'000'000};
   set.prices.front().price = "2";
   relay.set_config(set);
-  const json::object reloaded = done(relay, {{"command", "reload"}});
+  const json::object reloaded = done(relay, "POST", "/reload");
   EXPECT_NE(json::serialize(reloaded).find("prices are others"), std::string::npos);
   const response second = c.post(generations, five_seconds);
   EXPECT_EQ(second.header("x-relay-cost"), "2.00");
@@ -219,12 +218,11 @@ TEST_F(billing_test, groups_have_a_factor_and_seconds_a_price) {
   running_relay relay(set);
   const client c = customer(relay, "alice", "10");
   EXPECT_EQ(c.post(generations, R"({"prompt":"abc","duration":"9s"})").header("x-relay-cost"), "0.90");
-  done(relay, {{"command", "account-set"}, {"name", "alice"}, {"group", "friends"}});
+  done(relay, "PATCH", "/accounts/alice", {{"group", "friends"}});
   EXPECT_EQ(c.post(generations, R"({"prompt":"abc","duration":"9s"})").header("x-relay-cost"), "0.45");
   EXPECT_EQ(c.post(generations, R"({"prompt":"abc"})").header("x-relay-cost"), "0.00")
       << "no duration is no price, and such jobs are free here";
-  const json::object none = relay.admin({{"command", "account-set"}, {"name", "alice"}, {"group", "foes"}});
-  EXPECT_FALSE(none.at("ok").as_bool());
+  EXPECT_EQ(relay.admin("PATCH", "/accounts/alice", {{"group", "foes"}}).status, 400);
 }
 
 // A client must not get what costs by the second for nothing, by not saying how long it is.
@@ -308,8 +306,8 @@ TEST_F(billing_test, a_late_success_is_charged_or_free_as_the_operator_says) {
     late.list_is_down(false);
     ends(c, id);
     EXPECT_EQ(has(relay, "alice"), charges ? "-0.40 held 0.00" : "0.00 held 0.00");
-    const json::object of_job = done(relay, {{"command", "ledger-list"}, {"job", json::string(id)}});
-    EXPECT_EQ(of_job.at("rows").as_array().size(), charges ? 3u : 2u);
+    const json::object of_job = done(relay, "GET", "/ledger?job=" + id);
+    EXPECT_EQ(of_job.at("items").as_array().size(), charges ? 3u : 2u);
     EXPECT_EQ(c.get("/luma/subscription/usage").body,
               charges ? R"({"available":-40})" : R"({"available":0})");
   }
@@ -321,17 +319,16 @@ TEST_F(billing_test, what_upstreams_take_shows_the_margin) {
   running_relay relay(set);
   const client c = customer(relay, "alice", "10");
   ends(c, id_of(c.post(generations, five_seconds)));
-  const json::object report =
-      done(relay, {{"command", "usage"}, {"by", "account,upstream"}, {"account", "alice"}});
+  const json::object report = done(relay, "GET", "/usage?by=account,upstream&account=alice");
   const json::object& row = report.at("rows").as_array().at(0).as_object();
   EXPECT_EQ(row.at("amount"), "0.40");
   EXPECT_EQ(row.at("cost"), "0.25");
   EXPECT_EQ(row.at("margin"), "0.15");
   EXPECT_EQ(row.at("upstream"), "sim");
-  const json::object csv =
-      done(relay, {{"command", "usage"}, {"by", "account,model"}, {"account", "alice"}, {"format", "csv"}});
-  const std::string text(text_of(csv, "csv"));
-  EXPECT_EQ(text.substr(0, text.find(",0.15,")),
+  const response csv = relay.admin("GET", "/usage?by=account,model&account=alice&format=csv");
+  EXPECT_EQ(csv.status, 200);
+  EXPECT_TRUE(csv.header("content-type").starts_with("text/csv")) << csv.header("content-type");
+  EXPECT_EQ(csv.body.substr(0, csv.body.find(",0.15,")),
             "account,model,jobs,amount,cost,margin,wait_ms,run_ms\r\nalice,ray-2,1,0.40,0.25");
 }
 
@@ -368,19 +365,16 @@ TEST_F(billing_test, wrong_questions_about_use_say_what_is_allowed) {
 TEST_F(billing_test, what_an_operator_may_not_do_changes_nothing) {
   running_relay relay(settings());
   customer(relay, "alice", "1");
-  const auto refused = [&](json::object command) {
-    command["name"] = "alice";
-    const json::object answer = relay.admin(command);
-    EXPECT_FALSE(answer.at("ok").as_bool()) << json::serialize(answer);
-    return std::string(text_of(answer, "message"));
+  const auto refused = [&](const char* what, const char* amount) {
+    const response r = relay.admin("POST", std::string("/accounts/alice/") + what, {{"amount", amount}});
+    EXPECT_EQ(r.status, 400) << r.body;
+    return std::string(text_of(r.json().as_object(), "detail"));
   };
-  EXPECT_NE(refused({{"command", "account-topup"}, {"amount", "-1"}}).find("use adjust"), std::string::npos);
-  EXPECT_NE(refused({{"command", "account-topup"}, {"amount", "ten"}}).find("must be an amount"),
-            std::string::npos);
-  EXPECT_NE(refused({{"command", "account-adjust"}, {"amount", "0"}}).find("changes nothing"),
-            std::string::npos);
+  EXPECT_NE(refused("topup", "-1").find("use adjust"), std::string::npos);
+  EXPECT_NE(refused("topup", "ten").find("must be an amount"), std::string::npos);
+  EXPECT_NE(refused("adjust", "0").find("changes nothing"), std::string::npos);
   EXPECT_EQ(has(relay, "alice"), "1.00 held 0.00");
-  done(relay, {{"command", "account-adjust"}, {"name", "alice"}, {"amount", "-0.25"}, {"note", "a mistake"}});
+  done(relay, "POST", "/accounts/alice/adjust", {{"amount", "-0.25"}, {"note", "a mistake"}});
   EXPECT_EQ(has(relay, "alice"), "0.75 held 0.00");
 }
 

@@ -23,6 +23,13 @@ std::string create(const client& c, const std::string& callback, const std::stri
   return std::string(text_of(r.json().as_object(), "id"));
 }
 
+// What the operator sees of the callbacks of a job.
+json::object callback_of(running_relay& relay, const std::string& id) {
+  const response r = relay.admin("GET", "/jobs/" + id);
+  EXPECT_EQ(r.status, 200) << r.body;
+  return r.json().at("callback").as_object();
+}
+
 std::vector<std::string> states(const std::vector<receiver::message>& all) {
   std::vector<std::string> out;
   for (const auto& m : all) out.push_back(m.state());
@@ -63,17 +70,18 @@ TEST(callbacks, are_signed_with_the_tokens_secret) {
   running_relay relay(test_config(dir, sim.url()));
   const client c = relay.as("me");
   create(c, hook.url());
-  const std::string text(text_of(relay.admin({{"command", "webhook-secret"}, {"name", "me"}}), "secret"));
+  const std::string of_me = "/accounts/me/webhook-secret";
+  const std::string text(text_of(relay.admin("GET", of_me).json().as_object(), "secret"));
   ASSERT_TRUE(text.starts_with("whsec_"));
   for (const receiver::message& m : hook.wait_for(2)) {
     const std::int64_t seconds = std::stoll(m.headers.at("webhook-timestamp"));
     EXPECT_LE(std::abs(std::time(nullptr) - seconds), 60);
     EXPECT_TRUE(m.headers.at("webhook-signature").starts_with("v1,"));
   }
-  const std::string rotated(
-      text_of(relay.admin({{"command", "webhook-secret"}, {"name", "me"}, {"rotate", true}}), "secret"));
-  EXPECT_NE(rotated, text);
-  EXPECT_FALSE(relay.admin({{"command", "webhook-secret"}, {"name", "nobody"}}).at("ok").as_bool());
+  const response rotated = relay.admin("POST", of_me + "/rotate");
+  EXPECT_EQ(rotated.status, 200) << rotated.body;
+  EXPECT_NE(text_of(rotated.json().as_object(), "secret"), text);
+  EXPECT_EQ(relay.admin("GET", "/accounts/nobody/webhook-secret").status, 404);
 }
 
 TEST(callbacks, are_sent_again_with_the_same_id) {
@@ -120,8 +128,7 @@ TEST(callbacks, gone_is_gone) {
   int gone = 0;
   for (const auto& m : got) gone += m.path == "/gone";
   EXPECT_EQ(gone, 1);
-  const json::object shown =
-      relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").at("callback").as_object();
+  const json::object shown = callback_of(relay, id);
   EXPECT_EQ(shown.at("stopped"), true);
   EXPECT_EQ(shown.at("last_problem"), "status 410");
 }
@@ -226,22 +233,16 @@ TEST(callbacks, an_operator_can_have_one_sent_again) {
   const client c = relay.as("me");
   const std::string id = create(c, hook.url());
   hook.wait_for(2);
-  const json::object again{{"command", "task-retry-callback"}, {"id", json::string(id)}};
   // The delivery may have been answered and not recorded yet: then it is still pending, and this changes
   // nothing.
-  const auto nothing_pending = [&] {
-    const json::object shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
-    return text_of(shown.at("task").at("callback").as_object(), "pending").empty();
-  };
+  const auto nothing_pending = [&] { return text_of(callback_of(relay, id), "pending").empty(); };
   ASSERT_TRUE(relay.wait_until(nothing_pending));
-  EXPECT_TRUE(relay.admin(again).at("ok").as_bool());
+  EXPECT_EQ(relay.admin("POST", "/callbacks/" + id + "/retry").status, 200);
   const auto got = hook.wait_for(3);
   EXPECT_EQ(got[2].state(), "completed");
   EXPECT_NE(got[2].id(), got[1].id());
   const std::string without(text_of(c.post(generations, R"({"prompt":"abc"})").json().as_object(), "id"));
-  const json::object refused =
-      relay.admin({{"command", "task-retry-callback"}, {"id", json::string(without)}});
-  EXPECT_FALSE(refused.at("ok").as_bool());
+  EXPECT_EQ(relay.admin("POST", "/callbacks/" + without + "/retry").status, 409);
 }
 
 // Rule S4.
@@ -264,8 +265,7 @@ TEST(callbacks, never_reach_into_the_private_network) {
     wait_for_state(c, generations + "/" + id, "completed");
     std::string problem;
     ASSERT_TRUE(relay.wait_until([&] {
-      const json::object shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
-      problem = text_of(shown.at("task").at("callback").as_object(), "last_problem");
+      problem = text_of(callback_of(relay, id), "last_problem");
       return !problem.empty();
     }));
     EXPECT_TRUE(problem.find("no public address") != std::string::npos ||

@@ -15,8 +15,7 @@ std::string id_in(const response& r) {
 }
 
 std::string upstream_id_of(running_relay& relay, const std::string& id) {
-  const json::object shown = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
-  return std::string(text_of(shown.at("task").as_object(), "upstream_id"));
+  return std::string(text_of(relay.admin("GET", "/jobs/" + id).json().as_object(), "upstream_id"));
 }
 
 // Two upstreams: what is built on a job must go where that job is.

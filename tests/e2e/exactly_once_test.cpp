@@ -133,8 +133,8 @@ TEST(exactly_once, an_operator_sees_what_is_lost) {
   const std::string id = id_of(create(c, "#cut"));
   const client admin(relay.admin_port());
   EXPECT_NE(admin.get("/metrics").body.find("luma_relay_tasks_ambiguous 1"), std::string::npos);
-  const json::object listed = relay.admin({{"command", "task-list"}, {"state", "ambiguous"}});
-  EXPECT_EQ(listed.at("tasks").as_array().at(0).as_object().at("id"), json::string(id));
+  const json::value listed = relay.admin("GET", "/jobs?state=ambiguous").json();
+  EXPECT_EQ(listed.at("items").as_array().at(0).as_object().at("id"), json::string(id));
   EXPECT_EQ(text_of(c.get(generations + "/" + id).json().as_object(), "state"), "queued");
 }
 
@@ -166,9 +166,7 @@ TEST(exactly_once, two_equal_jobs_whose_responses_are_lost_do_not_take_each_othe
   EXPECT_EQ(end_of(c, b), "completed ");
   EXPECT_EQ(sim.created(), 3);
   const auto upstream_id = [&](const std::string& id) {
-    return std::string(
-        text_of(relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").as_object(),
-                "upstream_id"));
+    return std::string(text_of(relay.admin("GET", "/jobs/" + id).json().as_object(), "upstream_id"));
   };
   EXPECT_NE(upstream_id(a), upstream_id(b));
 }

@@ -42,6 +42,13 @@ std::int64_t count_of(const running_relay& relay, const std::string& state) {
   return at == std::string::npos ? -1 : std::stoll(text.substr(at + name.size()));
 }
 
+// What was done, and is answered with 200.
+json::object carried_out(running_relay& relay, const std::string& path, const json::object& body = {}) {
+  const response r = relay.admin("POST", path, body);
+  EXPECT_EQ(r.status, 200) << path << ": " << r.body;
+  return r.json().as_object();
+}
+
 struct fairness : ::testing::Test {
   fairness() {
     settings = test_config(dir, gate.url());
@@ -86,8 +93,8 @@ std::vector<std::string> make_accounts(const config& settings, int how_many) {
     out.push_back("luma-relay-of-" + std::to_string(i));
     t.digest = sha256(out.back());
     out.back().insert(0, "Bearer ");
-    (*opened)->write_account(a, [&done](result<account> r) { done += r.has_value(); });
-    (*opened)->insert_token(t, [&done](result<token> r) { done += r.has_value(); });
+    (*opened)->write_account(a, nullptr, [&done](result<account> r) { done += r.has_value(); });
+    (*opened)->insert_token(t, nullptr, [&done](result<token> r) { done += r.has_value(); });
   }
   while (done < 2 * how_many) in.run_one();
   (*opened)->close();
@@ -246,7 +253,7 @@ TEST_F(fairness, a_token_has_the_limits_that_the_operator_sets) {
   const response waits = other.post(generations, R"({"prompt":"one more"})");
   EXPECT_EQ(waits.status, 429) << waits.body;
   EXPECT_NE(waits.body.find("limit of 3 generations that wait"), std::string::npos) << waits.body;
-  EXPECT_EQ(relay.admin({{"command", "task-cancel-all-pending"}, {"token", "other"}}).at("cancelled"), 3);
+  EXPECT_EQ(carried_out(relay, "/cancellations", {{"token", "other"}}).at("cancelled"), 3);
   create(other, "now there is room");
   EXPECT_EQ(me.post(generations, R"({"prompt":"still none"})").status, 429) << "each has its own";
 }
@@ -275,13 +282,10 @@ TEST_F(fairness, revoking_stops_what_was_not_submitted) {
   for (int i = 0; i < 300; ++i) create(me, "mine");
   for (int i = 0; i < 3; ++i) create(kept, "kept");
   create(other, "other");
-  const json::object gone = relay.admin({{"command", "token-revoke"}, {"name", "me"}});
-  EXPECT_TRUE(gone.at("ok").as_bool()) << gone;
+  const json::object gone = carried_out(relay, "/tokens/*/me/revoke");
   EXPECT_EQ(gone.at("cancelled").as_int64() + gone.at("submitting").as_int64(), 300);
   EXPECT_EQ(me.get(generations).status, 401);
-  EXPECT_EQ(
-      relay.admin({{"command", "token-revoke"}, {"name", "kept"}, {"keep_pending", true}}).at("cancelled"),
-      0);
+  EXPECT_EQ(carried_out(relay, "/tokens/*/kept/revoke", {{"keep_pending", true}}).at("cancelled"), 0);
   EXPECT_EQ(kept.get(generations).status, 401);
   gate.let_through();
   EXPECT_TRUE(
@@ -299,7 +303,7 @@ TEST_F(fairness, revoking_ends_what_is_refused_meanwhile) {
   const client me = relay.as("me");
   const response r = me.request("POST", generations, R"({"prompt":"#refuse-429"})", {"Prefer: wait=0"});
   ASSERT_EQ(r.status, 201) << r.body;
-  const json::object gone = relay.admin({{"command", "token-revoke"}, {"name", "me"}});
+  const json::object gone = carried_out(relay, "/tokens/*/me/revoke");
   EXPECT_EQ(gone.at("cancelled"), 0) << gone;
   EXPECT_EQ(gone.at("submitting"), 1) << gone;
   gate.let_through();
@@ -313,16 +317,14 @@ TEST_F(fairness, a_rotated_token_is_the_same_customer) {
   const client before(relay.port(), first);
   const std::string id = create(before, "job");
   wait_for_state(before, generations + "/" + id, "completed");
-  const json::object secret_before = relay.admin({{"command", "webhook-secret"}, {"name", "me"}});
+  const json::value secret_before = relay.admin("GET", "/accounts/me/webhook-secret").json();
   const auto rotate = [&](int grace) {
-    const json::object out = relay.admin({{"command", "token-rotate"}, {"name", "me"}, {"grace_s", grace}});
-    EXPECT_TRUE(out.at("ok").as_bool()) << out;
-    return std::string(text_of(out, "token"));
+    return std::string(text_of(carried_out(relay, "/tokens/*/me/rotate", {{"grace_s", grace}}), "token"));
   };
   const std::string second = rotate(3'600);
   EXPECT_EQ(before.get(generations + "/" + id).status, 200) << "within the grace";
   EXPECT_EQ(client(relay.port(), second).get(generations + "/" + id).status, 200);
-  EXPECT_EQ(relay.admin({{"command", "webhook-secret"}, {"name", "me"}}), secret_before);
+  EXPECT_EQ(relay.admin("GET", "/accounts/me/webhook-secret").json(), secret_before);
   // Without a grace the old one ends at once, and the one before it with it.
   const std::string third = rotate(0);
   EXPECT_EQ(before.get(generations).status, 401);
@@ -335,7 +337,7 @@ TEST_F(fairness, a_rotated_token_is_the_same_customer) {
   EXPECT_EQ(client(again.port(), first).get(generations).status, 401);
   EXPECT_EQ(client(again.port(), third).get(generations).status, 200);
   EXPECT_EQ(client(again.port(), fourth).get(generations + "/" + id).status, 200);
-  EXPECT_FALSE(again.admin({{"command", "token-rotate"}, {"name", "nobody"}}).at("ok").as_bool());
+  EXPECT_EQ(again.admin("POST", "/tokens/*/nobody/rotate").status, 404);
 }
 
 }  // namespace

@@ -408,14 +408,13 @@ TEST(flow, a_revoked_token_stops_at_once) {
   running_relay relay(test_config(dir, sim.url()));
   const client c = relay.as("me");
   EXPECT_EQ(c.get("/dream-machine/v1/ping").status, 200);
-  const json::object gone = relay.admin({{"command", "token-revoke"}, {"name", "me"}});
-  EXPECT_EQ(gone.at("ok"), true);
+  EXPECT_EQ(relay.admin("POST", "/tokens/*/me/revoke").status, 200);
   EXPECT_EQ(c.get("/dream-machine/v1/ping").status, 401);
-  const json::object list = relay.admin({{"command", "token-list"}});
-  EXPECT_FALSE(list.at("tokens").as_array().at(0).at("revoked_at").is_null());
-  EXPECT_EQ(relay.admin({{"command", "token-revoke"}, {"name", "me"}}).at("ok"), false);
-  EXPECT_EQ(relay.admin({{"command", "nonsense"}}).at("ok"), false);
-  EXPECT_EQ(relay.admin({{"command", "token-create"}, {"name", "a b"}}).at("ok"), false);
+  const json::value list = relay.admin("GET", "/tokens").json();
+  EXPECT_FALSE(list.at("items").as_array().at(0).at("revoked_at").is_null());
+  EXPECT_EQ(relay.admin("POST", "/tokens/*/me/revoke").status, 404);
+  EXPECT_EQ(relay.admin("POST", "/nonsense").status, 404);
+  EXPECT_EQ(relay.admin("POST", "/tokens", {{"name", "a b"}}).status, 400);
 }
 
 TEST(flow, lists_are_paged_newest_first) {

@@ -16,10 +16,8 @@ const std::string generations = "/dream-machine/v1/generations";
 std::string completed_job(running_relay& relay, const client& c) {
   const response made = c.post(generations, R"({"prompt":"abc"})");
   const std::string id(text_of(made.json().as_object(), "id"));
-  EXPECT_TRUE(relay.wait_until([&] {
-    return json::serialize(relay.admin({{"command", "task-show"}, {"id", json::string(id)}}))
-        .contains("\"completed\"");
-  }));
+  EXPECT_TRUE(relay.wait_until(
+      [&] { return text_of(relay.admin("GET", "/jobs/" + id).json().as_object(), "state") == "completed"; }));
   return id;
 }
 

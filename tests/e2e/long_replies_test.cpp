@@ -100,10 +100,10 @@ TEST_F(long_replies, to_an_old_client) {
   const std::string token = relay.token("unused");
   const response made = me.get(generations);
   ASSERT_EQ(made.status, 200);
-  const json::object answer = relay.admin({{"command", "token-rotate"}, {"name", "me"}, {"grace_s", 60}});
+  const response rotated = relay.admin("POST", "/tokens/*/me/rotate", {{"grace_s", 60}});
   connection c(relay.port());
-  c.send("GET " + generations + " HTTP/1.0\r\nAuthorization: " + std::string(text_of(answer, "token")) +
-         "\r\n\r\n");
+  c.send("GET " + generations + " HTTP/1.0\r\nAuthorization: " +
+         std::string(text_of(rotated.json().as_object(), "token")) + "\r\n\r\n");
   const std::string all = c.receive_all();
   const auto end = all.find("\r\n\r\n");
   ASSERT_NE(end, std::string::npos);

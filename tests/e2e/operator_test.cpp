@@ -11,13 +11,18 @@ namespace {
 const std::string generations = "/dream-machine/v1/generations";
 
 struct operator_test : ::testing::Test {
-  static json::object done(running_relay& relay, json::object command) {
-    json::object answer = relay.admin(std::move(command));
-    EXPECT_TRUE(answer.at("ok").as_bool()) << json::serialize(answer);
-    return answer;
+  static json::object done(running_relay& relay, const std::string& method, const std::string& path,
+                           const json::object& body = {}) {
+    const response r = relay.admin(method, path, body);
+    EXPECT_TRUE(r.status == 200 || r.status == 201) << path << ": " << r.status << " " << r.body;
+    return r.json().as_object();
+  }
+  // Why a request was refused.
+  static std::string detail_of(const response& r) {
+    return std::string(text_of(r.json().as_object(), "detail"));
   }
   static json::object job(running_relay& relay, const std::string& by) {
-    return done(relay, {{"command", "task-show"}, {"id", json::string(by)}}).at("task").as_object();
+    return done(relay, "GET", "/jobs/" + by);
   }
   static std::string why(running_relay& relay, const std::string& by) {
     return std::string(text_of(job(relay, by), "why"));
@@ -46,21 +51,22 @@ TEST_F(operator_test, a_failed_job_is_found_by_any_of_its_ids_and_explained) {
   EXPECT_EQ(json::serialize(whole).find("callbacks/"), std::string::npos) << "no secret is shown";
   // What means several, or none, says so.
   create(c);
-  const json::object several = relay.admin({{"command", "task-show"}, {"id", json::string(id.substr(0, 4))}});
-  EXPECT_NE(text_of(several, "message").find("several tasks are meant"), std::string::npos) << several;
-  const json::object none = relay.admin({{"command", "task-show"}, {"id", "nobody's"}});
-  EXPECT_NE(text_of(none, "message").find("there is no task"), std::string::npos) << none;
+  const response several = relay.admin("GET", "/jobs/" + id.substr(0, 4));
+  EXPECT_NE(detail_of(several).find("several tasks are meant"), std::string::npos) << several.body;
+  const response none = relay.admin("GET", "/jobs/nobodys");
+  EXPECT_EQ(none.status, 404);
+  EXPECT_NE(detail_of(none).find("there is no task"), std::string::npos) << none.body;
 }
 
 TEST_F(operator_test, a_sick_upstream_is_paused_and_jobs_say_that_they_wait_for_it) {
   running_relay relay(test_config(dir, sim.url()));
   const client c = relay.as("me");
-  done(relay, {{"command", "upstream-pause"}, {"name", "sim"}});
+  done(relay, "POST", "/upstreams/sim/pause");
   const std::string id = create(c);
   EXPECT_TRUE(why(relay, id).starts_with("waiting: upstream sim is paused by an operator")) << why(relay, id);
-  const json::object list = done(relay, {{"command", "task-list"}, {"state", "pending"}});
-  EXPECT_TRUE(text_of(list.at("tasks").at(0).as_object(), "why").starts_with("waiting: ")) << list;
-  done(relay, {{"command", "upstream-resume"}, {"name", "sim"}});
+  const json::object list = done(relay, "GET", "/jobs?state=pending");
+  EXPECT_TRUE(text_of(list.at("items").at(0).as_object(), "why").starts_with("waiting: ")) << list;
+  done(relay, "POST", "/upstreams/sim/resume");
   wait_for_state(c, generations + "/" + id, "completed");
   EXPECT_TRUE(why(relay, id).starts_with("completed at ")) << why(relay, id);
 }
@@ -75,18 +81,15 @@ TEST_F(operator_test, a_runaway_is_stopped_and_its_money_is_free_again) {
   gate.refuse_new();
   running_relay relay(settings);
   const client runaway = relay.as("runaway"), other = relay.as("other");
-  done(relay, {{"command", "account-set"}, {"name", "runaway"}, {"prepaid", true}});
-  done(relay, {{"command", "account-topup"}, {"name", "runaway"}, {"amount", "10"}});
+  done(relay, "PATCH", "/accounts/runaway", {{"prepaid", true}});
+  done(relay, "POST", "/accounts/runaway/topup", {{"amount", "10"}});
   for (int i = 0; i < 50; ++i) create(runaway);
   const std::string kept = create(other);
-  done(relay, {{"command", "account-disable"}, {"name", "runaway"}});
+  done(relay, "POST", "/accounts/runaway/disable");
   EXPECT_EQ(runaway.post(generations, R"({"prompt":"abc"})").status, 401);
   gate.let_through();
   wait_for_state(other, generations + "/" + kept, "completed");
-  const auto held = [&] {
-    const json::object shown = done(relay, {{"command", "account-show"}, {"name", "runaway"}});
-    return std::string(text_of(shown.at("account").as_object(), "held"));
-  };
+  const auto held = [&] { return std::string(text_of(done(relay, "GET", "/accounts/runaway"), "held")); };
   EXPECT_TRUE(relay.wait_until([&] { return held() == "0.00"; })) << held();
   EXPECT_LE(sim.created(), 3) << "what was on its way, and the other's";
 }

@@ -250,10 +250,10 @@ TEST(other_family, goes_through_the_engine_as_it_is) {
   }
   // It is on disk under its own names, and another start knows it still.
   running_relay again(settings, both, poems::routes);
-  const json::object shown = again.admin({{"command", "task-show"}, {"id", json::string(id)}});
-  EXPECT_EQ(shown.at("task").at("action"), "write");
-  EXPECT_EQ(shown.at("task").at("dialect"), "poems");
-  EXPECT_EQ(shown.at("task").at("state"), "completed");
+  const json::value shown = again.admin("GET", "/jobs/" + id).json();
+  EXPECT_EQ(shown.at("action"), "write");
+  EXPECT_EQ(shown.at("dialect"), "poems");
+  EXPECT_EQ(shown.at("state"), "completed");
   const std::vector<std::string> requests = upstream.requests();
   EXPECT_EQ(requests.at(0), R"(POST /desk/poems Poet luma-sim-key {"theme":"snow"})");
   EXPECT_EQ(requests.at(1), "GET /desk/poems/poem-1/now Poet luma-sim-key ");

@@ -130,10 +130,8 @@ TEST(pace, an_operator_cancels_what_waits) {
   running_relay relay(test_config(dir, gate.url()));
   const client c = relay.as("me");
   const std::string id = create(c, "job");
-  json::object answer;
   EXPECT_TRUE(relay.wait_until([&] {  // an attempt may be under way
-    answer = relay.admin({{"command", "task-cancel-pending"}, {"id", json::string(id)}});
-    return answer.at("ok").as_bool() ||
+    return relay.admin("POST", "/jobs/" + id + "/cancel").status == 200 ||
            text_of(c.get(generations + "/" + id).json().as_object(), "state") != "queued";
   }));
   const json::object t = wait_for_state(c, generations + "/" + id, "failed").json().as_object();
@@ -141,8 +139,7 @@ TEST(pace, an_operator_cancels_what_waits) {
   gate.let_through();
   wait_for_state(c, generations + "/" + create(c, "another"), "completed");
   EXPECT_EQ(sim.created(), 1);
-  EXPECT_FALSE(
-      relay.admin({{"command", "task-cancel-pending"}, {"id", json::string(id)}}).at("ok").as_bool());
+  EXPECT_EQ(relay.admin("POST", "/jobs/" + id + "/cancel").status, 409);
 }
 
 TEST(pace, an_upstream_that_hangs_delays_only_its_own) {
@@ -199,7 +196,7 @@ void leave_open_jobs(const std::string& path, int jobs) {
   int left = jobs;
   account owner;
   owner.name = "old";
-  s.write_account(owner, [](result<account> r) { ASSERT_TRUE(r); });
+  s.write_account(owner, nullptr, [](result<account> r) { ASSERT_TRUE(r); });
   const timestamp then = now() - std::chrono::minutes(5);
   for (int i = 0; i < jobs; ++i) {
     task t = luma_task();
@@ -320,8 +317,8 @@ TEST(pace, a_suspend_costs_no_job_and_the_time_is_right_again) {
     clock_moved_by = 8 * 3'600;
     // Attempts go on, and say when.
     const auto shown = [&](const std::string& id) {
-      const json::object r = relay.admin({{"command", "task-show"}, {"id", json::string(id)}});
-      return from_iso(text_of(r.at("task").as_object(), "attempted_at")).value_or(never);
+      const json::value r = relay.admin("GET", "/jobs/" + id).json();
+      return from_iso(text_of(r.as_object(), "attempted_at")).value_or(never);
     };
     const auto is_right = [](timestamp t) { return wall_clock() - t < std::chrono::seconds(5); };
     EXPECT_TRUE(relay.wait_until([&] {

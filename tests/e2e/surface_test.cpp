@@ -213,7 +213,7 @@ std::vector<std::string> ids_in_list(const client& c, const std::string& query =
 }
 
 json::object shown_to_operator(running_relay& relay, const std::string& id) {
-  return relay.admin({{"command", "task-show"}, {"id", json::string(id)}}).at("task").as_object();
+  return relay.admin("GET", "/jobs/" + id).json().as_object();
 }
 
 TEST(deletion, hides_a_job_from_its_client_at_once_and_for_good) {

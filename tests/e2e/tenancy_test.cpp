@@ -111,7 +111,9 @@ TEST(tenancy, every_route_that_needs_a_key_asks_for_it_first) {
       EXPECT_EQ(refused.header("www-authenticate"), "Bearer") << r.pattern;
     }
   }
-  EXPECT_EQ(open, 5) << "uploads and files by their addresses, callbacks of upstreams, health, readiness";
+  EXPECT_EQ(open, 8)
+      << "uploads and files by their addresses, callbacks of upstreams, health, readiness, and "
+         "the description of the API in three parts";
   EXPECT_EQ(sim.created(), 1);
 }
 

@@ -301,10 +301,8 @@ TEST(tls, certificates_of_callbacks) {
     const response made = c.post("/dream-machine/v1/generations",
                                  R"({"prompt":"abc","callback_url":")" + url_of(front) + R"(/hook"})");
     const std::string id(text_of(made.json().as_object(), "id"));
-    EXPECT_TRUE(relay.wait_until([&] {
-      return json::serialize(relay.admin({{"command", "task-show"}, {"id", json::string(id)}}))
-          .contains("no TLS");
-    })) << row.what;
+    EXPECT_TRUE(relay.wait_until([&] { return relay.admin("GET", "/jobs/" + id).body.contains("no TLS"); }))
+        << row.what;
     EXPECT_TRUE(hook.received().empty()) << row.what;
   }
 }
@@ -426,7 +424,7 @@ TEST(connections, sessions_are_resumed_and_max_connections_holds_for_all) {
     const response made = me.post("/dream-machine/v1/generations", R"({"prompt":"abc"})");
     const std::string id(text_of(made.json().as_object(), "id"));
     wait_for_state(me, "/dream-machine/v1/generations/" + id, "completed");
-    const json::object shown = relay.admin({{"command", "upstream-list"}}).at("upstreams").at(0).as_object();
+    const json::object shown = relay.admin("GET", "/upstreams").json().at("items").at(0).as_object();
     EXPECT_LE(shown.at("connections").as_int64(), 2);
   }
   EXPECT_GE(front.handshakes(), 30);

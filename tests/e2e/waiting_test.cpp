@@ -187,7 +187,7 @@ TEST(events, end_when_the_token_is_revoked) {
   };
   const auto ends = follow(revoked);
   const auto goes_on = follow(other);
-  EXPECT_EQ(relay.admin({{"command", "token-revoke"}, {"name", "revoked"}}).at("ok"), true);
+  EXPECT_EQ(relay.admin("POST", "/tokens/*/revoked/revoke").status, 200);
   EXPECT_TRUE(ends->receive_all().ends_with("0\r\n\r\n"));
   EXPECT_FALSE(goes_on->ended());
 }
@@ -203,7 +203,7 @@ TEST(waiting, ends_when_the_token_is_revoked) {
   const std::string get = "GET " + generations + "/" + id + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + token;
   conn.send(get + "\r\n\r\n" + get + "\r\nPrefer: wait=60\r\nConnection: close\r\n\r\n");
   conn.receive_until("\"state\"");
-  EXPECT_EQ(relay.admin({{"command", "token-revoke"}, {"name", "revoked"}}).at("ok"), true);
+  EXPECT_EQ(relay.admin("POST", "/tokens/*/revoked/revoke").status, 200);
   EXPECT_NE(conn.receive_all().find("HTTP/1.1 401"), std::string::npos);
 }
 
@@ -218,10 +218,10 @@ TEST(waiting, of_a_create_ends_when_the_token_is_revoked) {
             "\r\nPrefer: wait=60\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
             "\r\n\r\n" + body);
   ASSERT_TRUE(relay.wait_until([&] {
-    const json::object listed = relay.admin({{"command", "task-list"}, {"state", "queued"}});
-    return listed.at("tasks").as_array().size() == 1;
+    const json::value listed = relay.admin("GET", "/jobs?state=queued").json();
+    return listed.at("items").as_array().size() == 1;
   }));
-  EXPECT_EQ(relay.admin({{"command", "token-revoke"}, {"name", "revoked"}}).at("ok"), true);
+  EXPECT_EQ(relay.admin("POST", "/tokens/*/revoked/revoke").status, 200);
   EXPECT_NE(conn.receive_all().find("HTTP/1.1 201"), std::string::npos);
 }
 

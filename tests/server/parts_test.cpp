@@ -6,7 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include "common/engine/callbacks.hpp"
-#include "server/admin_commands.hpp"
+#include "server/admin/admin_api.hpp"
 #include "server/await_store.hpp"
 #include "server/background/janitor.hpp"
 #include "server/background/wake_timer.hpp"
@@ -318,13 +318,13 @@ class with_store : public parts {
     account owner;
     owner.name = "alice";
     owner.webhook = secret("s");
-    owner = run(from_store(*store_, &store::write_account, owner)).value();
+    owner = run(from_store(*store_, &store::write_account, owner, audit_ptr{})).value();
     owner_ = owner.id;
     accounts_.put(owner);
     token t;
     t.account = owner_;
     t.name = "alice";
-    with_ = run(from_store(*store_, &store::insert_token, t)).value().id;
+    with_ = run(from_store(*store_, &store::insert_token, t, audit_ptr{})).value().id;
   }
   task_ptr add(const std::string& id, task_state state, timestamp finished = never) {
     task t = luma_task();
@@ -343,11 +343,26 @@ class with_store : public parts {
     return run(from_store(*store_, &store::write, std::move(c))).value().value;
   }
   task_ptr load(const std::string& id) { return run(load_task(*store_, id)).value(); }
-  json::object admin(json::object command) {
-    const admin_context in{loop_, *store_, changes_, accounts_, billing_};
-    return run(run_admin_command(in, std::move(command)));
+  // As the command line runs it when no relay has the database.
+  struct answer {
+    int status = 0;
+    json::object body;
+    std::string detail() const { return std::string(text_of(body, "detail")); }
+  };
+  answer admin(http::verb method, const std::string& path, const json::object& body = {}) {
+    const std::string whole = std::string(admin_prefix) + path.substr(0, path.find('?'));
+    const std::string text = body.empty() ? "" : json::serialize(body);
+    const http::header_fields none;
+    http::request r;
+    r.method = method;
+    r.target = r.path = whole;
+    if (const auto question = path.find('?'); question != path.npos)
+      r.query = std::string_view(path).substr(question + 1);
+    r.body = text;
+    r.headers = &none;
+    const http::reply out = run(api_.handle(r, true));
+    return {out.status, parse_lenient(out.body).value().as_object()};
   }
-  std::string message(const json::object& answer) { return std::string(text_of(answer, "message")); }
 
   temp_dir dir_;
   std::unique_ptr<store> store_ = open_memory_store(dir_.file("db"), hooks());
@@ -355,6 +370,9 @@ class with_store : public parts {
   billing billing_{config{}};
   task_changes changes_{loop_, *store_, {}, billing_, *log_};
   account_registry accounts_;
+  admin_tokens operators_;
+  config settings_;
+  admin_api api_{admin_context{loop_, settings_, *store_, changes_, accounts_, operators_, billing_, *log_}};
   std::int64_t owner_ = 0, with_ = 0;
 };
 
@@ -388,70 +406,63 @@ TEST_F(with_store, the_janitor_keeps_tasks_unless_it_is_configured_to_delete_the
   loop_.run();
 }
 
-TEST_F(with_store, tokens_by_command) {
-  const json::object made = admin({{"command", "token-create"}, {"name", "bob"}});
-  ASSERT_TRUE(made.at("ok").as_bool()) << made;
-  EXPECT_TRUE(accounts_.authenticate("Bearer " + std::string(text_of(made, "token")), now())) << "at once";
-  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "bob"}})).find("already"),
-            std::string::npos);
-  EXPECT_NE(message(admin({{"command", "token-create"}, {"name", "no spaces"}})).find("1 to 64"),
-            std::string::npos);
-  const json::object list = admin({{"command", "token-list"}});
-  EXPECT_EQ(list.at("tokens").as_array().size(), 2u);
-  EXPECT_EQ(json::serialize(list).find(text_of(made, "token")), std::string::npos) << "never its text";
-  const auto secret_of = [&](bool rotate) {
-    return std::string(
-        text_of(admin({{"command", "webhook-secret"}, {"name", "bob"}, {"rotate", rotate}}), "secret"));
+using http::verb;
+
+TEST_F(with_store, tokens_by_request) {
+  const answer made = admin(verb::post, "/tokens", {{"name", "bob"}});
+  ASSERT_EQ(made.status, 201) << made.body;
+  const std::string secret(text_of(made.body, "token"));
+  EXPECT_TRUE(accounts_.authenticate("Bearer " + secret, now())) << "at once";
+  EXPECT_EQ(admin(verb::post, "/tokens", {{"name", "bob"}}).status, 409);
+  EXPECT_TRUE(admin(verb::post, "/tokens", {{"name", "no spaces"}}).detail().contains("1 to 64"));
+  const json::object list = admin(verb::get, "/tokens").body;
+  EXPECT_EQ(list.at("items").as_array().size(), 2u);
+  EXPECT_FALSE(json::serialize(list).contains(secret)) << "never its text";
+  const auto webhook = [&] {
+    return std::string(text_of(admin(verb::get, "/accounts/bob/webhook-secret").body, "secret"));
   };
-  const std::string first = secret_of(false);
+  const std::string first = webhook();
   EXPECT_TRUE(first.starts_with("whsec_"));
-  EXPECT_EQ(secret_of(false), first);
-  EXPECT_NE(secret_of(true), first);
-  EXPECT_TRUE(admin({{"command", "token-revoke"}, {"name", "bob"}}).at("ok").as_bool());
-  EXPECT_FALSE(accounts_.authenticate("Bearer " + std::string(text_of(made, "token")), now()));
-  EXPECT_NE(message(admin({{"command", "token-revoke"}, {"name", "bob"}})).find("token list"),
-            std::string::npos);
-  EXPECT_NE(message(admin({{"command", "webhook-secret"}, {"name", "carol"}})).find("no account named"),
-            std::string::npos);
+  EXPECT_EQ(webhook(), first);
+  EXPECT_EQ(admin(verb::post, "/accounts/bob/webhook-secret/rotate").status, 200);
+  EXPECT_NE(webhook(), first);
+  EXPECT_EQ(admin(verb::post, "/tokens/*/bob/revoke").status, 200);
+  EXPECT_FALSE(accounts_.authenticate("Bearer " + secret, now()));
+  EXPECT_TRUE(admin(verb::post, "/tokens/*/bob/revoke").detail().contains("token list"));
+  EXPECT_TRUE(admin(verb::get, "/accounts/carol").detail().contains("no account named"));
 }
 
-TEST_F(with_store, tasks_by_command) {
+TEST_F(with_store, jobs_by_request) {
   const std::string pending = "01936e4f-a1b2-7000-8000-000000000001",
                     done = "01936e4f-a1b2-7000-8000-000000000002";
   add(pending, task_state::pending);
   add(done, task_state::completed, now());
-  EXPECT_EQ(admin({{"command", "task-list"}}).at("tasks").as_array().size(), 2u);
-  const json::object one = admin({{"command", "task-list"}, {"state", "pending"}, {"token", "alice"}});
-  ASSERT_EQ(one.at("tasks").as_array().size(), 1u);
-  EXPECT_EQ(text_of(one.at("tasks").at(0).as_object(), "id"), pending);
-  EXPECT_EQ(text_of(one.at("tasks").at(0).as_object(), "token"), "alice");
-  EXPECT_NE(message(admin({{"command", "task-list"}, {"state", "dancing"}})).find("--state must be"),
-            std::string::npos);
-  EXPECT_NE(message(admin({{"command", "task-list"}, {"token", "nobody"}})).find("no token named"),
-            std::string::npos);
+  EXPECT_EQ(admin(verb::get, "/jobs").body.at("items").as_array().size(), 2u);
+  const json::object one = admin(verb::get, "/jobs?state=pending&token=alice").body;
+  ASSERT_EQ(one.at("items").as_array().size(), 1u);
+  EXPECT_EQ(one.at("items").at(0).at("id"), json::string(pending));
+  EXPECT_EQ(one.at("items").at(0).at("token"), "alice");
+  EXPECT_TRUE(admin(verb::get, "/jobs?state=dancing").detail().starts_with("state: must be one of"));
+  EXPECT_TRUE(admin(verb::get, "/jobs?token=nobody").detail().contains("no token named"));
 
-  const json::object shown = admin({{"command", "task-show"}, {"id", json::string(done)}});
-  EXPECT_EQ(text_of(shown.at("task").as_object(), "action"), "generations");
-  EXPECT_EQ(shown.at("task").at("request").at("prompt"), "abc");
-  EXPECT_NE(message(admin({{"command", "task-show"}, {"id", "x"}})).find("there is no task x"),
-            std::string::npos);
+  const json::object shown = admin(verb::get, "/jobs/" + done).body;
+  EXPECT_EQ(shown.at("action"), "generations");
+  EXPECT_EQ(shown.at("request").at("prompt"), "abc");
+  EXPECT_TRUE(admin(verb::get, "/jobs/x").detail().starts_with("there is no task x"));
 
-  EXPECT_NE(
-      message(admin({{"command", "task-cancel-pending"}, {"id", json::string(done)}})).find("is completed"),
-      std::string::npos);
-  EXPECT_TRUE(admin({{"command", "task-cancel-pending"}, {"id", json::string(pending)}}).at("ok").as_bool());
+  EXPECT_TRUE(admin(verb::post, "/jobs/" + done + "/cancel").detail().contains("is completed"));
+  EXPECT_EQ(admin(verb::post, "/jobs/" + pending + "/cancel").status, 200);
   EXPECT_EQ(load(pending)->state, task_state::failed);
 
-  EXPECT_TRUE(admin({{"command", "task-retry-callback"}, {"id", json::string(done)}}).at("ok").as_bool());
+  EXPECT_EQ(admin(verb::post, "/callbacks/" + done + "/retry").status, 200);
   EXPECT_EQ(load(done)->pending_callbacks, "c");
-  EXPECT_NE(message(admin({{"command", "task-retry-callback"}, {"id", json::string(pending)}}))
-                .find("no callback to send"),
-            std::string::npos);
+  EXPECT_TRUE(admin(verb::post, "/callbacks/" + pending + "/retry").detail().contains("no callback to send"));
 
   for (int i = 3; i < 9; ++i)
     add("01936e4f-a1b2-7000-8000-00000000000" + std::to_string(i), task_state::pending);
-  EXPECT_EQ(admin({{"command", "task-cancel-all-pending"}}).at("cancelled"), 6);
-  EXPECT_NE(message(admin({{"command", "sing"}})).find("does not know"), std::string::npos);
+  EXPECT_EQ(admin(verb::post, "/cancellations").status, 400) << "all of them only when it is said";
+  EXPECT_EQ(admin(verb::post, "/cancellations", {{"all", true}}).body.at("cancelled"), 6);
+  EXPECT_EQ(admin(verb::post, "/sing").status, 404);
 }
 
 // ---- descriptors

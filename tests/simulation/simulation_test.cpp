@@ -164,7 +164,7 @@ class sim_day {
       account owner;
       owner.name = "customer " + std::to_string(i);
       owner.prepaid = i % 2 == 0;
-      EXPECT_EQ(ask(&store::write_account, owner).id, i);
+      EXPECT_EQ(ask(&store::write_account, owner, audit_ptr{}).id, i);
       top_up(i);
     }
     start();
@@ -719,7 +719,7 @@ class sim_day {
     e.account = account;
     e.amount = {static_cast<std::int64_t>(chance(20'000'000) + 1)};
     e.at = now_;
-    ask(&store::book, e);
+    ask(&store::book, e, audit_ptr{});
   }
 
   // Each row says what there is after it, and the last one what there is. A job has a hold and one end, or a

@@ -36,7 +36,7 @@ void insert_jobs(test::opened_store& s, int from, int count) {
   if (from == 0) {
     account owner;
     owner.name = "a";
-    ASSERT_TRUE(s.get(&store::write_account, owner));
+    ASSERT_TRUE(s.get(&store::write_account, owner, audit_ptr{}));
   }
   for (int i = from; i < from + count; ++i) {
     task t = test::luma_task();

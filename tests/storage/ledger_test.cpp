@@ -51,7 +51,7 @@ class ledger_test : public ::testing::TestWithParam<engine> {
     a.name = name;
     a.prepaid = prepaid;
     a.group = "friends";
-    return get(&store::write_account, a).value();
+    return get(&store::write_account, a, audit_ptr{}).value();
   }
   result<ledger_row> top_up(const account& a, money amount) {
     ledger_entry e;
@@ -60,7 +60,7 @@ class ledger_test : public ::testing::TestWithParam<engine> {
     e.note = "paid by card";
     e.made_by = "owner";
     e.at = start;
-    return get(&store::book, e);
+    return get(&store::book, e, audit_ptr{});
   }
   task job_of(const account& a) {
     task t = test::luma_task();
@@ -240,7 +240,7 @@ TEST_P(ledger_test, a_change_of_the_account_leaves_its_balance) {
   ASSERT_TRUE(top_up(a, {1'000'000}));
   a.prepaid = false;
   a.group = "others";
-  const auto saved = get(&store::write_account, a);
+  const auto saved = get(&store::write_account, a, audit_ptr{});
   ASSERT_TRUE(saved) << "a top-up is no change of the account";
   EXPECT_EQ(has(a), "1.00 held 0.00");
   const auto read = get(&store::account_by_id, a.id).value();
@@ -332,11 +332,11 @@ TEST(ledger_table, rows_cannot_be_changed_or_deleted) {
     test::opened_store s(path);
     account a;
     a.name = "alice";
-    const account made = s.get(&store::write_account, a).value();
+    const account made = s.get(&store::write_account, a, audit_ptr{}).value();
     ledger_entry e;
     e.account = made.id;
     e.amount = {1};
-    ASSERT_TRUE(s.get(&store::book, e));
+    ASSERT_TRUE(s.get(&store::book, e, audit_ptr{}));
     s.kept->close();
   }
   auto d = sqlite::db::open(path, sqlite::role::writer);

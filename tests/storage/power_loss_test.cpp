@@ -51,7 +51,7 @@ outcome cut_power(const std::string& synchronous, int cuts, unsigned seed) {
   account owner;
   owner.name = "a";
   bool ready = false;
-  s.write_account(owner, [&](result<account> r) { ready = r.has_value(); });
+  s.write_account(owner, nullptr, [&](result<account> r) { ready = r.has_value(); });
   while (!ready) in.run_one();
 
   std::minstd_rand random(seed);

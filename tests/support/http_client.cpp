@@ -22,10 +22,22 @@ std::string response::header(const std::string& lower_name) const {
 }
 
 connection::connection(std::uint16_t port, const std::string& from) : socket_(loop_) {
-  socket_.open(asio::ip::tcp::v4());
-  if (from != "127.0.0.1") socket_.bind({asio::ip::make_address(from), 0});
-  socket_.connect({asio::ip::make_address("127.0.0.1"), port});
-  socket_.set_option(asio::ip::tcp::no_delay(true));
+  asio::ip::tcp::socket s(loop_, asio::ip::tcp::v4());
+  if (from != "127.0.0.1") s.bind({asio::ip::make_address(from), 0});
+  s.connect({asio::ip::make_address("127.0.0.1"), port});
+  s.set_option(asio::ip::tcp::no_delay(true));
+  socket_ = std::move(s);
+  limit_reads();
+}
+
+connection::connection(const asio::local::stream_protocol::endpoint& at) : socket_(loop_) {
+  asio::local::stream_protocol::socket s(loop_);
+  s.connect(at);
+  socket_ = std::move(s);
+  limit_reads();
+}
+
+void connection::limit_reads() {
   const timeval limit{20, 0};
   ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
@@ -37,7 +49,7 @@ void connection::send(std::string_view bytes) {
 
 void connection::finish_sending() {
   boost::system::error_code ec;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ec);
+  socket_.shutdown(asio::socket_base::shutdown_send, ec);
 }
 
 // Straight to the system: Asio would wait without the time limit.
@@ -121,11 +133,11 @@ bool connection::ended() {
   return buffer_.empty() && read_some() == 0;
 }
 
-response client::request(const std::string& method, const std::string& target, const std::string& body,
-                         const std::vector<std::string>& extra_headers) const {
-  connection c(port_);
+response exchange_on(connection& c, const std::string& method, const std::string& target,
+                     const std::string& body, const std::string& authorization,
+                     const std::vector<std::string>& extra_headers) {
   std::string text = method + " " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
-  if (!authorization_.empty()) text += "Authorization: " + authorization_ + "\r\n";
+  if (!authorization.empty()) text += "Authorization: " + authorization + "\r\n";
   bool typed = false;
   for (const std::string& h : extra_headers) {
     text += h + "\r\n";
@@ -137,6 +149,12 @@ response client::request(const std::string& method, const std::string& target, c
   }
   c.send(text + "\r\n" + body);
   return c.receive(method == "HEAD");
+}
+
+response client::request(const std::string& method, const std::string& target, const std::string& body,
+                         const std::vector<std::string>& extra_headers) const {
+  connection c(port_);
+  return exchange_on(c, method, target, body, authorization_, extra_headers);
 }
 
 }  // namespace relay::test

@@ -3,8 +3,10 @@
 // A blocking client for tests: whole requests, and raw bytes for what no client would send. Every read gives
 // up after 20 s, so that a test that waits for nothing fails instead of hanging.
 
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <map>
 #include <string>
 #include <string_view>
@@ -28,6 +30,8 @@ class connection {
  public:
   /// `from`: the address that it comes from, any of 127.0.0.0/8.
   explicit connection(std::uint16_t port, const std::string& from = "127.0.0.1");
+  /// Of a Unix socket.
+  explicit connection(const boost::asio::local::stream_protocol::endpoint& at);
 
   void send(std::string_view bytes);
   /// No more will be sent.
@@ -44,14 +48,20 @@ class connection {
   bool was_reset() const { return reset_; }
 
  private:
+  void limit_reads();
   std::size_t read_some();
   std::string receive_chunks();
 
   boost::asio::io_context loop_;
-  boost::asio::ip::tcp::socket socket_;
+  boost::asio::generic::stream_protocol::socket socket_;
   std::string buffer_;
   bool reset_ = false;
 };
+
+/// One request and its answer. `authorization`: empty: none is sent.
+response exchange_on(connection& c, const std::string& method, const std::string& target,
+                     const std::string& body, const std::string& authorization,
+                     const std::vector<std::string>& extra_headers);
 
 /// One request on a connection of its own.
 class client {

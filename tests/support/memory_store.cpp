@@ -28,6 +28,9 @@ struct tables {
   std::vector<ledger_row> ledger;
   std::vector<usage_entry> usage;
   std::map<std::string, lane_memory> lanes;
+  std::vector<admin_token> admin_tokens;
+  std::vector<audit_row> audit;
+  std::map<std::int64_t, kept_response> responses;  // by audit_row::id
   std::int64_t rows = 0;
   timestamp alive_at;
 };
@@ -97,15 +100,26 @@ class memory_store final : public store {
     answer(std::move(done), std::move(out));
   }
 
-  void browse(const task_filter& f, completion<std::vector<task_ptr>> done) override {
+  void browse(const task_filter& f, completion<found_tasks> done) override {
     std::vector<task_ptr> out = where([&f](const task& t) {
       return (!f.state || t.state == *f.state) && (!f.owner || t.owner == *f.owner) &&
              (!f.token || token_of(t) == *f.token) && (!f.ambiguous || is_ambiguous(t)) &&
-             (!f.held || is_held(t)) && (!f.undelivered || !t.callback_problem.empty());
+             (!f.held || is_held(t)) && (!f.undelivered || !t.callback_problem.empty()) &&
+             (f.upstream.empty() || t.upstream == f.upstream) &&
+             (f.action.empty() || t.action->name == f.action) &&
+             (!is_set(f.since) || t.created_at >= f.since) && (!is_set(f.until) || t.created_at < f.until) &&
+             t.row < f.before &&
+             (f.text.empty() || t.id.starts_with(f.text) || t.upstream_id.contains(f.text));
     });
-    std::ranges::sort(out, std::greater{}, [](const task_ptr& t) { return t->row; });
-    if (std::ssize(out) > f.limit) out.resize(static_cast<std::size_t>(f.limit));
-    answer(std::move(done), std::move(out));
+    std::ranges::sort(out, [&f](const task_ptr& a, const task_ptr& b) {
+      return f.oldest_first ? a->row < b->row : a->row > b->row;
+    });
+    found_tasks found;
+    found.has_more = std::ssize(out) > f.limit;
+    if (found.has_more) out.resize(static_cast<std::size_t>(f.limit));
+    if (!out.empty()) found.last_row = out.back()->row;
+    found.tasks = std::move(out);
+    answer(std::move(done), std::move(found));
   }
   void search(const std::string& text, std::int64_t limit, completion<std::vector<task_ptr>> done) override {
     some(std::move(done), limit, [&text](const task& t) {
@@ -224,7 +238,8 @@ class memory_store final : public store {
     });
     answer(std::move(done), std::move(out));
   }
-  void book(ledger_entry e, completion<ledger_row> done) override {
+  void book(ledger_entry e, audit_ptr why, completion<ledger_row> done) override {
+    if (!audited(std::move(why), done)) return;
     if (account_of(e.account) == nullptr)
       return answer<ledger_row>(std::move(done), fail(errc::task_not_found, "there is no such account"));
     enter(e);
@@ -234,6 +249,7 @@ class memory_store final : public store {
   void write(change c, completion<written_change> done) override {
     if (closed_)
       return answer<written_change>(std::move(done), fail(errc::overloaded, "the store is closed"));
+    if (!audited(std::move(c.why), done)) return;
     written_change out;
     if (!c.before && c.idempotency && !c.idempotency->stands_alone) {
       if (record* found = repeated(c.after->owner, *c.idempotency)) {
@@ -279,7 +295,8 @@ class memory_store final : public store {
     });
   }
 
-  void write_account(account a, completion<account> done) override {
+  void write_account(account a, audit_ptr why, completion<account> done) override {
+    if (!audited(std::move(why), done)) return;
     account* known = account_of(a.id);
     if (a.id != 0 && known == nullptr)
       return answer<account>(std::move(done), fail(errc::task_not_found, "there is no such account"));
@@ -300,7 +317,8 @@ class memory_store final : public store {
     }
     answer(std::move(done), std::move(a));
   }
-  void insert_token(token t, completion<token> done) override {
+  void insert_token(token t, audit_ptr why, completion<token> done) override {
+    if (!audited(std::move(why), done)) return;
     const auto in_the_way = [&t](const token& other) {
       return other.account == t.account && other.name == t.name && !other.revoked();
     };
@@ -311,7 +329,8 @@ class memory_store final : public store {
     kept_->tokens.push_back(t);
     answer(std::move(done), std::move(t));
   }
-  void change_token(token t, completion<token> done) override {
+  void change_token(token t, audit_ptr why, completion<token> done) override {
+    if (!audited(std::move(why), done)) return;
     const bool is_taken = std::ranges::any_of(kept_->tokens, [&t](const token& other) {
       return other.account == t.account && other.name == t.name && other.id != t.id && !other.revoked();
     });
@@ -331,15 +350,66 @@ class memory_store final : public store {
     }
     answer(std::move(done), std::ssize(tokens));
   }
-  void revoke_token(std::int64_t id, timestamp now, completion<token> done) override {
+  void revoke_token(std::int64_t id, timestamp now, audit_ptr why, completion<token> done) override {
+    if (!audited(std::move(why), done)) return;
     with_token(id, std::move(done), [now](token& t) { t.revoked_at = now; });
   }
-  void rotate_token(std::int64_t id, new_secret with, completion<token> done) override {
+  void rotate_token(std::int64_t id, new_secret with, audit_ptr why, completion<token> done) override {
+    if (!audited(std::move(why), done)) return;
     with_token(id, std::move(done), [&with](token& t) {
       t.old_digest = std::exchange(t.digest, with.digest);
       t.old_ends_at = with.old_ends_at;
       t.hint = with.hint;
     });
+  }
+  void admin_tokens(completion<std::vector<admin_token>> done) override {
+    answer(std::move(done), kept_->admin_tokens);
+  }
+  void insert_admin_token(admin_token t, audit_ptr why, completion<admin_token> done) override {
+    if (std::ranges::any_of(kept_->admin_tokens,
+                            [&t](const admin_token& o) { return o.name == t.name && !o.revoked(); }))
+      return answer<admin_token>(std::move(done),
+                                 fail(errc::conflict, "there is an admin token named so already"));
+    if (!audited(std::move(why), done)) return;
+    t.id = std::ssize(kept_->admin_tokens) + 1;
+    kept_->admin_tokens.push_back(t);
+    answer(std::move(done), std::move(t));
+  }
+  void revoke_admin_token(std::int64_t id, timestamp now, audit_ptr why,
+                          completion<admin_token> done) override {
+    const auto found = std::ranges::find(kept_->admin_tokens, id, &admin_token::id);
+    if (found == kept_->admin_tokens.end() || found->revoked())
+      return answer<admin_token>(std::move(done), fail(errc::task_not_found, "there is no such admin token"));
+    if (!audited(std::move(why), done)) return;
+    found->revoked_at = now;
+    answer(std::move(done), *found);
+  }
+  void audit(std::int64_t before, std::int64_t limit, completion<std::vector<audit_row>> done) override {
+    std::vector<audit_row> out;
+    for (auto row = kept_->audit.rbegin(); row != kept_->audit.rend() && std::ssize(out) < limit; ++row) {
+      if (row->id < before) out.push_back(*row);
+    }
+    answer(std::move(done), std::move(out));
+  }
+  void find_carried_out(const std::string& made_by, const std::string& key,
+                        completion<std::optional<carried_out>> done) override {
+    std::optional<carried_out> out;
+    if (const audit_row* row = row_with(made_by, key)) {
+      const auto kept = kept_->responses.find(row->id);
+      const audit_entry& e = row->entry;
+      out = carried_out{row->id, e.request, e.operation, e.target, e.request_id, {}};
+      if (kept != kept_->responses.end()) out->response = kept->second;
+    }
+    answer(std::move(done), std::move(out));
+  }
+  void note_change(audit_ptr why, completion<std::int64_t> done) override {
+    if (audited(std::move(why), done)) answer(std::move(done), std::ssize(kept_->audit));
+  }
+  void keep_response(const std::string& made_by, const std::string& key, kept_response what,
+                     completion<std::int64_t> done) override {
+    const audit_row* row = row_with(made_by, key);
+    if (row != nullptr) kept_->responses.try_emplace(row->id, std::move(what));
+    answer(std::move(done), std::int64_t{row != nullptr});
   }
   void rebase(timestamp now, schedule_limits l, completion<std::int64_t> done) override {
     std::int64_t moved = 0;
@@ -406,6 +476,27 @@ class memory_store final : public store {
   template <class T>
   void answer(completion<T> done, std::type_identity_t<result<T>> r) {
     hooks_.post([done = std::move(done), r = std::move(r)]() mutable { done(std::move(r)); });
+  }
+  const audit_row* row_with(const std::string& made_by, const std::string& key) {
+    const auto found = std::ranges::find_if(kept_->audit, [&](const audit_row& r) {
+      return !key.empty() && r.entry.made_by == made_by && r.entry.idempotency_key == key;
+    });
+    return found == kept_->audit.end() ? nullptr : &*found;
+  }
+  // False: its key was used before, and `done` gets that. The row is added when the change ends without an
+  // error.
+  template <class T>
+  bool audited(audit_ptr why, completion<T>& done) {
+    if (!why) return true;
+    if (row_with(why->made_by, why->idempotency_key) != nullptr) {
+      answer<T>(std::move(done), fail(errc::internal, "a request with this idempotency key was carried out"));
+      return false;
+    }
+    done = [this, why = std::move(why), done = std::move(done)](result<T> r) mutable {
+      if (r) kept_->audit.push_back({std::ssize(kept_->audit) + 1, *why});
+      done(std::move(r));
+    };
+    return true;
   }
   std::optional<std::unexpected<error>> cannot_book(const booking& b) {
     if (!b.ledger) return std::nullopt;

@@ -1,8 +1,5 @@
 #include "tests/support/running.hpp"
 
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/read_until.hpp>
-#include <boost/asio/write.hpp>
 #include <stdexcept>
 
 #include "common/base/text.hpp"
@@ -125,21 +122,18 @@ void running_relay::stop() {
   app_.reset();
 }
 
-json::object running_relay::admin(const json::object& request) {
-  boost::asio::io_context loop;
-  boost::asio::local::stream_protocol::socket s(loop);
+response running_relay::admin(const std::string& method, const std::string& path, const json::object& body,
+                              const std::vector<std::string>& headers) {
   const socket_address at(admin_socket_path(database_));
-  s.connect(at.endpoint());
-  boost::asio::write(s, boost::asio::buffer(json::serialize(request) + "\n"));
-  std::string line;
-  boost::asio::read_until(s, boost::asio::dynamic_buffer(line), '\n');
-  return parse_lenient(line).value().as_object();
+  connection c(at.endpoint());
+  return exchange_on(c, method, std::string(admin_prefix) + path, body.empty() ? "" : json::serialize(body),
+                     {}, headers);
 }
 
 std::string running_relay::token(const std::string& name) {
-  const json::object answer = admin({{"command", "token-create"}, {"name", json::string(name)}});
-  if (!answer.at("ok").as_bool()) throw std::runtime_error(json::serialize(answer));
-  return std::string(text_of(answer, "token"));
+  const response made = admin("POST", "/tokens", {{"name", json::string(name)}});
+  if (made.status != 201) throw std::runtime_error(made.body);
+  return std::string(text_of(made.json().as_object(), "token"));
 }
 
 response wait_for_state(const client& c, const std::string& path, const std::string& state) {

@@ -66,8 +66,11 @@ class running_relay {
 
   /// A new token, made through the admin socket as the command line does.
   std::string token(const std::string& name);
-  json::object admin(const json::object& request);
-  /// What the relay finds when it reads its configuration again; then `admin({{"command", "reload"}})`.
+  /// A request to the admin API over the relay's Unix socket, as the command line sends it. `path` is below
+  /// /admin/v1, may have a query.
+  response admin(const std::string& method, const std::string& path, const json::object& body = {},
+                 const std::vector<std::string>& headers = {});
+  /// What the relay finds when it reads its configuration again; then `admin("POST", "/reload")`.
   void set_config(config c) { next_.value = std::move(c); }
   void set_problem(config_problem p) { next_.problems = {std::move(p)}; }
   void no_problem() { next_.problems.clear(); }

@@ -1,17 +1,14 @@
 #pragma once
 
-// Where the command line reaches a relay that runs. Loop thread.
+// Where the command line reaches a relay that runs: HTTP on a Unix socket beside the database, for its owner
+// alone. Loop thread.
 
 #include <boost/asio/local/stream_protocol.hpp>
+#include <list>
 #include <string>
 
-#include "common/base/json.hpp"
-#include "server/admin_commands.hpp"
 #include "server/asio.hpp"
-
-namespace spdlog {
-class logger;
-}
+#include "server/http/session.hpp"
 
 namespace relay {
 
@@ -34,16 +31,21 @@ class socket_address {
   std::string name_;
 };
 
-/// A Unix socket beside the database, for its owner only: one line with a request, one line with the
-/// response.
 class admin_socket {
  public:
   /// Throws boost::system::system_error.
-  admin_socket(asio::io_context& loop, const std::string& path, admin_context in, spdlog::logger& log);
+  admin_socket(asio::io_context& loop, const std::string& path, http::application app,
+               http::session_limits limits, http::session_shared& shared);
   ~admin_socket();
 
+  std::size_t connections() const { return sessions_.size(); }
+
+  /// Accepts until drain().
   awaitable<> run();
-  void stop();
+  /// No new connections; idle ones end, the others after their response.
+  void drain();
+  /// Ends every connection now.
+  void abort();
 
  private:
   using protocol = asio::local::stream_protocol;
@@ -52,9 +54,11 @@ class admin_socket {
 
   asio::io_context& loop_;
   const std::string path_;
-  const admin_context in_;
-  spdlog::logger& log_;
+  const http::application app_;
+  const http::session_limits limits_;
+  http::session_shared& shared_;
   asio::basic_socket_acceptor<protocol, executor> acceptor_;
+  std::list<http::session*> sessions_;
   bool stopping_ = false;
 };
 
