@@ -101,6 +101,14 @@ class bench:
             self.say(f"{to:,} jobs, {size / 1e6:,.0f} MB, by copies in {time.monotonic() - begin:.0f} s")
         return folder
 
+    def month_of(self, count):
+        folder, source = self.dir / f"month-{count}", self.stored(count)
+        if folder not in self._made:
+            bench_stored.multiply(source, folder, count)
+            bench_stored.spread_over_a_month(folder)
+            self._made[folder] = folder
+        return folder
+
     def ids(self, count):
         if count not in self._ids:
             self._ids[count] = bench_stored.ids(self.stored(count))

@@ -56,6 +56,8 @@ FIGURES = [
     figure("million_metrics", "{million} stored: `/metrics`", " ms", at_most=2),
     figure("million_p99", "{million} stored: worst p99 of GET, 1,000/s, beside metrics, lists, operator queries", " ms",
            at_most=3),
+    figure("export_usage", "a month's usage of {stored} jobs of 200 accounts, by everything, as CSV", " ms"),
+    figure("export_p99", "worst p99 of GET, 1,000/s, beside exports of usage and of the ledger", " ms", at_most=20),
     figure("open_few_cpu", "{few} open jobs, interval 3 s: of one core", " %", at_most=12),
     figure("open_few_polls", "{few} open jobs, interval 3 s: polls", "/s"),
     figure("open_many_poll", "{many} open jobs: CPU of a poll", " µs", at_most=40),

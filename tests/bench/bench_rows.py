@@ -257,6 +257,13 @@ def other_work(b, relay):
         "failed jobs": (lambda: relay.command("task", "list", "--state", "failed"), 0.1),
         "running jobs": (lambda: relay.command("task", "list", "--state", "running"), 0.1),
     }
+    with in_loops(work) as done:
+        yield done
+
+
+@contextlib.contextmanager
+def in_loops(work):
+    """Each act in a loop of its own, with a pause. Yields how often each was done."""
     done = dict.fromkeys(work, 0)
     over = threading.Event()
 
@@ -275,6 +282,41 @@ def other_work(b, relay):
         over.set()
         for t in threads:
             t.join()
+
+
+# --- A month's usage
+
+
+def export(b):
+    """What an operator exports at the end of a month, while clients read."""
+    folder = b.month_of(b.sizes.stored)
+    with programs.relay(b.bin_dir, folder, programs.free_port()) as relay:
+        admin = relay.command("admin-token", "create", "--name", "bench", "--role", "viewer").strip()
+        by = "day,account,token,action,model,upstream,outcome"
+        sizes = []
+
+        def usage():
+            status, text = programs.get(relay.admin_port, f"/admin/v1/usage?by={by}&format=csv", admin)
+            if status != 200:
+                raise programs.cannot_measure(f"the export ends with {status}: {text[:200]}")
+            sizes.append(text.count("\n") - 1)
+
+        def ledger():
+            programs.get(relay.admin_port, "/admin/v1/ledger?limit=1000", admin)
+
+        times = [time_of(usage) * 1000 for _ in range(5)]
+        b.say(f"{sizes[-1]:,} rows of usage exported in {min(times):.0f} to {max(times):.0f} ms")
+        b.record("export_usage", measured(times, "", f"{sizes[-1]:,} rows"))
+        load = programs.load(b.bin_dir, b.dir, [("GET", f"{GENERATIONS}/{b.newest(folder)}", "")], relay.token)
+        run = {"connections": 16, "rate": 1000, "seconds": max(b.seconds, 3), "warm_up": 0.5}
+        found = []
+        for number in range(b.rounds):
+            with in_loops({"exports": (usage, 0.01), "pages of the ledger": (ledger, 0.01)}) as done:
+                found.append(load.run(relay.port, **run))
+            b.say(f"round {number + 1}: GET p99 {found[-1]['p99_us'] / 1000:.2f} ms, max "
+                  f"{found[-1]['max_us'] / 1000:.2f} ms, beside " + ", ".join(f"{n} {w}" for w, n in done.items()))
+        worst = max(found, key=lambda r: r["p99_us"])
+        b.record("export_p99", measured([worst["p99_us"] / 1000], "", f"max {plain(worst['max_us'] / 1000)} ms"))
 
 
 # --- Open jobs, connections, pending jobs
@@ -368,6 +410,7 @@ ROWS = {
     "list": lists,
     "disk": disk,
     "million": million,
+    "export": export,
     "open_jobs": open_jobs,
     "idle": idle,
     "drain": drain,

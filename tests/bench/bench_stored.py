@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import time
 
 import bench_programs as programs
 
@@ -52,6 +53,45 @@ def multiply(source, folder, count):
             db.execute(f"INSERT INTO task({','.join(columns)}) SELECT {values} FROM task ORDER BY id LIMIT ?", (more,))
             present += more
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def spread_over_a_month(folder, accounts=200, days=30):
+    """Counts and ledger rows of all jobs of the database in `folder`, as of so many accounts and days."""
+    today = int(time.time() // 86_400)
+    with contextlib.closing(sqlite3.connect(folder / "relay.db", isolation_level=None)) as db:
+        db.executescript("PRAGMA synchronous=OFF; PRAGMA foreign_keys=OFF; BEGIN; DELETE FROM usage")
+        (jobs,) = db.execute("SELECT count(*) FROM task").fetchone()
+        for number in range(accounts):
+            db.execute(
+                "INSERT INTO account(name,note,contact,enabled,webhook_secret,created_at,revision) "
+                "VALUES(?,'','',1,x'00',1,1)",
+                (f"customer-{number}",),
+            )
+        first = db.execute("SELECT max(id) FROM account").fetchone()[0] - accounts + 1
+        kinds = [
+            (action, model, outcome)
+            for action, model in (("video", "ray-2"), ("image", "photon-1"))
+            for outcome in ("completed", "failed")
+        ]
+        rows = accounts * days * len(kinds)
+        db.executemany(
+            "INSERT INTO usage(account,day,token,action,model,upstream,outcome,jobs,amount,cost,wait_ms,run_ms) "
+            "VALUES(?,?,?,?,?,'luma',?,?,400000,100000,900,60000)",
+            (
+                (first + account, today - day, account, action, model, outcome, max(1, jobs // rows))
+                for account in range(accounts)
+                for day in range(days)
+                for action, model, outcome in kinds
+            ),
+        )
+        for kind, amount, held in (("hold", 0, 400_000), ("charge", -400_000, -400_000)):
+            db.execute(
+                "INSERT INTO ledger(account,kind,amount,held,cost,balance_after,held_after,task_id,token,upstream,"
+                "upstream_id,request_id,note,made_by,created_at) SELECT ?+id%?,?,?,?,0,0,0,task_id,0,'luma',"
+                "upstream_id,'','','',created_at FROM task",
+                (first, accounts, kind, amount, held),
+            )
+        db.executescript("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def ids(folder):
