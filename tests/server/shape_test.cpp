@@ -41,7 +41,8 @@ TEST(shapes_of_bodies, say_what_is_wrong_and_what_is_allowed) {
   for (const auto& [body, expected] : table) EXPECT_EQ(problem_with(s, body), expected) << body;
   EXPECT_TRUE(problem_with(s, R"({"name":"a","colour":"red"})")
                   .starts_with("colour: not known here; there are name, "));
-  EXPECT_TRUE(problem_with(s, R"({"name":"a","limits":{"close":1}})").starts_with("limits.close: not known here"));
+  EXPECT_TRUE(
+      problem_with(s, R"({"name":"a","limits":{"close":1}})").starts_with("limits.close: not known here"));
 }
 
 TEST(shapes_of_queries, are_texts_of_their_kinds) {
