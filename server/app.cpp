@@ -254,10 +254,10 @@ http::application app::serve_clients() {
 http::application app::serve_operators(bool is_local) {
   http::application out;
   out.handle = [this, is_local](http::request& r) {
-    return admin_api::serves(r.path) ? admin_api_->handle(r, is_local) : admin_requests_->handle(r);
+    return admin_api::serves(r.target) ? admin_api_->handle(r, is_local) : admin_requests_->handle(r);
   };
   out.plan_body = [this, is_local](http::request& r) {
-    return admin_api::serves(r.path) ? admin_api_->plan_body(r, is_local) : admin_requests_->plan_body(r);
+    return admin_api::serves(r.target) ? admin_api_->plan_body(r, is_local) : admin_requests_->plan_body(r);
   };
   out.refuse = [this](const error& e, const http::unrouted& r) {
     return admin_api_->refuse(e, r.request_id);
@@ -265,17 +265,17 @@ http::application app::serve_operators(bool is_local) {
   out.problem = [this](const log_text& text) { log_->error("{}", text.text); };
   // Not the probes and the metrics of the same port: they come all the time.
   out.log = [this](const http::access_record& a) {
-    if (a.of.target.starts_with(admin_prefix)) access_log_.write(a);
+    if (admin_api::serves(a.of.target)) access_log_.write(a);
   };
   return out;
 }
 
 void app::make_admin_api() {
-  admin::remove_halves_of_copies(config_.storage.path);
+  admin::remove_unfinished_copies(config_.storage.path);
   admin_context in{loop_, config_, *store_, *changes_, accounts_, operators_, billing_, *log_};
   in.submit = dispatcher_.get();
   in.all_upstreams = &upstreams_;
-  in.files = &admin_files_;
+  in.files = admin_files_;
   in.state = [this] { return state(); };
   in.reload = [this] { return reload_now(); };
   in.booked = [this](const ledger_entry& e) { metrics_.booked(e); };

@@ -145,7 +145,7 @@ class app {
   std::unique_ptr<alerter> alerter_;
   std::unique_ptr<request_handler> public_requests_, admin_requests_;
   admin_tokens operators_;
-  file_thread admin_files_{loop_};
+  std::shared_ptr<file_thread> admin_files_ = std::make_shared<file_thread>(loop_);
   std::unique_ptr<admin_api> admin_api_;
   std::optional<http::session_shared> shared_;
   struct {

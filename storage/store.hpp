@@ -143,9 +143,10 @@ struct task_filter {
   timestamp since, until;        // of creation, `until` not included; never: any
   std::string text;              // the id begins with it, or it is in the upstream's id
   std::int64_t before = std::numeric_limits<std::int64_t>::max();  // rows with a smaller number
-  bool oldest_first = false;                                       // else the newest
+  bool oldest_first = false;  // else the newest; then `after` is looked at in place of `before`
+  std::int64_t after = 0;     // rows with a larger number
   std::int64_t limit = 50;
-  std::size_t room = std::size_t{64} << 20;  // bytes, as memory_of() counts, after which it ends early
+  std::size_t max_bytes = std::size_t{64} << 20;  // bytes, as memory_of() counts, after which it ends early
 };
 
 /// Which rows of the ledger, the newest first.
@@ -288,7 +289,7 @@ class store {
                                   completion<admin_token> done) = 0;
   /// A change of many rows, before it is made: its row alone, and the number of that.
   virtual void note_change(audit_ptr why, completion<std::int64_t> done) = 0;
-  /// What a request with an idempotency key was answered, if it was carried out.
+  /// The response to a request with an idempotency key, if that has a row.
   virtual void keep_response(const std::string& made_by, const std::string& key, kept_response what,
                              completion<std::int64_t> done) = 0;
   /// Brings times that a clock set back since has left too far ahead within the limits; how many tasks.

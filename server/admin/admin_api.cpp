@@ -23,6 +23,8 @@ std::string_view code_of(const error& e) {
       return "unauthorized";
     case 404:
       return "not_found";
+    case 409:
+      return e.may_retry ? info(e.code).code : "idempotency_interrupted";
     case 412:
       return "precondition_failed";
     case 422:
@@ -33,13 +35,13 @@ std::string_view code_of(const error& e) {
 }
 
 // RFC 9457.
-http::reply problem_of(const error& e, std::string_view request_id, std::string_view code = {}) {
+http::reply problem_of(const error& e, std::string_view request_id) {
   const int status = e.http_status();
   const std::string& text = e.message.text.empty() ? e.log.text : e.message.text;
   http::reply out = http::json_reply(status, {{"type", "about:blank"},
                                               {"title", json::string(http::reason_phrase(status))},
                                               {"status", status},
-                                              {"code", json::string(code.empty() ? code_of(e) : code)},
+                                              {"code", json::string(code_of(e))},
                                               {"detail", json::string(as_utf8(text))},
                                               {"request_id", json::string(request_id)}});
   out.content_type = problem_type;
@@ -64,7 +66,6 @@ http::reply reply_of(admin_answer& a) {
 // The path as it was sent, below /admin/v1: "%2F" is part of a name.
 std::string below_prefix(const http::request& r) {
   std::string_view path = r.target.substr(0, r.target.find('?'));
-  if (!path.starts_with(admin_prefix)) return std::string(r.path.substr(admin_prefix.size()));
   path.remove_prefix(admin_prefix.size());
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   return std::string(path);
@@ -115,32 +116,6 @@ json::object without_secrets(json::object body, const shape& as) {
   return body;
 }
 
-// The response to a request that was carried out before.
-http::reply repeated(const carried_out& before, const admin_call& c) {
-  if (!same_digest(before.request, c.request))
-    return problem_of(with_status(errc::invalid_request, 422,
-                                  "Idempotency-Key: it belongs to another request; choose a new one"),
-                      c.request_id);
-  const kept_response& kept = before.response;
-  if (kept.status == 0) {
-    const error e = fail(errc::conflict,
-                         "Idempotency-Key: this request was begun before, as request " + before.request_id +
-                             ", and its response was not kept: " + before.operation + " of " + before.target +
-                             " may have been done. Look at that before you send it with "
-                             "another key")
-                        .error();
-    return problem_of(e, c.request_id, "idempotency_interrupted");
-  }
-  http::reply out;
-  out.status = static_cast<int>(kept.status);
-  out.body = kept.body;
-  if (out.status >= 400) out.content_type = problem_type;
-  if (!kept.etag.empty()) out.add_header("ETag", kept.etag);
-  if (!kept.location.empty()) out.add_header("Location", kept.location);
-  out.add_header("Idempotent-Replayed", "true");
-  return out;
-}
-
 }  // namespace
 
 audit_ptr admin_call::audit(std::string target, const json::object& before, const json::object& after) const {
@@ -188,9 +163,38 @@ bool admin_call::flag(std::string_view name) const {
 
 namespace {
 
-void note_refusal(http::request& r, const error& e) {
+// With what the access log says of it.
+http::reply refusal(http::request& r, const error& e, std::string_view allow = {}) {
   r.refusal = code_of(e);
   r.why = cut(e.message.text.empty() ? e.log.text : e.message.text, most_logged);
+  http::reply out = problem_of(e, r.id);
+  if (!allow.empty()) out.add_header("Allow", allow);
+  return out;
+}
+
+// The response to a request that was carried out before.
+http::reply repeated(const carried_out& before, http::request& r, const admin_call& c) {
+  if (!same_digest(before.request, c.request))
+    return refusal(r, with_status(errc::invalid_request, 422,
+                                  "Idempotency-Key: it belongs to another request; choose a new one"));
+  const kept_response& kept = before.response;
+  if (kept.status == 0) {
+    error e =
+        with_status(errc::conflict, 409,
+                    "Idempotency-Key: this request was begun before, as request " + before.request_id +
+                        ", and its response was not kept: " + before.operation + " of " + before.target +
+                        " may have been done. Look at that before you send it with another key");
+    e.may_retry = false;
+    return refusal(r, e);
+  }
+  http::reply out;
+  out.status = static_cast<int>(kept.status);
+  out.body = kept.body;
+  if (out.status >= 400) out.content_type = problem_type;
+  if (!kept.etag.empty()) out.add_header("ETag", kept.etag);
+  if (!kept.location.empty()) out.add_header("Location", kept.location);
+  out.add_header("Idempotent-Replayed", "true");
+  return out;
 }
 
 }  // namespace
@@ -267,20 +271,14 @@ http::body_plan admin_api::plan_body(http::request& r, bool is_local) {
   http::body_plan out;
   out.most = max_body;
   if (auto in = admit(r, is_local); !in) {
-    out.refusal = problem_of(in.error().why, r.id);
-    if (!in.error().allow.empty()) out.refusal->add_header("Allow", in.error().allow);
+    out.refusal = refusal(r, in.error().why, in.error().allow);
   }
   return out;
 }
 
 awaitable<http::reply> admin_api::handle(http::request& r, bool is_local) {
   auto in = admit(r, is_local);
-  if (!in) {
-    note_refusal(r, in.error().why);
-    http::reply out = problem_of(in.error().why, r.id);
-    if (!in.error().allow.empty()) out.add_header("Allow", in.error().allow);
-    co_return out;
-  }
+  if (!in) co_return refusal(r, in.error().why, in.error().allow);
   std::string thrown;
   try {
     co_return co_await answer(r, std::move(*in));
@@ -288,10 +286,9 @@ awaitable<http::reply> admin_api::handle(http::request& r, bool is_local) {
     thrown = e.what();
   }
   in_.log.error("admin API: {} ended by an exception: {}", r.route, thrown);
-  co_return problem_of(
-      fail(errc::internal, "the relay failed; its log knows more under request id " + std::string(r.id))
-          .error(),
-      r.id);
+  co_return refusal(
+      r, fail(errc::internal, "the relay failed; its log knows more under request id " + std::string(r.id))
+             .error());
 }
 
 // What the request says, as the shapes of its route have it.
@@ -302,9 +299,7 @@ awaitable<http::reply> admin_api::answer(http::request& r, admitted in) {
   auto key = key_of(r, *in.on);
   for (const error* e :
        {query ? nullptr : &query.error(), body ? nullptr : &body.error(), key ? nullptr : &key.error()}) {
-    if (e == nullptr) continue;
-    note_refusal(r, *e);
-    co_return problem_of(*e, r.id);
+    if (e != nullptr) co_return refusal(r, *e);
   }
   admin_call c{in_,
                *in.on,
@@ -317,15 +312,16 @@ awaitable<http::reply> admin_api::answer(http::request& r, admitted in) {
                std::string(r.id),
                std::move(*key),
                in.on->changes() ? digest_of(r) : sha256_digest{}};
-  if (!in.on->changes() || !in.on->waits_its_turn) co_return co_await run(r, c);
-  // One change after the other: what one has looked at is as it was when it writes.
-  while (changing_) co_await turn_.async_wait(as_result);
-  // The token may have been revoked meanwhile.
-  if (auto still = admit(r, c.by.is_local); !still) {
-    turn_.cancel_one();
-    co_return problem_of(still.error().why, r.id);
+  if (!in.on->changes()) co_return co_await run(r, c);
+  if (!in.on->waits_its_turn) {
+    http::reply out = co_await run(r, c);
+    // It took long: the token may have been revoked meanwhile.
+    if (auto still = admit(r, c.by.is_local); !still) co_return refusal(r, still.error().why);
+    co_return out;
   }
-  changing_ = true;
+  // One change after the other, as they came: what one has looked at is as it was when it writes.
+  const std::uint64_t mine = tickets_++;
+  while (next_ != mine) co_await turn_.async_wait(as_result);
   std::exception_ptr thrown;
   http::reply out;
   try {
@@ -333,17 +329,19 @@ awaitable<http::reply> admin_api::answer(http::request& r, admitted in) {
   } catch (...) {
     thrown = std::current_exception();
   }
-  changing_ = false;
-  turn_.cancel_one();
+  ++next_;
+  turn_.cancel();
   if (thrown) std::rethrow_exception(thrown);
   co_return out;
 }
 
 awaitable<http::reply> admin_api::change(http::request& r, admin_call& c) {
+  // The token may have been revoked while it waited.
+  if (auto still = admit(r, c.by.is_local); !still) co_return refusal(r, still.error().why);
   if (c.idempotency_key.empty()) co_return co_await run(r, c);
   const auto before = co_await from_store(in_.tasks, &store::find_carried_out, c.by.name, c.idempotency_key);
-  if (!before) co_return problem_of(before.error(), r.id);
-  if (*before) co_return repeated(**before, c);
+  if (!before) co_return refusal(r, before.error());
+  if (*before) co_return repeated(**before, r, c);
   co_return co_await run(r, c);
 }
 
@@ -353,10 +351,11 @@ awaitable<http::reply> admin_api::run(http::request& r, admin_call& c) {
     in_.log.info("admin API: {} {} by {}, request {}: {}", c.on.operation, for_log(below_prefix(r)),
                  c.by.name, r.id, done ? "done" : for_log(done.error().log.text));
   if (done) done->status = c.on.status;
-  http::reply out = done ? reply_of(*done) : problem_of(done.error(), r.id);
-  fault_point("an admin change made, its answer not kept");
-  if (!c.idempotency_key.empty()) {
-    // Nothing is kept of a request that was refused: it has no row. One that failed in the middle has.
+  http::reply out = done ? reply_of(*done) : refusal(r, done.error());
+  fault_point("an admin change made, its response not kept");
+  // Nothing is kept of a request that was refused: it has no row. Nor of one that failed in the middle: what
+  // it did is not known.
+  if (!c.idempotency_key.empty() && out.status < 500) {
     kept_response kept{done ? c.on.status : out.status,
                        done ? json::serialize(without_secrets(done->body, *c.on.answers)) : out.body,
                        done ? done->etag : "", done ? done->location : ""};
@@ -366,7 +365,6 @@ awaitable<http::reply> admin_api::run(http::request& r, admin_call& c) {
       in_.log.error("admin API: the response to request {} with an idempotency key was not kept: {}", r.id,
                     written.error().log.text);
   }
-  if (!done) note_refusal(r, done.error());
   co_return out;
 }
 

@@ -19,7 +19,8 @@ class admin_api {
   admin_api(const admin_api&) = delete;
   admin_api& operator=(const admin_api&) = delete;
 
-  static bool serves(std::string_view path) { return path.starts_with(admin_prefix); }
+  /// `target`: as it was sent.
+  static bool serves(std::string_view target) { return target.starts_with(admin_prefix); }
 
   /// `is_local`: by the Unix socket, or the command itself, without a token. Errors are problems (RFC 9457).
   awaitable<http::reply> handle(http::request& r, bool is_local);
@@ -45,8 +46,9 @@ class admin_api {
 
   const admin_context in_;
   std::vector<http::route_pattern> patterns_;
-  bool changing_ = false;
-  steady_timer turn_;  // of those that wait to change something
+  // Of those that wait to change something.
+  std::uint64_t tickets_ = 0, next_ = 0;
+  steady_timer turn_;
 };
 
 }  // namespace relay

@@ -3,6 +3,7 @@
 // What the admin API works on: a relay that runs, or its database alone when the command line opens it.
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,7 @@ struct admin_context {
   // Of a relay that runs; null: none does.
   dispatcher* submit = nullptr;
   upstreams* all_upstreams = nullptr;
-  file_thread* files = nullptr;  // for what blocks
+  std::shared_ptr<file_thread> files{};  // for what blocks
   std::function<readiness()> state{};
   /// Reads the configuration again; what came of it, a line each.
   std::function<awaitable<result<std::vector<std::string>>>()> reload{};

@@ -1,6 +1,7 @@
 #include "server/admin/cancelling.hpp"
 
 #include "server/await_store.hpp"
+#include "server/clock.hpp"
 #include "server/wait_group.hpp"
 
 namespace relay {
@@ -31,7 +32,7 @@ awaitable<result<std::int64_t>> apply_to_all(const admin_context& in, std::vecto
   co_return changed;
 }
 
-// Those of a restored backup; they stand in no queue. A page at a time, as each one leaves the state.
+// Those of a restored backup; they stand in no queue. Each leaves the state as it is changed.
 awaitable<result<std::int64_t>> apply_to_held(const admin_context& in, whose of, task_event e) {
   task_filter filter;
   filter.held = true;
@@ -45,18 +46,41 @@ awaitable<result<std::int64_t>> apply_to_held(const admin_context& in, whose of,
     const auto changed = co_await apply_to_all(in, std::move(held->tasks), e);
     if (!changed) co_return changed;
     sum += *changed;
-    if (*changed == 0) co_return sum;
+    if (!held->has_more) co_return sum;
+    filter.after = held->last_row;
+  }
+}
+
+// Those that are being sent; each stays in the state until its outcome is known.
+awaitable<result<std::int64_t>> cancel_sending(const admin_context& in, whose of, timestamp until) {
+  task_filter sending;
+  sending.state = task_state::submitting;
+  sending.owner = of.account;
+  sending.token = of.token;
+  sending.until = until;
+  sending.limit = max_cancelled_at_once;
+  for (std::int64_t sum = 0;;) {
+    auto page = co_await from_store(in.tasks, &store::browse, sending);
+    if (!page) co_return std::unexpected(page.error());
+    task_event e = event::cancelled{};
+    const auto marked = co_await apply_to_all(in, std::move(page->tasks), std::move(e));
+    if (!marked) co_return marked;
+    sum += *marked;
+    if (!page->has_more) co_return sum;
+    sending.before = page->last_row;
   }
 }
 
 // Those that wait in one queue. How many it changed.
 awaitable<result<std::int64_t>> cancel_queue(const admin_context& in, submit_queue q,
-                                             std::optional<std::int64_t> token) {
+                                             std::optional<std::int64_t> token, timestamp until) {
   std::int64_t sum = 0;
   for (schedule_cursor after;;) {
     auto page = co_await from_store(in.tasks, &store::pending, q, after, changed_at_once);
     if (!page) co_return std::unexpected(page.error());
-    if (token) std::erase_if(page->tasks, [&](const task_ptr& t) { return token_of(*t) != *token; });
+    std::erase_if(page->tasks, [&](const task_ptr& t) {
+      return t->created_at >= until || (token && token_of(*t) != *token);
+    });
     task_event e = event::cancelled{};
     const auto changed = co_await apply_to_all(in, std::move(page->tasks), std::move(e));
     if (!changed) co_return changed;
@@ -72,29 +96,22 @@ json::object shown(const cancelled_jobs& c) {
   return {{"cancelled", c.pending}, {"submitting", c.submitting}};
 }
 
-// A job may go out, or come back refused, while others are looked at: until a whole round finds nothing.
+// A job may go out, or come back refused, while others are looked at: until a whole round finds nothing. What
+// is created from now on is left alone: clients may go on without end.
 awaitable<result<cancelled_jobs>> cancel_pending(const admin_context& in, whose of) {
+  const timestamp until = now();
   cancelled_jobs out;
   for (std::int64_t found = 1; found > 0;) {
-    found = 0;
-    task_filter sending;
-    sending.state = task_state::submitting;
-    sending.owner = of.account;
-    sending.token = of.token;
-    sending.limit = max_cancelled_at_once;
-    auto tasks = co_await from_store(in.tasks, &store::browse, sending);
-    if (!tasks) co_return std::unexpected(tasks.error());
-    task_event e = event::cancelled{};
-    const auto marked = co_await apply_to_all(in, std::move(tasks->tasks), std::move(e));
+    const auto marked = co_await cancel_sending(in, of, until);
     if (!marked) co_return std::unexpected(marked.error());
     out.submitting += *marked;
-    found += *marked;
+    found = *marked;
 
     const auto queues = co_await from_store(in.tasks, &store::submit_queues);
     if (!queues) co_return std::unexpected(queues.error());
     for (const submit_queue& q : *queues) {
       if (of.account && q.owner != *of.account) continue;
-      const auto ended = co_await cancel_queue(in, q, of.token);
+      const auto ended = co_await cancel_queue(in, q, of.token, until);
       if (!ended) co_return std::unexpected(ended.error());
       out.pending += *ended;
       found += *ended;

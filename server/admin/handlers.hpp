@@ -55,7 +55,7 @@ awaitable<answered> get_health(admin_call& c);
 awaitable<answered> reload(admin_call& c);
 awaitable<answered> back_up(admin_call& c);
 /// Of copies that were being made when a process ended.
-void remove_halves_of_copies(const std::string& database);
+void remove_unfinished_copies(const std::string& database);
 awaitable<answered> list_audit(admin_call& c);
 awaitable<answered> list_admin_tokens(admin_call& c);
 awaitable<answered> create_admin_token(admin_call& c);

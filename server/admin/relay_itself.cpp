@@ -50,12 +50,17 @@ class nameless_file {
 // Beside the database, if there is space for it. Blocks.
 result<std::unique_ptr<nameless_file>> copy_of(const std::string& database, std::int64_t min_free) {
   const std::string name = database + ".download";
-  std::error_code ec;
-  const auto size = std::filesystem::file_size(database, ec);
-  const auto free = std::filesystem::space(std::filesystem::path(name).parent_path(), ec).available;
-  if (!ec && free < size + static_cast<std::uintmax_t>(min_free))
+  std::error_code ec, none;
+  auto size = std::filesystem::file_size(database, ec);
+  const auto log = std::filesystem::file_size(database + "-wal", none);
+  if (!none) size += log;
+  const auto folder = std::filesystem::absolute(name).parent_path();
+  const auto free = ec ? 0 : std::filesystem::space(folder, ec).available;
+  if (ec)
+    return fail(errc::storage_unavailable, "cannot see whether there is space for a copy: " + ec.message());
+  if (free < size + static_cast<std::uintmax_t>(min_free))
     return fail(errc::disk_full, "there is no space for a copy beside the database: " + std::to_string(free) +
-                                     " bytes are free, and the copy has " + std::to_string(size));
+                                     " bytes are free, and the copy has up to " + std::to_string(size));
   if (auto made = sqlite::backup(database, name, sqlite::replace::yes); !made)
     return std::unexpected(std::move(made.error()));
   const int descriptor = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
@@ -141,7 +146,12 @@ awaitable<answered> back_up(admin_call& c) {
   auto made = co_await c.in.files->run(std::move(work));
   if (!made) co_return std::unexpected(std::move(made.error()));
   // Its blocks are given back where nobody waits for it.
-  const auto give_back = [thread = c.in.files](nameless_file* f) { thread->post([f] { delete f; }); };
+  const auto give_back = [thread = std::weak_ptr(c.in.files)](nameless_file* f) {
+    if (const auto there = thread.lock())
+      there->post([f] { delete f; });
+    else
+      delete f;
+  };
   std::shared_ptr<nameless_file> file(made->release(), give_back);
   const std::uint64_t size = file->size();
   const auto why = c.audit("database", {}, {{"bytes", size}});
@@ -152,13 +162,13 @@ awaitable<answered> back_up(admin_call& c) {
   out.other.content_type = "application/vnd.sqlite3";
   out.other.add_header("Content-Disposition", "attachment; filename=\"luma-relay.db\"");
   out.other.stream_bytes = size;
-  out.other.stream = [thread = c.in.files, file = std::move(file), size](http::body_stream& to) {
+  out.other.stream = [thread = c.in.files.get(), file = std::move(file), size](http::body_stream& to) {
     return send_file(*thread, file, size, to);
   };
   co_return out;
 }
 
-void remove_halves_of_copies(const std::string& database) {
+void remove_unfinished_copies(const std::string& database) {
   ::unlink((database + ".download").c_str());
   ::unlink((database + ".download.unfinished").c_str());
 }

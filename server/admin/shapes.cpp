@@ -61,7 +61,7 @@ constexpr json_field limit_field{.name = "limit",
                                  .is = k::whole,
                                  .about = "How many items a page has at most",
                                  .least = 1,
-                                 .most = most_items,
+                                 .most = max_items,
                                  .usual = "50"};
 constexpr json_field cursor_field{
     .name = "cursor", .about = "`next` of the page before; the first page without it", .form = &cursor_form};
@@ -489,7 +489,7 @@ constexpr json_field audit_row_fields[] = {
     text_field("operation", "operationId of what was done"),
     text_field("target", "To what"),
     any_field("before", "What was there; null: nothing"),
-    any_field("after", "What is there; null: nothing"),
+    any_field("after", "What was to be there; null: nothing"),
     text_field("request_id", "X-Request-Id of the request")};
 constexpr shape audit_row{"AuditRow", audit_row_fields};
 

@@ -20,7 +20,7 @@ extern const shape upstreams, upstream_mode, configuration, health, reloaded;
 extern const shape audit, admin_token, admin_tokens, made_admin_token, problem;
 
 /// The most that a page has.
-inline constexpr std::int64_t most_items = 1'000;
+inline constexpr std::int64_t max_items = 1'000;
 inline constexpr std::int64_t usual_items = 50;
 
 }  // namespace relay::shapes

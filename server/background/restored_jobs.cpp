@@ -61,7 +61,7 @@ awaitable<bool> restored_jobs::look(timestamp since) {
       "known. "
       "luma-relay task list --state held shows them; task release lets one go out, task cancel-pending ends "
       "it",
-      std::ssize(left->tasks) == most_counted ? "at least " : "", left->tasks.size());
+      left->has_more ? "at least " : "", left->tasks.size());
   co_return false;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -166,19 +167,23 @@ std::optional<json::object> ask(const std::string& config_file, const admin_requ
   return std::nullopt;
 }
 
-std::optional<json::array> ask_all(const std::string& config_file, const std::string& path, int& status) {
+std::optional<json::array> ask_all(const std::string& config_file, const std::string& path, int& status,
+                                   std::size_t limit) {
+  constexpr std::size_t page_items = 1'000;
   json::array out;
   for (std::string cursor;;) {
+    const std::size_t wanted = limit == 0 ? page_items : std::min(page_items, limit - out.size());
     const char joint = path.contains('?') ? '&' : '?';
-    const auto page =
-        ask(config_file,
-            {verb::get, path + joint + "limit=1000" + (cursor.empty() ? "" : "&cursor=" + cursor)}, status);
+    const auto page = ask(config_file,
+                          {verb::get, path + joint + "limit=" + std::to_string(wanted) +
+                                          (cursor.empty() ? "" : "&cursor=" + cursor)},
+                          status);
     if (!page) return std::nullopt;
     const json::value* items = member(*page, "items");
     if (items != nullptr && items->is_array())
       out.insert(out.end(), items->get_array().begin(), items->get_array().end());
     cursor = text_of(*page, "next");
-    if (cursor.empty()) return out;
+    if (cursor.empty() || (limit > 0 && out.size() >= limit)) return out;
   }
 }
 
@@ -209,6 +214,17 @@ std::string path_of_token(const std::string& name) {
   const auto slash = name.find('/');
   const std::string account = slash == name.npos ? "*" : encoded(name.substr(0, slash));
   return "/tokens/" + account + "/" + encoded(slash == name.npos ? name : name.substr(slash + 1));
+}
+
+std::string for_terminal(std::string_view text) {
+  std::string out = as_utf8(text);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto c = static_cast<unsigned char>(out[i]);
+    const bool is_c1 = c == 0xc2 && i + 1 < out.size() && static_cast<unsigned char>(out[i + 1]) < 0xa0;
+    if (c < 0x20 || c == 0x7f) out[i] = '?';
+    if (is_c1) out.replace(i, 2, "?");
+  }
+  return out;
 }
 
 std::int64_t number_in(const json::object& response, std::string_view key) {

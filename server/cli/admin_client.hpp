@@ -27,8 +27,9 @@ struct admin_request {
 std::optional<std::string> ask_text(const std::string& config_file, const admin_request& what, int& status);
 /// The same as JSON.
 std::optional<json::object> ask(const std::string& config_file, const admin_request& what, int& status);
-/// The items of all pages.
-std::optional<json::array> ask_all(const std::string& config_file, const std::string& path, int& status);
+/// The items of all pages; with `limit` above 0 so many at most.
+std::optional<json::array> ask_all(const std::string& config_file, const std::string& path, int& status,
+                                   std::size_t limit = 0);
 
 /// A segment of a path, or a value in a query.
 std::string encoded(std::string_view text);
@@ -36,6 +37,9 @@ std::string encoded(std::string_view text);
 std::string query_of(const std::vector<std::pair<std::string_view, std::string>>& values);
 /// "/tokens/ACCOUNT/NAME" of "ACCOUNT/NAME" or "NAME".
 std::string path_of_token(const std::string& name);
+
+/// What others wrote, without what a terminal would take for orders.
+std::string for_terminal(std::string_view text);
 
 /// A number in a response; 0 when it is not there.
 std::int64_t number_in(const json::object& response, std::string_view key);

@@ -82,7 +82,7 @@ int audit_list(const std::string& config_file, std::int64_t limit, bool as_json)
     std::printf("%-8lld  %-24s  %-16s  %-22s  %-28s  %s\n", static_cast<long long>(number_in(r, "id")),
                 text("at").c_str(), text("made_by").c_str(), text("operation").c_str(),
                 text("target").c_str(),
-                after == nullptr ? "-" : std::string(cut(json::serialize(*after), 400)).c_str());
+                after == nullptr ? "-" : for_terminal(cut(json::serialize(*after), 400)).c_str());
   }
   return 0;
 }

@@ -15,7 +15,7 @@ namespace {
 void print(const json::value& v, const std::string& indent) {
   if (const json::object* o = v.if_object()) {
     for (const auto& m : *o) {
-      std::cout << indent << view(m.key()) << ":";
+      std::cout << indent << for_terminal(view(m.key())) << ":";
       if (m.value().is_object() && !m.value().get_object().empty()) {
         std::cout << "\n";
         print(m.value(), indent + "  ");
@@ -31,7 +31,7 @@ void print(const json::value& v, const std::string& indent) {
   } else if (v.is_null()) {
     std::cout << "-\n";
   } else {
-    std::cout << json::serialize(v) << "\n";
+    std::cout << for_terminal(json::serialize(v)) << "\n";
   }
 }
 
@@ -51,28 +51,26 @@ int simple(const std::string& config_file, const std::string& path, const char* 
 
 int task_list(const std::string& config_file, const task_list_options& o) {
   int status = 0;
-  const std::string query = query_of({{"state", o.state},
-                                      {"account", o.account},
-                                      {"token", o.token},
-                                      {"upstream", o.upstream},
-                                      {"action", o.action},
-                                      {"since", o.since},
-                                      {"until", o.until},
-                                      {"text", o.text},
-                                      {"limit", std::to_string(o.limit)}});
-  const auto response = ask(config_file, {verb::get, "/jobs" + query}, status);
-  if (!response) return status;
-  const json::value* list = member(*response, "items");
-  if (list == nullptr || !list->is_array() || list->get_array().empty()) {
+  const std::string path = "/jobs" + query_of({{"state", o.state},
+                                               {"account", o.account},
+                                               {"token", o.token},
+                                               {"upstream", o.upstream},
+                                               {"action", o.action},
+                                               {"since", o.since},
+                                               {"until", o.until},
+                                               {"text", o.text}});
+  const auto list = ask_all(config_file, path, status, static_cast<std::size_t>(o.limit));
+  if (!list) return status;
+  if (list->empty()) {
     std::cerr << "There is no such task.\n";
     return 0;
   }
   std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", "ID", "STATE", "ACCOUNT", "UPSTREAM", "CREATED",
               "WHY");
-  for (const json::value& item : list->get_array()) {
+  for (const json::value& item : *list) {
     const json::object& t = item.as_object();
     // What clients and upstreams wrote must not write to the terminal.
-    const auto text = [&t](std::string_view key) { return for_log(text_of(t, key)); };
+    const auto text = [&t](std::string_view key) { return for_terminal(text_of(t, key)); };
     std::printf("%-36s  %-10s  %-16s  %-12s  %-24s  %s\n", text("id").c_str(), text("state").c_str(),
                 text("account").c_str(), text("upstream").empty() ? "-" : text("upstream").c_str(),
                 text("created_at").c_str(), text("why").c_str());
@@ -88,11 +86,11 @@ int task_show(const std::string& config_file, const std::string& id, bool as_jso
     std::cout << json::serialize(*t) << "\n";
     return 0;
   }
-  std::cout << for_log(text_of(*t, "why"), 10'000) << "\n\n";
+  std::cout << for_terminal(text_of(*t, "why")) << "\n\n";
   if (const json::value* story = member(*t, "story"); story != nullptr && story->is_array()) {
     for (const json::value& line : story->get_array())
-      std::cout << text_of(line.as_object(), "at") << "  "
-                << for_log(text_of(line.as_object(), "text"), 1'000) << "\n";
+      std::cout << text_of(line.as_object(), "at") << "  " << for_terminal(text_of(line.as_object(), "text"))
+                << "\n";
     std::cout << "\n";
   }
   t->erase("story");

@@ -309,9 +309,9 @@ std::string browse_sql(const task_filter& filter,
                        std::vector<std::variant<std::int64_t, std::string>>& values) {
   // Those that have an index of their own, with few rows in it, are not walked through by their number.
   const bool has_index = filter.ambiguous || filter.held;
-  std::string where = filter.oldest_first ? "id>=?1" : "id<?1";
+  std::string where = filter.oldest_first ? "id>?1" : "id<?1";
   where = (has_index ? "WHERE +" : "WHERE ") + where;
-  values = {filter.oldest_first ? std::int64_t{0} : filter.before, filter.limit + 1};
+  values = {filter.oldest_first ? filter.after : filter.before, filter.limit + 1};
   const auto also = [&](std::string_view condition, std::variant<std::int64_t, std::string> value) {
     values.push_back(std::move(value));
     const std::string number = "?" + std::to_string(values.size());
@@ -337,6 +337,8 @@ std::string browse_sql(const task_filter& filter,
   // Ids are ASCII: what begins so stands before this end.
   if (!filter.text.empty())
     also("(task_id>=? AND task_id<?||char(127) OR instr(upstream_id,?)>0)", filter.text);
+  // All that are held are held since the same restore: this is the order of their index.
+  if (filter.held && filter.oldest_first) return where + " ORDER BY held_at,id LIMIT ?2";
   return where.append(has_index ? " ORDER BY +id" : " ORDER BY id")
       .append(filter.oldest_first ? " LIMIT ?2" : " DESC LIMIT ?2");
 }
@@ -359,7 +361,7 @@ result<found_tasks> reads::browse(const task_filter& filter) {
     const auto row = s.step();
     if (!row) return std::unexpected(row.error());
     if (!*row) return out;
-    out.has_more = rows == filter.limit || bytes > filter.room;
+    out.has_more = rows == filter.limit || bytes > filter.max_bytes;
     if (out.has_more) return out;
     out.last_row = s.integer(0);
     if (task_ptr t = readable_task(s)) {

@@ -403,7 +403,7 @@ TEST(crash, a_topup_with_a_key_is_made_once) {
     return exchange_on(c, "POST", "/admin/v1/accounts/shop/topup", R"({"amount":"25"})", {},
                        {"Idempotency-Key: " + key});
   };
-  ASSERT_TRUE(relay.start("1 an admin change made, its answer not kept")) << relay.log_tail();
+  ASSERT_TRUE(relay.start("1 an admin change made, its response not kept")) << relay.log_tail();
   EXPECT_THROW(topup("order-1"), std::runtime_error);
   relay.wait();
   ASSERT_TRUE(relay.start()) << relay.log_tail();

@@ -1076,11 +1076,12 @@ TEST(queries, none_reads_the_whole_table) {
   }
   ASSERT_GT(queries.size(), 35u);
   // What operators search for goes by the number of rows, but where few rows have an index.
-  std::vector<task_filter> filters(4);
+  std::vector<task_filter> filters(5);
   filters[0].held = true;
   filters[1].ambiguous = true;
   filters[2].undelivered = true;
   filters[3].state = task_state::submitting;
+  filters[4].held = filters[4].oldest_first = true;
   for (std::size_t i = 0; i < filters.size(); ++i) {
     std::vector<std::variant<std::int64_t, std::string>> values;
     const std::string sql = sqlite::select_tasks(sqlite::browse_sql(filters[i], values));
@@ -1088,6 +1089,7 @@ TEST(queries, none_reads_the_whole_table) {
     ASSERT_TRUE(s.step().value());
     const std::string step(s.text(3));
     EXPECT_TRUE(step.contains(" INDEX task_")) << step << " for filter " << i;
+    if (filters[i].oldest_first) EXPECT_FALSE(s.step().value()) << "it is sorted: " << s.text(3);
   }
   for (const std::string& sql : queries) {
     auto s = d->prepare(("EXPLAIN QUERY PLAN " + sql).c_str());

@@ -108,7 +108,7 @@ class memory_store final : public store {
              (f.upstream.empty() || t.upstream == f.upstream) &&
              (f.action.empty() || t.action->name == f.action) &&
              (!is_set(f.since) || t.created_at >= f.since) && (!is_set(f.until) || t.created_at < f.until) &&
-             t.row < f.before &&
+             (f.oldest_first ? t.row > f.after : t.row < f.before) &&
              (f.text.empty() || t.id.starts_with(f.text) || t.upstream_id.contains(f.text));
     });
     std::ranges::sort(out, [&f](const task_ptr& a, const task_ptr& b) {
