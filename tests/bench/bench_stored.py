@@ -91,7 +91,8 @@ def spread_over_a_month(folder, accounts=200, days=30):
                 "upstream_id,'','','',created_at FROM task",
                 (first, accounts, kind, amount, held),
             )
-        db.executescript("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def ids(folder):
