@@ -7,20 +7,14 @@
 #include "server/admin/cancelling.hpp"
 #include "server/admin/customers.hpp"
 #include "server/admin/handlers.hpp"
+#include "server/admin/secrets.hpp"
 #include "server/admin/shapes.hpp"
 #include "server/await_store.hpp"
 #include "server/billing.hpp"
 #include "server/clock.hpp"
-#include "server/entropy.hpp"
 
 namespace relay::admin {
 namespace {
-
-secret new_webhook_secret() {
-  std::string bytes(webhook_secret_bytes, '\0');
-  fill_random({reinterpret_cast<unsigned char*>(bytes.data()), bytes.size()});
-  return secret(std::move(bytes));
-}
 
 std::string target_of(const account& a) {
   return "account/" + a.name;

@@ -16,7 +16,7 @@ struct admin_identity {
   admin_role role = admin_role::viewer;
   bool is_local = false;  // by the Unix socket, or the command that has the database
 };
-/// Whoever can open the socket, or the database: their file modes say who.
+/// A user that can open the socket, or the database: their file modes say which.
 admin_identity local_identity();
 
 /// In memory as they are on disk.

@@ -184,24 +184,30 @@ awaitable<answered> get_job(admin_call& c) {
 }
 
 awaitable<answered> cancel_job(admin_call& c) {
-  co_return co_await apply(c, event::cancelled{}, [](const task& t) {
+  constexpr auto otherwise = [](const task& t) {
     return "task " + t.id + " is " + std::string(state_of(t)) +
            (is_set(t.cancelled_at) ? " and cancelled already"
                                    : "; only one that waits or is being submitted can be cancelled");
-  });
+  };
+  task_event e = event::cancelled{};
+  co_return co_await apply(c, std::move(e), otherwise);
 }
 
 awaitable<answered> release_job(admin_call& c) {
-  co_return co_await apply(c, event::released{}, [](const task& t) {
+  constexpr auto otherwise = [](const task& t) {
     return "task " + t.id + " is " + std::string(state_of(t)) + "; only a held one can be released";
-  });
+  };
+  task_event e = event::released{};
+  co_return co_await apply(c, std::move(e), otherwise);
 }
 
 awaitable<answered> retry_callback(admin_call& c) {
-  co_return co_await apply(c, event::callback_requested{}, [](const task& t) {
+  constexpr auto otherwise = [](const task& t) {
     return "task " + t.id + " has no callback to send: it is " + std::string(state_of(t)) +
            ", or was created without a callback_url that can be called";
-  });
+  };
+  task_event e = event::callback_requested{};
+  co_return co_await apply(c, std::move(e), otherwise);
 }
 
 awaitable<answered> cancel_jobs(admin_call& c) {

@@ -5,7 +5,9 @@
 #include <array>
 #include <string>
 
+#include "common/base/secret.hpp"
 #include "common/engine/token.hpp"
+#include "common/engine/webhook_signature.hpp"
 #include "server/entropy.hpp"
 
 namespace relay {
@@ -24,6 +26,13 @@ inline made_secret make_secret(std::string_view prefix = token_prefix) {
   out.digest = sha256(out.text);
   out.hint = out.text.substr(out.text.size() - 4);
   return out;
+}
+
+/// What signs an account's callbacks.
+inline secret new_webhook_secret() {
+  std::string bytes(webhook_secret_bytes, '\0');
+  fill_random({reinterpret_cast<unsigned char*>(bytes.data()), bytes.size()});
+  return secret(std::move(bytes));
 }
 
 }  // namespace relay

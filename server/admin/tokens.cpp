@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "common/base/addresses.hpp"
-#include "common/engine/webhook_signature.hpp"
 #include "server/admin/cancelling.hpp"
 #include "server/admin/customers.hpp"
 #include "server/admin/handlers.hpp"
@@ -110,15 +109,13 @@ awaitable<result<account>> owner_of_new(admin_call& c, const std::string& name) 
   if (!of && wanted.empty()) {
     account a;
     a.name = name;
-    std::string bytes(webhook_secret_bytes, '\0');
-    fill_random({reinterpret_cast<unsigned char*>(bytes.data()), bytes.size()});
-    a.webhook = secret(std::move(bytes));
+    a.webhook = new_webhook_secret();
     a.created_at = now();
     // The key of the request is that of the token.
     audit_entry why = *c.audit("account/" + name, {}, {{"name", json::string(name)}});
     why.idempotency_key.clear();
-    of = co_await from_store(c.in.tasks, &store::write_account, std::move(a),
-                             std::make_shared<const audit_entry>(std::move(why)));
+    const audit_ptr row = std::make_shared<const audit_entry>(std::move(why));
+    of = co_await from_store(c.in.tasks, &store::write_account, std::move(a), row);
     if (of) c.in.registry.put(*of);
   }
   if (of && !of->enabled)
