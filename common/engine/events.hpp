@@ -107,6 +107,9 @@ struct poll_failed {
   std::string note{};  // why, for its story
 };
 
+/// The upstream called about it: it is polled, or looked up, at once.
+struct called {};
+
 /// Of a completed job: the upstream was asked again, and named its files anew.
 struct links_renewed {
   job reported;
@@ -131,11 +134,12 @@ struct callback_requested {};
 
 }  // namespace event
 
-using task_event = std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
-                                event::outcome_unknown, event::interrupted, event::found, event::found_held,
-                                event::released, event::absent, event::lookup_failed, event::submit_expired,
-                                event::cancelled, event::deleted, event::removed, event::removal_failed,
-                                event::polled, event::poll_failed, event::links_renewed, event::links_lost,
-                                event::delivered, event::delivery_failed, event::callback_requested>;
+using task_event =
+    std::variant<event::submit_started, event::accepted, event::rejected, event::unavailable,
+                 event::outcome_unknown, event::interrupted, event::found, event::found_held, event::released,
+                 event::absent, event::lookup_failed, event::submit_expired, event::cancelled, event::deleted,
+                 event::removed, event::removal_failed, event::polled, event::poll_failed, event::called,
+                 event::links_renewed, event::links_lost, event::delivered, event::delivery_failed,
+                 event::callback_requested>;
 
 }  // namespace relay

@@ -412,6 +412,11 @@ struct step {
     return true;
   }
 
+  // For its story alone.
+  bool operator()(const event::called&) const {
+    return at_upstream(t) || awaits_late_success() || is_ambiguous(t) || is_looked_up_late(t);
+  }
+
   // ---- after the end
 
   bool operator()(const event::links_renewed& e) const {

@@ -100,6 +100,7 @@ struct line_of_event {
   std::string operator()(const event::poll_failed& e) const {
     return because("a poll of upstream " + t.upstream + " failed", e.note);
   }
+  std::string operator()(const event::called&) const { return "upstream " + t.upstream + " called about it"; }
   std::string operator()(const event::links_lost&) const {
     return "upstream " + t.upstream + " does not know its result any more";
   }

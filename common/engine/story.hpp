@@ -1,8 +1,8 @@
 #pragma once
 
 // What happened to a job, line by line, for its operator. A line is written for each problem, for each
-// callback, and for what an operator or its client asked for; the rest stands in the task's own times, so
-// that a job without trouble writes nothing for its story. Pure. Without secrets.
+// callback in both directions, and for what an operator or its client asked for; the rest stands in the
+// task's own times, so that a job without trouble writes nothing for its story. Pure. Without secrets.
 
 #include <string>
 #include <vector>

@@ -75,6 +75,8 @@ awaitable<std::string> named_jobs::why_not(upstream& at, const task& t, const li
 
 awaitable<> named_jobs::adopt(upstream& at, std::string task_id, std::string upstream_id) {
   try {
+    task_event called = event::called{};
+    (void)co_await changes_.apply(task_id, std::move(called));  // for its story: nothing depends on it
     // 1. The job, asked for with our own key.
     const auto started = steady_clock::now();
     const std::string path = at.speaks().build_fetch(upstream_id);

@@ -175,9 +175,16 @@ awaitable<std::optional<timestamp>> poller::poll_and_save(poll_lane& l, std::str
     if (newest.error().code == errc::internal) co_return std::nullopt;
     co_return now() + again;
   }
-  const task_ptr& t = *newest;
+  task_ptr t = *newest;
   if (!t || !is_set(t->next_poll_at)) co_return std::nullopt;
-  if (t->next_poll_at > now() && !hinted_.contains(id)) co_return t->next_poll_at;
+  const bool hinted = hinted_.contains(id);
+  if (t->next_poll_at > now() && !hinted) co_return t->next_poll_at;
+  if (hinted) {
+    task_event called = event::called{};
+    const auto noted = co_await changes_.apply(id, std::move(called));
+    if (noted) t = noted->after;  // else the poll is recorded without it, or fails in the same way
+    l.schedule.erase(id);         // when the next poll is due, this one says
+  }
   poll_outcome outcome = co_await ask(l, *t);
   if (outcome.name.empty()) co_return std::nullopt;  // cut off by ourselves: it says nothing of the job
   if (outcome.cool_down.count() > 0)

@@ -86,8 +86,11 @@ awaitable<> reconciler::look_up_due(timestamp time) {
   // 2. What an upstream's callback pointed at need not be due yet.
   const auto hinted = std::exchange(hinted_, {});
   for (const std::string& id : hinted) {
-    auto t = co_await load_task(store_, id);
-    if (t && *t && (is_ambiguous(**t) || is_looked_up_late(**t))) by_upstream[(*t)->upstream].push_back(*t);
+    task_event called = event::called{};
+    const auto noted = co_await changes_.apply(id, std::move(called));
+    if (!noted) continue;
+    const task_ptr& t = noted->after;
+    if (is_ambiguous(*t) || is_looked_up_late(*t)) by_upstream[t->upstream].push_back(t);
   }
   // 3. One reading of an upstream's list serves all of its lost submissions.
   for (auto& [name, lost] : by_upstream) {

@@ -85,6 +85,30 @@ TEST_F(story, what_operators_and_clients_asked_for) {
                             "its client deleted it"}));
 }
 
+TEST_F(story, an_upstream_that_calls_is_a_line_while_it_matters) {
+  happens(event::called{}, 1);  // no upstream has it yet
+  submitted(2, "a");
+  happens(event::outcome_unknown{"a", "status 502"}, 3);
+  happens(event::called{}, 4);
+  job j;
+  j.id = "j-1";
+  happens(event::found{j, "{}"}, 5);
+  happens(event::called{}, 6);
+  happens(event::called{}, 7);
+  j.state = job_state::completed;
+  j.has_result = true;
+  happens(event::polled{j, "{\"done\":1}"}, 8);
+  const std::string once = t.story;
+  happens(event::called{}, 9);  // it has ended
+  EXPECT_EQ(t.story, once);
+  EXPECT_EQ(
+      texts(),
+      (lines{"created", "submitted to upstream luma, attempt 1",
+             "the response to submission 1 to upstream luma was lost, and it is looked up there: status 502",
+             "upstream luma called about it", "upstream luma shows it as j-1", "upstream luma has it as j-1",
+             "upstream luma called about it (2 times, the last at 2024-10-04T00:00:07.000Z)", "completed"}));
+}
+
 TEST_F(story, the_first_and_the_newest_lines_are_kept) {
   t.deadline = start + seconds(5'000);
   for (int i = 0; i < 1'000; ++i) {

@@ -223,6 +223,8 @@ TEST(callbacks_in, only_the_right_secret_is_a_hint_and_it_is_no_more) {
   EXPECT_TRUE(relay.wait_until([&] { return !sim.log().at("polls").as_object().empty(); }));
   EXPECT_EQ(sim.log().at("polls").as_object().size(), 1u);
   EXPECT_NE(text_of(c.get(generations + "/" + id).json().as_object(), "state"), "failed");
+  EXPECT_NE(relay.admin("GET", "/jobs/" + id).body.find("\"upstream sim called about it\""),
+            std::string::npos);
   // Every further one is a poll, until the job has ended.
   const auto state = [&] {
     return std::string(text_of(c.get(generations + "/" + id).json().as_object(), "state"));

@@ -248,6 +248,8 @@ TEST(lost_jobs, a_callback_that_names_the_job_of_another_task_is_not_believed) {
   call(creates.at(1), second);
   wait_for_state(c, generations + "/" + id, "completed");
   EXPECT_EQ(text_of(shown_to_operator(relay, id), "upstream_id"), second);
+  const std::string story = json::serialize(shown_to_operator(relay, id).at("story"));
+  EXPECT_NE(story.find("upstream sim called about it"), std::string::npos) << story;
 }
 
 // Rule M9: an upstream that knows no job any more is out of order.
