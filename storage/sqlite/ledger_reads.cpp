@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "storage/sqlite/reads.hpp"
+#include "storage/sqlite/rows.hpp"
 
 namespace relay::sqlite {
 namespace {
@@ -77,10 +78,10 @@ void reads::prepare_ledger() {
 result<account_balance> reads::balance(std::int64_t account) {
   const use guard(balance_);
   balance_.bind(1, account);
-  auto row = balance_.step();
-  if (!row) return std::unexpected(std::move(row.error()));
-  if (!*row) return account_balance{};
-  return account_balance{{balance_.integer(0)}, {balance_.integer(1)}};
+  const auto found = first_row(
+      balance_, [](const statement& row) { return account_balance{{row.integer(0)}, {row.integer(1)}}; });
+  if (!found) return std::unexpected(found.error());
+  return found->value_or(account_balance{});
 }
 
 result<std::vector<ledger_row>> reads::ledger(const ledger_filter& f) {
@@ -91,15 +92,9 @@ result<std::vector<ledger_row>> reads::ledger(const ledger_filter& f) {
     s.bind(3, f.task_id).bind(4, f.account.value_or(0));
   else if (f.account)
     s.bind(3, *f.account);
-  std::vector<ledger_row> out;
-  for (;;) {
-    auto row = s.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) break;
-    out.push_back(read_row(s));
-  }
+  auto out = all_rows(s, read_row);
   // The few of a job come in the order of their index.
-  std::ranges::sort(out, std::greater{}, &ledger_row::id);
+  if (out) std::ranges::sort(*out, std::greater{}, &ledger_row::id);
   return out;
 }
 

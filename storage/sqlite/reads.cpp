@@ -4,25 +4,14 @@
 #include <limits>
 #include <unordered_set>
 #include <utility>
-#include <variant>
 
 #include "common/base/id.hpp"
+#include "storage/sqlite/rows.hpp"
 
 namespace relay::sqlite {
 namespace {
 
 constexpr std::size_t max_warned_of = 1'000;
-
-// Calls f with the statement at each row.
-template <class Function>
-result<void> each_row(statement& s, Function f) {
-  for (;;) {
-    auto row = s.step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    if (!*row) return {};
-    f(s);
-  }
-}
 
 result<std::int64_t> number(statement& s) {
   auto row = s.step();
@@ -37,10 +26,7 @@ result<timestamp> time(statement& s) {
 }
 
 result<std::vector<std::string>> texts(statement& s) {
-  std::vector<std::string> out;
-  auto read = each_row(s, [&out](const statement& row) { out.emplace_back(row.text(0)); });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
+  return all_rows(s, [](const statement& row) { return std::string(row.text(0)); });
 }
 
 }  // namespace
@@ -72,6 +58,7 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
   prepare_schedules();
   prepare_ledger();
   prepare_searches();
+  prepare_customers();
   // What waits to be submitted: one step a queue, and pages of each.
   next_place_ = prepare(
       "SELECT owner,CASE WHEN pinned THEN upstream ELSE '' END FROM task WHERE next_submit_at>0 AND owner=?1 "
@@ -101,18 +88,6 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
       "AND upstream=?1");
   jobs_since_ = prepare("SELECT upstream_id FROM task WHERE task_id>=?1 AND upstream=?2 AND upstream_id<>''");
   lanes_ = prepare("SELECT name,mode,at_once,in_minute FROM upstream");
-  tokens_ = prepare(select_tokens("ORDER BY id"));
-  admin_tokens_ = prepare(select_admin_tokens("ORDER BY id"));
-  audit_ = prepare(
-      "SELECT id,made_by,operation,target,before,after,request_id,idempotency_key,created_at FROM audit "
-      "WHERE id<?1 ORDER BY id DESC LIMIT ?2");
-  carried_out_ = prepare(
-      "SELECT audit.id,request,operation,target,request_id,coalesce(status,0),coalesce(body,''),"
-      "coalesce(etag,''),coalesce(location,'') FROM audit LEFT JOIN "
-      "admin_response ON audit.id=admin_response.audit WHERE made_by=?1 AND idempotency_key=?2 AND "
-      "idempotency_key<>''");
-  accounts_ = prepare(select_accounts("ORDER BY id"));
-  account_by_id_ = prepare(select_accounts("WHERE id=?1"));
   // Counted once, at start; then kept with each change.
   count_ = prepare("SELECT count(*) FROM task");
   count_failed_ = prepare("SELECT count(*) FROM task WHERE status='failed'");
@@ -122,14 +97,6 @@ reads::reads(db connection, const catalogue& names, std::function<void(const log
 }
 
 // Each has an index on (time, task_id), and a page goes on where the last one ended.
-void reads::prepare_searches() {
-  const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
-  // The second part reads the whole table: an upstream's ids have no index.
-  search_ =
-      prepare(select_tasks("WHERE id IN (SELECT id FROM task WHERE task_id>=?1 AND task_id<?2 UNION "
-                           "SELECT id FROM task WHERE upstream_id=?1) LIMIT ?3"));
-}
-
 void reads::prepare_schedules() {
   const auto prepare = [this](const std::string& sql) { return connection_.prepare(sql.c_str()); };
   due_expiry_ =
@@ -305,81 +272,6 @@ result<std::optional<written_change>> reads::find_repeated(std::int64_t owner, c
   return out;
 }
 
-std::string browse_sql(const task_filter& filter,
-                       std::vector<std::variant<std::int64_t, std::string>>& values) {
-  // Those that have an index of their own, with few rows in it, are not walked through by their number.
-  const bool has_index = filter.ambiguous || filter.held;
-  std::string where = filter.oldest_first ? "id>?1" : "id<?1";
-  where = (has_index ? "WHERE +" : "WHERE ") + where;
-  values = {filter.oldest_first ? filter.after : filter.before, filter.limit + 1};
-  const auto also = [&](std::string_view condition, std::variant<std::int64_t, std::string> value) {
-    values.push_back(std::move(value));
-    const std::string number = "?" + std::to_string(values.size());
-    where += " AND ";
-    for (const char c : condition) where += c == '?' ? number : std::string(1, c);
-  };
-  if (filter.state) {
-    also("status=?", std::string(name_of(*filter.state)));
-    // Those that have not ended are found by their index.
-    if (!is_terminal(*filter.state)) where += " AND finish_time=0";
-  }
-  if (filter.ambiguous) where += " AND next_reconcile_at>0 AND +status='submitting'";
-  if (filter.held) where += " AND held_at>0";
-  if (filter.undelivered) where += " AND callback_problem<>''";
-  if (filter.owner) also("owner=?", *filter.owner);
-  // A job without the number of its token was created before tokens belonged to accounts, and each was one
-  // with the same number.
-  if (filter.token) also("(token=? OR token=0 AND owner=?)", *filter.token);
-  if (!filter.upstream.empty()) also("upstream=?", filter.upstream);
-  if (!filter.action.empty()) also("action=?", filter.action);
-  if (is_set(filter.since)) also("created_at>=?", to_column(filter.since));
-  if (is_set(filter.until)) also("created_at<?", to_column(filter.until));
-  // Ids are ASCII: what begins so stands before this end.
-  if (!filter.text.empty())
-    also("(task_id>=? AND task_id<?||char(127) OR instr(upstream_id,?)>0)", filter.text);
-  // All that are held are held since the same restore: this is the order of their index.
-  if (filter.held && filter.oldest_first) return where + " ORDER BY held_at,id LIMIT ?2";
-  return where.append(has_index ? " ORDER BY +id" : " ORDER BY id")
-      .append(filter.oldest_first ? " LIMIT ?2" : " DESC LIMIT ?2");
-}
-
-// An operator's searches: the only ones that may read the whole table. Each has a statement of its own, with
-// what it asks for and no more.
-result<found_tasks> reads::browse(const task_filter& filter) {
-  std::vector<std::variant<std::int64_t, std::string>> values;
-  statement s = connection_.prepare(select_tasks(browse_sql(filter, values)).c_str());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const int place = static_cast<int>(i) + 1;
-    if (const auto* number = std::get_if<std::int64_t>(&values[i]))
-      s.bind(place, *number);
-    else
-      s.bind(place, std::string_view(std::get<std::string>(values[i])));
-  }
-  found_tasks out;
-  std::size_t bytes = 0;
-  for (std::int64_t rows = 0;; ++rows) {
-    const auto row = s.step();
-    if (!row) return std::unexpected(row.error());
-    if (!*row) return out;
-    out.has_more = rows == filter.limit || bytes > filter.max_bytes;
-    if (out.has_more) return out;
-    out.last_row = s.integer(0);
-    if (task_ptr t = readable_task(s)) {
-      bytes += memory_of(*t);
-      out.tasks.push_back(std::move(t));
-    }
-  }
-}
-
-result<std::vector<task_ptr>> reads::search(const std::string& text, std::int64_t limit) {
-  if (text.empty()) return std::vector<task_ptr>{};
-  const use guard(search_);
-  // Behind all texts that begin so: ids are ASCII.
-  const std::string end = text + "\x7f";
-  search_.bind(1, text).bind(2, end).bind(3, limit);
-  return readable_tasks(search_);
-}
-
 // The cursor is made of columns, so that rows which cannot be read move it on too.
 result<due_page> reads::page_of(statement& s, int time_column) {
   static const int id = column_index("task_id");
@@ -449,23 +341,17 @@ result<due_page> reads::pending(const submit_queue& q, const schedule_cursor& af
 
 result<std::vector<polled_task>> reads::polled() {
   const use guard(polled_);
-  std::vector<polled_task> out;
-  auto read = each_row(polled_, [&out](const statement& row) {
-    out.push_back(
-        {std::string(row.text(0)), row.integer(1), std::string(row.text(2)), from_column(row.integer(3))});
+  return all_rows(polled_, [](const statement& row) {
+    return polled_task{std::string(row.text(0)), row.integer(1), std::string(row.text(2)),
+                       from_column(row.integer(3))};
   });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
 }
 
 result<std::vector<pending_callback>> reads::pending_callbacks() {
   const use guard(pending_callbacks_);
-  std::vector<pending_callback> out;
-  auto read = each_row(pending_callbacks_, [&out](const statement& row) {
-    out.push_back({std::string(row.text(0)), row.integer(1), from_column(row.integer(2))});
+  return all_rows(pending_callbacks_, [](const statement& row) {
+    return pending_callback{std::string(row.text(0)), row.integer(1), from_column(row.integer(2))};
   });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
 }
 
 result<std::vector<task_ptr>> reads::submitting_to(const std::string& upstream, std::int64_t limit) {
@@ -508,88 +394,11 @@ result<timestamp> reads::restored_from() {
 
 result<std::vector<lane_memory>> reads::lane_memories() {
   const use guard(lanes_);
-  std::vector<lane_memory> out;
-  auto read = each_row(lanes_, [&out](const statement& row) {
+  return all_rows(lanes_, [](const statement& row) {
     // A word of a later release is none of ours: the lane is as the configuration says.
     const auto mode = lane_mode_from(row.text(1)).value_or(lane_mode::open);
-    out.push_back({std::string(row.text(0)), mode, row.integer(2), row.integer(3)});
+    return lane_memory{std::string(row.text(0)), mode, row.integer(2), row.integer(3)};
   });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
-}
-
-result<std::vector<token>> reads::tokens() {
-  const use guard(tokens_);
-  std::vector<token> out;
-  auto read = each_row(tokens_, [&out](const statement& row) { out.push_back(read_token(row)); });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
-}
-
-result<std::vector<admin_token>> reads::admin_tokens() {
-  const use guard(admin_tokens_);
-  std::vector<admin_token> out;
-  auto read = each_row(admin_tokens_, [&](const statement& row) { out.push_back(read_admin_token(row)); });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
-}
-
-result<std::vector<audit_row>> reads::audit(std::int64_t before, std::int64_t limit) {
-  const use guard(audit_);
-  audit_.bind(1, before).bind(2, limit);
-  std::vector<audit_row> out;
-  auto read = each_row(audit_, [&](const statement& row) {
-    audit_entry e;
-    e.made_by = row.text(1);
-    e.operation = row.text(2);
-    e.target = row.text(3);
-    e.before = row.text(4);
-    e.after = row.text(5);
-    e.request_id = row.text(6);
-    e.idempotency_key = row.text(7);
-    e.at = from_column(row.integer(8));
-    out.push_back({row.integer(0), std::move(e)});
-  });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
-}
-
-result<std::optional<carried_out>> reads::find_carried_out(const std::string& made_by,
-                                                           const std::string& key) {
-  const use guard(carried_out_);
-  carried_out_.bind(1, made_by).bind(2, key);
-  const auto row = carried_out_.step();
-  if (!row) return std::unexpected(row.error());
-  if (!*row) return std::nullopt;
-  carried_out out;
-  out.id = carried_out_.integer(0);
-  const auto request = carried_out_.blob(1);
-  if (request.size() == out.request.size()) std::ranges::copy(request, out.request.begin());
-  out.operation = carried_out_.text(2);
-  out.target = carried_out_.text(3);
-  out.request_id = carried_out_.text(4);
-  out.response.status = carried_out_.integer(5);
-  out.response.body = carried_out_.text(6);
-  out.response.etag = carried_out_.text(7);
-  out.response.location = carried_out_.text(8);
-  return out;
-}
-
-result<std::vector<account>> reads::accounts() {
-  const use guard(accounts_);
-  std::vector<account> out;
-  auto read = each_row(accounts_, [&out](const statement& row) { out.push_back(read_account(row)); });
-  if (!read) return std::unexpected(std::move(read.error()));
-  return out;
-}
-
-result<std::optional<account>> reads::account_by_id(std::int64_t id) {
-  const use guard(account_by_id_);
-  account_by_id_.bind(1, id);
-  auto row = account_by_id_.step();
-  if (!row) return std::unexpected(std::move(row.error()));
-  if (!*row) return std::nullopt;
-  return read_account(account_by_id_);
 }
 
 result<task_counts> reads::count_all() {

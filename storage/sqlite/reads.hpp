@@ -68,6 +68,7 @@ class reads {
   void prepare_schedules();
   void prepare_ledger();
   void prepare_searches();
+  void prepare_customers();
   result<due_page> page_of(statement& s, int time_column);
   result<task_page> page_within(std::int64_t owner, page_request page);
   struct beginning {
