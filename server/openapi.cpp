@@ -43,19 +43,19 @@ json::object text_schema(const json_field& f) {
   json::object out{{"type", "string"}};
   if (f.form != nullptr && !f.form->pattern.empty()) out["pattern"] = text(f.form->pattern);
   if (f.form != nullptr && !f.form->format.empty()) out["format"] = text(f.form->format);
-  if (f.most > 0 && f.is == json_kind::text) out["maxLength"] = f.most;
-  if (!f.words.empty()) {
+  if (f.max > 0 && f.is == json_kind::text) out["maxLength"] = f.max;
+  if (!f.allowed.empty()) {
     json::array words;
-    for (const std::string_view w : f.words) words.emplace_back(text(w));
+    for (const std::string_view w : f.allowed) words.emplace_back(text(w));
     out["enum"] = std::move(words);
   }
   return out;
 }
 
-json::value usual_of(const json_field& f) {
-  if (f.is == json_kind::whole) return std::stoll(std::string(f.usual));
-  if (f.is == json_kind::flag) return f.usual == "true";
-  return text(f.usual);
+json::value default_of(const json_field& f) {
+  if (f.is == json_kind::whole) return std::stoll(std::string(f.default_value));
+  if (f.is == json_kind::flag) return f.default_value == "true";
+  return text(f.default_value);
 }
 
 json::object bare_schema(const json_field& f, json::object& components) {
@@ -64,9 +64,9 @@ json::object bare_schema(const json_field& f, json::object& components) {
       return text_schema(f);
     case json_kind::whole: {
       json::object out{{"type", "integer"}, {"format", "int64"}};
-      if (f.most > 0) {  // a limit of a request; what a response counts has none
-        out["minimum"] = f.least;
-        out["maximum"] = f.most;
+      if (f.max > 0) {  // a limit of a request; what a response counts has none
+        out["minimum"] = f.min;
+        out["maximum"] = f.max;
       }
       return out;
     }
@@ -74,7 +74,7 @@ json::object bare_schema(const json_field& f, json::object& components) {
       return {{"type", "boolean"}};
     case json_kind::texts: {
       json::object out{{"type", "array"}, {"items", text_schema(f)}};
-      if (f.most > 0) out["maxItems"] = f.most;
+      if (f.max > 0) out["maxItems"] = f.max;
       return out;
     }
     case json_kind::numbers:
@@ -95,7 +95,7 @@ json::object schema_of(const json_field& f, json::object& components) {
     out["type"] = std::move(types);
   }
   if (!f.about.empty()) out["description"] = text(f.about);
-  if (!f.usual.empty()) out["default"] = usual_of(f);
+  if (!f.default_value.empty()) out["default"] = default_of(f);
   return out;
 }
 
@@ -199,17 +199,17 @@ json::object admin_operation(const admin_route& r, json::object& schemas) {
 constexpr json_field page_of_jobs[] = {{.name = "limit",
                                         .is = json_kind::whole,
                                         .about = "How many; more than 100 count as 100",
-                                        .usual = "100"},
+                                        .default_value = "100"},
                                        {.name = "offset",
                                         .is = json_kind::whole,
                                         .about = "How many are left out first",
-                                        .most = 1'000'000,
-                                        .usual = "0"}};
+                                        .max = 1'000'000,
+                                        .default_value = "0"}};
 constexpr json_field days[] = {{.name = "since", .about = "First day, such as 2026-11-01, in UTC"},
                                {.name = "until", .about = "Last day; today without it"},
                                {.name = "by",
                                 .about = "Some of day, token, action, model, outcome, with commas between",
-                                .usual = "day,action,model"}};
+                                .default_value = "day,action,model"}};
 constexpr json_field ids[] = {{.name = "ids", .about = "Ids of jobs, with commas between"}};
 constexpr shape page_query{"", page_of_jobs}, usage_query{"", days}, ids_query{"", ids}, no_query{"", {}};
 

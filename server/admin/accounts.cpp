@@ -119,7 +119,7 @@ awaitable<answered> list_accounts(admin_call& c) {
   const task_counts& counts = c.in.tasks.counts();
   auto tokens = all->tokens_in_force();
   co_return admin_answer{
-      page_of(all->accounts, c.number("cursor", 0), c.number("limit", shapes::usual_items),
+      page_of(all->accounts, c.number("cursor", 0), c.number("limit", shapes::default_items),
               [&](const account& a) { return std::optional(line_of(a, tokens[a.id], counts)); })};
 }
 

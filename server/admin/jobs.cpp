@@ -115,7 +115,7 @@ result<task_filter> filter_of(const admin_call& c, const customers& all) {
   out.until = moment_of(c.text("until"), std::chrono::days(1));
   out.text = c.text("text");
   out.before = c.number("cursor", out.before);
-  out.limit = c.number("limit", shapes::usual_items);
+  out.limit = c.number("limit", shapes::default_items);
   return out;
 }
 

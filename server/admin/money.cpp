@@ -110,7 +110,7 @@ awaitable<answered> list_ledger(admin_call& c) {
   f.account = of->account;
   f.task_id = normalise_id(c.text("job"));
   f.before = c.number("cursor", 0);
-  f.limit = c.number("limit", shapes::usual_items);
+  f.limit = c.number("limit", shapes::default_items);
   const auto rows = co_await from_store(c.in.tasks, &store::ledger, f);
   if (!rows) co_return std::unexpected(rows.error());
   json::array items;

@@ -174,7 +174,7 @@ void remove_unfinished_copies(const std::string& database) {
 }
 
 awaitable<answered> list_audit(admin_call& c) {
-  const std::int64_t limit = c.number("limit", shapes::usual_items);
+  const std::int64_t limit = c.number("limit", shapes::default_items);
   const std::int64_t before = c.number("cursor", std::numeric_limits<std::int64_t>::max());
   const auto rows = co_await from_store(c.in.tasks, &store::audit, before, limit);
   if (!rows) co_return std::unexpected(rows.error());

@@ -39,18 +39,18 @@ result<void> unknown(const shape& s, std::string_view name) {
 }
 
 result<void> check_text(const json_field& f, std::string_view text) {
-  if (f.most > 0 && f.is == json_kind::text && code_points(text) > static_cast<std::size_t>(f.most))
-    return wrong(f.name, "it may have " + std::to_string(f.most) + " characters");
-  if (!f.words.empty() && std::ranges::find(f.words, text) == f.words.end())
-    return wrong(f.name, "must be one of " + listed(f.words));
+  if (f.max > 0 && f.is == json_kind::text && code_points(text) > static_cast<std::size_t>(f.max))
+    return wrong(f.name, "it may have " + std::to_string(f.max) + " characters");
+  if (!f.allowed.empty() && std::ranges::find(f.allowed, text) == f.allowed.end())
+    return wrong(f.name, "must be one of " + listed(f.allowed));
   if (f.form != nullptr && !f.form->holds(text)) return wrong(f.name, f.form->rule);
   return {};
 }
 
 result<void> check_whole(const json_field& f, const json::value& v) {
-  if (!v.is_int64() || v.get_int64() < f.least || (f.most > 0 && v.get_int64() > f.most)) {
-    std::string rule = "must be a whole number from " + std::to_string(f.least);
-    if (f.most > 0) rule += " to " + std::to_string(f.most);
+  if (!v.is_int64() || v.get_int64() < f.min || (f.max > 0 && v.get_int64() > f.max)) {
+    std::string rule = "must be a whole number from " + std::to_string(f.min);
+    if (f.max > 0) rule += " to " + std::to_string(f.max);
     return wrong(f.name, rule);
   }
   return {};
@@ -58,8 +58,8 @@ result<void> check_whole(const json_field& f, const json::value& v) {
 
 result<void> check_texts(const json_field& f, const json::value& v) {
   if (!v.is_array()) return wrong(f.name, "must be a list of texts");
-  if (f.most > 0 && v.get_array().size() > static_cast<std::size_t>(f.most))
-    return wrong(f.name, "it may have " + std::to_string(f.most) + " items");
+  if (f.max > 0 && v.get_array().size() > static_cast<std::size_t>(f.max))
+    return wrong(f.name, "it may have " + std::to_string(f.max) + " items");
   for (const json::value& item : v.get_array()) {
     if (!item.is_string()) return wrong(f.name, "must be a list of texts");
     if (auto ok = check_text(f, view(item.get_string())); !ok) return ok;

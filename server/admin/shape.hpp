@@ -45,11 +45,11 @@ struct json_field {
   bool optional = false;            // of a response: it is not always there
   bool secret = false;              // of a response: never kept
   const text_form* form = nullptr;  // of a text, or of each of a list
-  std::int64_t least = 0;           // of an integer
-  std::int64_t most = 0;            // of an integer; characters of a text, items of a list; 0: no limit
-  std::span<const std::string_view> words{};  // all that it may be
+  std::int64_t min = 0;             // of an integer
+  std::int64_t max = 0;             // of an integer; characters of a text, items of a list; 0: no limit
+  std::span<const std::string_view> allowed{};  // all that it may be
   const shape* of = nullptr;
-  std::string_view usual{};  // what it is when it is left out, as text
+  std::string_view default_value{};  // as text
 };
 
 /// What an object may have; nothing else.

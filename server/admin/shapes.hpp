@@ -21,6 +21,6 @@ extern const shape audit, admin_token, admin_tokens, made_admin_token, problem;
 
 /// The most that a page has.
 inline constexpr std::int64_t max_items = 1'000;
-inline constexpr std::int64_t usual_items = 50;
+inline constexpr std::int64_t default_items = 50;
 
 }  // namespace relay::shapes

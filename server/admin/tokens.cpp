@@ -154,7 +154,7 @@ awaitable<answered> list_tokens(admin_call& c) {
   if (!all) co_return std::unexpected(all.error());
   const auto of = whose_of(c.text("account"), {}, *all);
   if (!of) co_return std::unexpected(of.error());
-  co_return admin_answer{page_of(all->tokens, c.number("cursor", 0), c.number("limit", shapes::usual_items),
+  co_return admin_answer{page_of(all->tokens, c.number("cursor", 0), c.number("limit", shapes::default_items),
                                  [&](const token& t) {
                                    const bool is_meant = !of->account || t.account == *of->account;
                                    return is_meant ? std::optional(line_of(t, *all)) : std::nullopt;
