@@ -1,8 +1,16 @@
 // What most of server/ includes: precompiled once.
-#include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <boost/json.hpp>
+#include <spdlog/logger.h>
 
-#include "server/asio.hpp"
+#include <deque>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "common/engine/explain.hpp"
+#include "common/engine/outcome.hpp"
+#include "common/engine/protocol.hpp"
+#include "common/engine/submit_lane.hpp"
+#include "common/engine/submit_queues.hpp"
+#include "server/http/message.hpp"
+#include "server/http/pch.hpp"
+#include "storage/store.hpp"

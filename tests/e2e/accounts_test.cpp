@@ -23,16 +23,6 @@ struct accounts : ::testing::Test {
   static client with(const running_relay& relay, const std::string& token) {
     return client(relay.port(), "Bearer " + token);
   }
-  static json::object done(running_relay& relay, const std::string& method, const std::string& path,
-                           const json::object& body = {}) {
-    const response r = relay.admin(method, path, body);
-    EXPECT_TRUE(r.status == 200 || r.status == 201) << path << ": " << r.status << " " << r.body;
-    return r.json().as_object();
-  }
-  // Why a request was refused.
-  static std::string detail_of(const response& r) {
-    return std::string(text_of(r.json().as_object(), "detail"));
-  }
   static std::string id_of(const response& r) {
     EXPECT_EQ(r.status, 201) << r.body;
     return std::string(text_of(r.json().as_object(), "id"));

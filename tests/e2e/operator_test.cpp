@@ -11,16 +11,6 @@ namespace {
 const std::string generations = "/dream-machine/v1/generations";
 
 struct operator_test : ::testing::Test {
-  static json::object done(running_relay& relay, const std::string& method, const std::string& path,
-                           const json::object& body = {}) {
-    const response r = relay.admin(method, path, body);
-    EXPECT_TRUE(r.status == 200 || r.status == 201) << path << ": " << r.status << " " << r.body;
-    return r.json().as_object();
-  }
-  // Why a request was refused.
-  static std::string detail_of(const response& r) {
-    return std::string(text_of(r.json().as_object(), "detail"));
-  }
   static json::object job(running_relay& relay, const std::string& by) {
     return done(relay, "GET", "/jobs/" + by);
   }

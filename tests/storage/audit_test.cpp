@@ -4,46 +4,17 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
-#include "common/families.hpp"
 #include "storage/sqlite/db.hpp"
-#include "storage/sqlite/sqlite_store.hpp"
-#include "tests/support/inbox.hpp"
-#include "tests/support/memory_store.hpp"
-#include "tests/support/opened_store.hpp"
-#include "tests/support/temp_dir.hpp"
+#include "tests/support/both_stores.hpp"
 
 namespace relay {
 namespace {
 
-enum class engine { sqlite, memory };
 constexpr timestamp start{std::chrono::hours(480'000)};
 constexpr std::int64_t from_the_newest = std::numeric_limits<std::int64_t>::max();
 
-class audit_test : public ::testing::TestWithParam<engine> {
+class audit_test : public test::both_stores {
  protected:
-  audit_test() { open(); }
-  ~audit_test() override {
-    if (GetParam() == engine::memory) test::forget_memory_store(dir_.file("a.db"));
-  }
-
-  void open() {
-    store_.reset();
-    store_hooks hooks;
-    hooks.post = [this](std::move_only_function<void()> f) { inbox_.post(std::move(f)); };
-    if (GetParam() == engine::memory) {
-      store_ = test::open_memory_store(dir_.file("a.db"), std::move(hooks));
-      return;
-    }
-    sqlite_options options;
-    options.path = dir_.file("a.db");
-    auto opened = open_sqlite_store(options, families(), std::move(hooks));
-    ASSERT_TRUE(opened) << opened.error().log.text;
-    store_ = std::move(*opened);
-  }
-  template <class... P, class... A>
-  result<completed_t<P...>> get(void (store::*function)(P...), A... arguments) {
-    return test::call(*store_, inbox_, function, std::move(arguments)...);
-  }
   static audit_entry entry(const std::string& key = {}) {
     audit_entry e;
     e.made_by = "shop";
@@ -67,14 +38,12 @@ class audit_test : public ::testing::TestWithParam<engine> {
   std::vector<audit_row> rows(std::int64_t before = from_the_newest, std::int64_t limit = 100) {
     return get(&store::audit, before, limit).value();
   }
-
-  test::temp_dir dir_;
-  test::inbox inbox_;
-  std::unique_ptr<store> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(engines, audit_test, ::testing::Values(engine::sqlite, engine::memory),
-                         [](const auto& info) { return info.param == engine::sqlite ? "sqlite" : "memory"; });
+INSTANTIATE_TEST_SUITE_P(engines, audit_test, ::testing::Values(test::engine::sqlite, test::engine::memory),
+                         [](const auto& info) {
+                           return info.param == test::engine::sqlite ? "sqlite" : "memory";
+                         });
 
 TEST_P(audit_test, a_change_and_its_row_are_both_there) {
   ASSERT_TRUE(get(&store::write_account, named("a"), why()));

@@ -5,47 +5,18 @@
 #include <sqlite3.h>
 
 #include "common/base/id.hpp"
-#include "common/families.hpp"
 #include "storage/sqlite/db.hpp"
-#include "storage/sqlite/sqlite_store.hpp"
-#include "tests/support/inbox.hpp"
+#include "tests/support/both_stores.hpp"
 #include "tests/support/luma.hpp"
-#include "tests/support/memory_store.hpp"
-#include "tests/support/opened_store.hpp"
-#include "tests/support/temp_dir.hpp"
 
 namespace relay {
 namespace {
 
-enum class engine { sqlite, memory };
 constexpr timestamp start{std::chrono::hours(480'000)};
 constexpr money price{400'000};
 
-class ledger_test : public ::testing::TestWithParam<engine> {
+class ledger_test : public test::both_stores {
  protected:
-  ledger_test() { open(); }
-  ~ledger_test() override {
-    if (GetParam() == engine::memory) test::forget_memory_store(dir_.file("a.db"));
-  }
-
-  void open() {
-    store_.reset();
-    store_hooks hooks;
-    hooks.post = [this](std::move_only_function<void()> f) { inbox_.post(std::move(f)); };
-    if (GetParam() == engine::memory) {
-      store_ = test::open_memory_store(dir_.file("a.db"), std::move(hooks));
-      return;
-    }
-    sqlite_options options;
-    options.path = dir_.file("a.db");
-    auto opened = open_sqlite_store(options, families(), std::move(hooks));
-    ASSERT_TRUE(opened) << opened.error().log.text;
-    store_ = std::move(*opened);
-  }
-  template <class... P, class... A>
-  result<completed_t<P...>> get(void (store::*function)(P...), A... arguments) {
-    return test::call(*store_, inbox_, function, std::move(arguments)...);
-  }
   account add_account(const std::string& name, bool prepaid = true) {
     account a;
     a.name = name;
@@ -114,14 +85,11 @@ class ledger_test : public ::testing::TestWithParam<engine> {
     return out;
   }
 
-  test::temp_dir dir_;
-  test::inbox inbox_;
-  std::unique_ptr<store> store_;
   int made_ = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(engines, ledger_test, ::testing::Values(engine::sqlite, engine::memory),
-                         [](const auto& p) { return p.param == engine::sqlite ? "sqlite" : "memory"; });
+INSTANTIATE_TEST_SUITE_P(engines, ledger_test, ::testing::Values(test::engine::sqlite, test::engine::memory),
+                         [](const auto& p) { return p.param == test::engine::sqlite ? "sqlite" : "memory"; });
 
 TEST_P(ledger_test, a_job_is_held_and_then_charged_or_released) {
   const account a = add_account("alice");
@@ -310,7 +278,7 @@ TEST_P(ledger_test, what_was_not_counted_is_not_taken_back) {
   failed.finished_at = start;
   failed.next_submit_at = never;
   const auto uncounted = get(&store::write, change{one, failed, std::nullopt}).value().value;
-  if (GetParam() == engine::memory) return;  // it keeps each change, and sums
+  if (GetParam() == test::engine::memory) return;  // it keeps each change, and sums
   ASSERT_TRUE(end(uncounted, task_state::completed));
   usage_query q;
   q.until = 100'000;

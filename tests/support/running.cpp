@@ -1,5 +1,7 @@
 #include "tests/support/running.hpp"
 
+#include <gtest/gtest.h>
+
 #include <stdexcept>
 
 #include "common/base/text.hpp"
@@ -134,6 +136,17 @@ std::string running_relay::token(const std::string& name) {
   const response made = admin("POST", "/tokens", {{"name", json::string(name)}});
   if (made.status != 201) throw std::runtime_error(made.body);
   return std::string(text_of(made.json().as_object(), "token"));
+}
+
+json::object done(running_relay& relay, const std::string& method, const std::string& path,
+                  const json::object& body) {
+  const response r = relay.admin(method, path, body);
+  EXPECT_TRUE(r.status == 200 || r.status == 201) << path << ": " << r.status << " " << r.body;
+  return r.json().as_object();
+}
+
+std::string detail_of(const response& r) {
+  return std::string(text_of(r.json().as_object(), "detail"));
 }
 
 response wait_for_state(const client& c, const std::string& path, const std::string& state) {

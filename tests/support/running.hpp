@@ -90,6 +90,12 @@ class running_relay {
   std::thread thread_;
 };
 
+/// What the admin API returns; fails the test unless it did what it was told to.
+json::object done(running_relay& relay, const std::string& method, const std::string& path,
+                  const json::object& body = {});
+/// Why the admin API refused a request.
+std::string detail_of(const response& r);
+
 /// Waits until the task has this `state`; the last response. Gives up after 20 s.
 response wait_for_state(const client& c, const std::string& path, const std::string& state);
 
