@@ -154,7 +154,7 @@ json::object admin_operation(const admin_route& r, json::object& schemas) {
   json::array parameters;
   add_path_parameters(r.pattern, parameters);
   if (r.query != nullptr) add_query_parameters(*r.query, schemas, parameters);
-  if (r.method == http::verb::post && r.answers != nullptr)
+  if (r.method == http::verb::post && r.returns != nullptr)
     parameters.emplace_back(
         parameter("Idempotency-Key", "header",
                   "The same request with the same key is carried out once; its response comes again",
@@ -163,16 +163,16 @@ json::object admin_operation(const admin_route& r, json::object& schemas) {
     parameters.emplace_back(parameter(
         "If-Match", "header", "The ETag that was read; 412 when it was changed since", {{"type", "string"}}));
   json::object content;
-  if (r.answers != nullptr)
-    content["application/json"] = json::object{{"schema", schema_of(*r.answers, true, schemas)}};
+  if (r.returns != nullptr)
+    content["application/json"] = json::object{{"schema", schema_of(*r.returns, true, schemas)}};
   if (r.media != nullptr) content[r.media->type.substr(0, r.media->type.find(';'))] = json::object{};
-  json::object answer{{"description", text(r.about)}, {"content", std::move(content)}};
+  json::object response{{"description", text(r.about)}, {"content", std::move(content)}};
   json::object headers;
-  const bool shows_etag = r.answers == &shapes::account_with_balance || r.answers == &shapes::token ||
-                          r.answers == &shapes::made_token;
+  const bool shows_etag = r.returns == &shapes::account_with_balance || r.returns == &shapes::token ||
+                          r.returns == &shapes::made_token;
   if (shows_etag) headers["ETag"] = header("Of what can be changed, for If-Match");
   if (r.status == 201 && shows_etag) headers["Location"] = header("Where it is");
-  if (!headers.empty()) answer["headers"] = std::move(headers);
+  if (!headers.empty()) response["headers"] = std::move(headers);
   const json::object problem = {
       {"description", "What was wrong, where, and what is allowed (RFC 9457)"},
       {"content", {{"application/problem+json", json::object{{"schema", ref("schemas", "Problem")}}}}}};
@@ -190,7 +190,7 @@ json::object admin_operation(const admin_route& r, json::object& schemas) {
     if (must) body["required"] = true;
     out["requestBody"] = std::move(body);
   }
-  out["responses"] = {{std::to_string(r.status), std::move(answer)}, {"4XX", problem}, {"5XX", problem}};
+  out["responses"] = {{std::to_string(r.status), std::move(response)}, {"4XX", problem}, {"5XX", problem}};
   return out;
 }
 
@@ -218,7 +218,7 @@ struct public_text {
   std::string_view name;
   std::string_view about;
   const shape* query = &no_query;
-  std::string_view type = "application/json";  // of its answer
+  std::string_view type = "application/json";  // of its response
   int status = 200;
 };
 constexpr public_text texts[] = {
@@ -298,11 +298,11 @@ json::object public_operation(const route& r, std::string operation, json::objec
     schemas[form->name] = form->schema();
     schema = ref("schemas", form->name);
   }
-  json::object answer{{"description", text(says.about)}};
+  json::object response{{"description", text(says.about)}};
   if (says.status != 204) {
     json::object media;
     if (!schema.empty()) media["schema"] = std::move(schema);
-    answer["content"] = json::object{{says.type, std::move(media)}};
+    response["content"] = json::object{{says.type, std::move(media)}};
   }
   const json::object refused = {{"description", "What was wrong, where, and what is allowed"},
                                 {"content", {{"application/json", json::object{}}}}};
@@ -314,7 +314,7 @@ json::object public_operation(const route& r, std::string operation, json::objec
     out["requestBody"] = in_body("application/json", ref("schemas", name));
   }
   if (r.needs == access::open) out["security"] = json::array{};
-  out["responses"] = {{std::to_string(says.status), std::move(answer)}, {"4XX", refused}, {"5XX", refused}};
+  out["responses"] = {{std::to_string(says.status), std::move(response)}, {"4XX", refused}, {"5XX", refused}};
   return out;
 }
 

@@ -45,14 +45,14 @@ json::object line_of(const account& a, std::int64_t tokens, const task_counts& c
 }
 
 // One account, as it is on disk now, with what it has.
-awaitable<answered> show(admin_call& c, std::int64_t id) {
+awaitable<admin_result> show(admin_call& c, std::int64_t id) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const account* a = all->find(id);
   if (a == nullptr) co_return fail(errc::not_found, "there is no such account any more");
   const auto has = co_await from_store(c.in.tasks, &store::balance, id);
   if (!has) co_return std::unexpected(has.error());
-  admin_answer out;
+  admin_response out;
   out.body = line_of(*a, all->tokens_in_force()[id], c.in.tasks.counts());
   out.body["balance"] = json::string(to_text(has->balance));
   out.body["held"] = json::string(to_text(has->held));
@@ -94,7 +94,7 @@ void apply_changes(account& a, const json::object& to) {
   if (const json::value* v = member(to, "limits")) set_limits(a.limits, v->as_object());
 }
 
-awaitable<answered> save(admin_call& c, const account& before, account after) {
+awaitable<admin_result> save(admin_call& c, const account& before, account after) {
   const auto why = c.audit(target_of(before), settings_of(before), settings_of(after));
   const auto saved = co_await from_store(c.in.tasks, &store::write_account, std::move(after), why);
   if (!saved) co_return std::unexpected(saved.error());
@@ -113,23 +113,23 @@ awaitable<result<account>> account_of(admin_call& c) {
   co_return found;
 }
 
-awaitable<answered> list_accounts(admin_call& c) {
+awaitable<admin_result> list_accounts(admin_call& c) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const task_counts& counts = c.in.tasks.counts();
   auto tokens = all->tokens_in_force();
-  co_return admin_answer{
+  co_return admin_response{
       page_of(all->accounts, c.number("cursor", 0), c.number("limit", shapes::default_items),
               [&](const account& a) { return std::optional(line_of(a, tokens[a.id], counts)); })};
 }
 
-awaitable<answered> get_account(admin_call& c) {
+awaitable<admin_result> get_account(admin_call& c) {
   const auto found = co_await account_of(c);
   if (!found) co_return std::unexpected(found.error());
   co_return co_await show(c, found->id);
 }
 
-awaitable<answered> create_account(admin_call& c) {
+awaitable<admin_result> create_account(admin_call& c) {
   if (auto known = check_words(c); !known) co_return std::unexpected(std::move(known.error()));
   account a;
   apply_changes(a, c.body);
@@ -144,7 +144,7 @@ awaitable<answered> create_account(admin_call& c) {
   co_return out;
 }
 
-awaitable<answered> change_account(admin_call& c) {
+awaitable<admin_result> change_account(admin_call& c) {
   if (auto known = check_words(c); !known) co_return std::unexpected(std::move(known.error()));
   const auto found = co_await account_of(c);
   if (!found) co_return std::unexpected(found.error());
@@ -153,7 +153,7 @@ awaitable<answered> change_account(admin_call& c) {
   co_return co_await save(c, *found, std::move(changed));
 }
 
-awaitable<answered> enable_account(admin_call& c) {
+awaitable<admin_result> enable_account(admin_call& c) {
   const auto found = co_await account_of(c);
   if (!found) co_return std::unexpected(found.error());
   account enabled = *found;
@@ -164,7 +164,7 @@ awaitable<answered> enable_account(admin_call& c) {
 // Requests are refused first, then what waits is cancelled, then it is disabled on disk: cut off in between,
 // it is enabled after a restart, and the request can be sent again. A create that was being recorded
 // meanwhile is on disk by then: what waits is looked at once more.
-awaitable<answered> disable_account(admin_call& c) {
+awaitable<admin_result> disable_account(admin_call& c) {
   const auto found = co_await account_of(c);
   if (!found) co_return std::unexpected(found.error());
   account disabled = *found;
@@ -184,23 +184,23 @@ awaitable<answered> disable_account(admin_call& c) {
   const auto rest = co_await cancel_unless(c.flag("keep_pending"), c.in, of);
   if (!rest) co_return std::unexpected(rest.error());
   *stopped += *rest;
-  co_return admin_answer{shown(*stopped)};
+  co_return admin_response{shown(*stopped)};
 }
 
-awaitable<answered> get_webhook_secret(admin_call& c) {
+awaitable<admin_result> get_webhook_secret(admin_call& c) {
   const auto found = co_await account_of(c);
   if (!found) co_return std::unexpected(found.error());
-  co_return admin_answer{{{"secret", json::string(webhook_secret_text(found->webhook))}}};
+  co_return admin_response{{{"secret", json::string(webhook_secret_text(found->webhook))}}};
 }
 
-awaitable<answered> rotate_webhook_secret(admin_call& c) {
+awaitable<admin_result> rotate_webhook_secret(admin_call& c) {
   const auto found = co_await account_of(c);
   if (!found) co_return std::unexpected(found.error());
   account changed = *found;
   changed.webhook = new_webhook_secret();
   auto saved = co_await save(c, *found, changed);
   if (!saved) co_return saved;
-  co_return admin_answer{{{"secret", json::string(webhook_secret_text(changed.webhook))}}};
+  co_return admin_response{{{"secret", json::string(webhook_secret_text(changed.webhook))}}};
 }
 
 }  // namespace relay::admin

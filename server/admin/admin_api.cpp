@@ -56,7 +56,7 @@ error with_status(errc code, int status, std::string text) {
   return e;
 }
 
-http::reply reply_of(admin_answer& a) {
+http::reply reply_of(admin_response& a) {
   http::reply out = a.is_other ? std::move(a.other) : http::json_reply(a.status, a.body);
   if (!a.etag.empty()) out.add_header("ETag", a.etag);
   if (!a.location.empty()) out.add_header("Location", a.location);
@@ -95,7 +95,7 @@ result<std::string> key_of(const http::request& r, const admin_route& on) {
   if (key.empty() || key.size() > max_key || !is_visible)
     return fail(errc::invalid_request,
                 "Idempotency-Key: must be 1 to " + std::to_string(max_key) + " visible ASCII characters");
-  return std::string(on.method == http::verb::post && on.answers != nullptr ? key : std::string_view{});
+  return std::string(on.method == http::verb::post && on.returns != nullptr ? key : std::string_view{});
 }
 
 sha256_digest digest_of(const http::request& r) {
@@ -108,7 +108,7 @@ sha256_digest digest_of(const http::request& r) {
   return all.finish();
 }
 
-// What is kept of an answer, for the same request once more.
+// What is kept of a response, for the same request once more.
 json::object without_secrets(json::object body, const shape& as) {
   for (const json_field& f : as.fields) {
     if (f.secret) body[f.name] = nullptr;
@@ -281,7 +281,7 @@ awaitable<http::reply> admin_api::handle(http::request& r, bool is_local) {
   if (!in) co_return refusal(r, in.error().why, in.error().allow);
   std::string thrown;
   try {
-    co_return co_await answer(r, std::move(*in));
+    co_return co_await respond(r, std::move(*in));
   } catch (const std::exception& e) {
     thrown = e.what();
   }
@@ -292,7 +292,7 @@ awaitable<http::reply> admin_api::handle(http::request& r, bool is_local) {
 }
 
 // What the request says, as the shapes of its route have it.
-awaitable<http::reply> admin_api::answer(http::request& r, admitted in) {
+awaitable<http::reply> admin_api::respond(http::request& r, admitted in) {
   static constexpr shape nothing{"Nothing", {}};
   auto query = read_query(in.on->query != nullptr ? *in.on->query : nothing, r.query);
   auto body = body_of(*in.on, r.body);
@@ -357,7 +357,7 @@ awaitable<http::reply> admin_api::run(http::request& r, admin_call& c) {
   // it did is not known.
   if (!c.idempotency_key.empty() && out.status < 500) {
     kept_response kept{done ? c.on.status : out.status,
-                       done ? json::serialize(without_secrets(done->body, *c.on.answers)) : out.body,
+                       done ? json::serialize(without_secrets(done->body, *c.on.returns)) : out.body,
                        done ? done->etag : "", done ? done->location : ""};
     const auto written =
         co_await from_store(in_.tasks, &store::keep_response, c.by.name, c.idempotency_key, std::move(kept));

@@ -40,7 +40,7 @@ class admin_api {
     std::string allow;  // methods that the path has, when the error is about that
   };
   std::expected<admitted, refused> admit(http::request& r, bool is_local) const;
-  awaitable<http::reply> answer(http::request& r, admitted in);
+  awaitable<http::reply> respond(http::request& r, admitted in);
   awaitable<http::reply> change(http::request& r, admin_call& c);
   awaitable<http::reply> run(http::request& r, admin_call& c);
 

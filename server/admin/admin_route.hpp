@@ -32,7 +32,7 @@ struct admin_call {
   bool flag(std::string_view name) const;
 };
 
-struct admin_answer {
+struct admin_response {
   json::object body{};
   int status = 200;
   std::string etag{};
@@ -41,9 +41,9 @@ struct admin_answer {
   http::reply other{};
   bool is_other = false;
 };
-using answered = result<admin_answer>;
+using admin_result = result<admin_response>;
 
-/// What a route's answer is beside an object: a file, or a table.
+/// What a route returns beside an object: a file, or a table.
 struct other_media {
   std::string_view type;
   std::string_view about;
@@ -57,8 +57,8 @@ struct admin_route {
   std::string_view about;
   const shape* query;    // null: it has none
   const shape* body;     // null: it has none
-  const shape* answers;  // null: `media` alone
-  awaitable<answered> (*handle)(admin_call&);
+  const shape* returns;  // null: `media` alone
+  awaitable<admin_result> (*handle)(admin_call&);
   int status = 200;
   bool has_etag = false;    // of what can be changed; If-Match is looked at
   bool local_only = false;  // by the Unix socket alone

@@ -121,13 +121,13 @@ result<task_filter> filter_of(const admin_call& c, const customers& all) {
 
 // A page of jobs, each as `show` has it.
 template <class Show>
-awaitable<answered> page_of_jobs(admin_call& c, const customers& all, task_filter filter, Show show) {
+awaitable<admin_result> page_of_jobs(admin_call& c, const customers& all, task_filter filter, Show show) {
   const auto found = co_await from_store(c.in.tasks, &store::browse, filter);
   if (!found) co_return std::unexpected(found.error());
   json::array items;
   for (const task_ptr& t : found->tasks) items.emplace_back(show(*t, c, all));
   json::value next = found->has_more ? json::value(json::string(std::to_string(found->last_row))) : nullptr;
-  co_return admin_answer{{{"items", std::move(items)}, {"next", std::move(next)}}};
+  co_return admin_response{{{"items", std::move(items)}, {"next", std::move(next)}}};
 }
 
 // By its id, the beginning of that, or what its upstream calls it. Errors: not_found, conflict.
@@ -151,7 +151,7 @@ awaitable<result<task_ptr>> find_job(const admin_context& in, std::string text) 
 
 // An event for one job: the lifecycle decides whether it means anything in this state; `otherwise`: it does
 // not.
-awaitable<answered> apply(admin_call& c, task_event e, std::string (*otherwise)(const task& t)) {
+awaitable<admin_result> apply(admin_call& c, task_event e, std::string (*otherwise)(const task& t)) {
   const auto found = co_await find_job(c.in, c.first);
   if (!found) co_return std::unexpected(found.error());
   const task& t = **found;
@@ -162,12 +162,12 @@ awaitable<answered> apply(admin_call& c, task_event e, std::string (*otherwise)(
   const auto done = co_await c.in.changes.apply(t.id, std::move(e), why);
   if (!done) co_return std::unexpected(done.error());
   if (!done->changed()) co_return fail(errc::conflict, otherwise(*done->after));
-  co_return admin_answer{{{"id", json::string(t.id)}, {"state", json::string(state_of(*done->after))}}};
+  co_return admin_response{{{"id", json::string(t.id)}, {"state", json::string(state_of(*done->after))}}};
 }
 
 }  // namespace
 
-awaitable<answered> list_jobs(admin_call& c) {
+awaitable<admin_result> list_jobs(admin_call& c) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const auto filter = filter_of(c, *all);
@@ -175,15 +175,15 @@ awaitable<answered> list_jobs(admin_call& c) {
   co_return co_await page_of_jobs(c, *all, *filter, line_of);
 }
 
-awaitable<answered> get_job(admin_call& c) {
+awaitable<admin_result> get_job(admin_call& c) {
   const auto found = co_await find_job(c.in, c.first);
   if (!found) co_return std::unexpected(found.error());
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
-  co_return admin_answer{whole_of(**found, c, *all)};
+  co_return admin_response{whole_of(**found, c, *all)};
 }
 
-awaitable<answered> cancel_job(admin_call& c) {
+awaitable<admin_result> cancel_job(admin_call& c) {
   constexpr auto otherwise = [](const task& t) {
     return "task " + t.id + " is " + std::string(state_of(t)) +
            (is_set(t.cancelled_at) ? " and cancelled already"
@@ -193,7 +193,7 @@ awaitable<answered> cancel_job(admin_call& c) {
   co_return co_await apply(c, std::move(e), otherwise);
 }
 
-awaitable<answered> release_job(admin_call& c) {
+awaitable<admin_result> release_job(admin_call& c) {
   constexpr auto otherwise = [](const task& t) {
     return "task " + t.id + " is " + std::string(state_of(t)) + "; only a held one can be released";
   };
@@ -201,7 +201,7 @@ awaitable<answered> release_job(admin_call& c) {
   co_return co_await apply(c, std::move(e), otherwise);
 }
 
-awaitable<answered> retry_callback(admin_call& c) {
+awaitable<admin_result> retry_callback(admin_call& c) {
   constexpr auto otherwise = [](const task& t) {
     return "task " + t.id + " has no callback to send: it is " + std::string(state_of(t)) +
            ", or was created without a callback_url that can be called";
@@ -210,7 +210,7 @@ awaitable<answered> retry_callback(admin_call& c) {
   co_return co_await apply(c, std::move(e), otherwise);
 }
 
-awaitable<answered> cancel_jobs(admin_call& c) {
+awaitable<admin_result> cancel_jobs(admin_call& c) {
   const std::string account = c.text("account"), token = c.text("token");
   if (c.flag("all") == (!account.empty() || !token.empty()))
     co_return fail(errc::invalid_request, "body: give account, token or both, or all: true");
@@ -227,18 +227,18 @@ awaitable<answered> cancel_jobs(admin_call& c) {
   if (!noted) co_return std::unexpected(noted.error());
   const auto cancelled = co_await cancel_pending(c.in, *of);
   if (!cancelled) co_return std::unexpected(cancelled.error());
-  co_return admin_answer{shown(*cancelled)};
+  co_return admin_response{shown(*cancelled)};
 }
 
-awaitable<answered> release_jobs(admin_call& c) {
+awaitable<admin_result> release_jobs(admin_call& c) {
   const auto noted = co_await from_store(c.in.tasks, &store::note_change, c.audit("jobs", {}, {}));
   if (!noted) co_return std::unexpected(noted.error());
   const auto released = co_await release_held(c.in);
   if (!released) co_return std::unexpected(released.error());
-  co_return admin_answer{{{"released", *released}}};
+  co_return admin_response{{{"released", *released}}};
 }
 
-awaitable<answered> list_callbacks(admin_call& c) {
+awaitable<admin_result> list_callbacks(admin_call& c) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   auto filter = filter_of(c, *all);

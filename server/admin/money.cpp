@@ -42,7 +42,7 @@ json::object line_of(const ledger_row& r, const customers& all) {
           {"made_by", json::string(e.made_by)}};
 }
 
-awaitable<answered> change_balance(admin_call& c, ledger_kind kind) {
+awaitable<admin_result> change_balance(admin_call& c, ledger_kind kind) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const auto of = co_await account_of(c);
@@ -66,7 +66,7 @@ awaitable<answered> change_balance(admin_call& c, ledger_kind kind) {
   const auto row = co_await from_store(c.in.tasks, &store::book, std::move(e), why);
   if (!row) co_return std::unexpected(row.error());
   c.in.booked(row->entry);
-  admin_answer out{line_of(*row, *all)};
+  admin_response out{line_of(*row, *all)};
   out.body["left"] = text(row->after.left());
   out.body["currency"] = json::string(c.in.prices.currency());
   co_return out;
@@ -93,15 +93,15 @@ result<usage_query> query_of(const admin_call& c, const customers& all) {
 
 }  // namespace
 
-awaitable<answered> top_up_account(admin_call& c) {
+awaitable<admin_result> top_up_account(admin_call& c) {
   co_return co_await change_balance(c, ledger_kind::topup);
 }
 
-awaitable<answered> adjust_account(admin_call& c) {
+awaitable<admin_result> adjust_account(admin_call& c) {
   co_return co_await change_balance(c, ledger_kind::adjust);
 }
 
-awaitable<answered> list_ledger(admin_call& c) {
+awaitable<admin_result> list_ledger(admin_call& c) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const auto of = whose_of(c.text("account"), {}, *all);
@@ -117,12 +117,12 @@ awaitable<answered> list_ledger(admin_call& c) {
   for (const ledger_row& r : *rows) items.emplace_back(line_of(r, *all));
   const bool may_have_more = std::ssize(*rows) == f.limit;
   json::value next = may_have_more ? json::value(json::string(std::to_string(rows->back().id))) : nullptr;
-  co_return admin_answer{{{"items", std::move(items)},
-                          {"next", std::move(next)},
-                          {"currency", json::string(c.in.prices.currency())}}};
+  co_return admin_response{{{"items", std::move(items)},
+                            {"next", std::move(next)},
+                            {"currency", json::string(c.in.prices.currency())}}};
 }
 
-awaitable<answered> get_usage(admin_call& c) {
+awaitable<admin_result> get_usage(admin_call& c) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const auto query = query_of(c, *all);
@@ -137,7 +137,7 @@ awaitable<answered> get_usage(admin_call& c) {
                              const token* found = all->find_token(id);
                              return found == nullptr ? std::string("?") : all->name_of(*found);
                            }};
-  admin_answer out;
+  admin_response out;
   if (c.text("format") == "csv") {
     out.is_other = true;
     out.other.content_type = "text/csv; charset=utf-8";

@@ -109,20 +109,20 @@ std::unexpected<error> none_runs() {
 
 }  // namespace
 
-awaitable<answered> who_am_i(admin_call& c) {
-  co_return admin_answer{{{"name", json::string(c.by.name)}, {"role", json::string(name_of(c.by.role))}}};
+awaitable<admin_result> who_am_i(admin_call& c) {
+  co_return admin_response{{{"name", json::string(c.by.name)}, {"role", json::string(name_of(c.by.role))}}};
 }
 
-awaitable<answered> get_configuration(admin_call& c) {
-  co_return admin_answer{{{"toml", json::string(print_config(c.in.settings))}}};
+awaitable<admin_result> get_configuration(admin_call& c) {
+  co_return admin_response{{{"toml", json::string(print_config(c.in.settings))}}};
 }
 
-awaitable<answered> get_health(admin_call& c) {
+awaitable<admin_result> get_health(admin_call& c) {
   if (!c.in.state) co_return none_runs();
-  co_return admin_answer{as_json(c.in.state())};
+  co_return admin_response{as_json(c.in.state())};
 }
 
-awaitable<answered> reload(admin_call& c) {
+awaitable<admin_result> reload(admin_call& c) {
   if (!c.in.reload)
     co_return fail(errc::upstream_unavailable,
                    "no relay runs with this database; one that starts reads its configuration");
@@ -135,10 +135,10 @@ awaitable<answered> reload(admin_call& c) {
   json::object out{{"changes", as_array(*done)}};
   const auto noted = co_await from_store(c.in.tasks, &store::note_change, c.audit("configuration", {}, out));
   if (!noted) co_return std::unexpected(noted.error());
-  co_return admin_answer{std::move(out)};
+  co_return admin_response{std::move(out)};
 }
 
-awaitable<answered> back_up(admin_call& c) {
+awaitable<admin_result> back_up(admin_call& c) {
   if (c.in.files == nullptr) co_return none_runs();
   auto work = [path = c.in.settings.storage.path, min_free = c.in.settings.storage.min_free_bytes] {
     return copy_of(path, min_free);
@@ -157,7 +157,7 @@ awaitable<answered> back_up(admin_call& c) {
   const auto why = c.audit("database", {}, {{"bytes", size}});
   const auto noted = co_await from_store(c.in.tasks, &store::note_change, why);
   if (!noted) co_return std::unexpected(noted.error());
-  admin_answer out;
+  admin_response out;
   out.is_other = true;
   out.other.content_type = "application/vnd.sqlite3";
   out.other.add_header("Content-Disposition", "attachment; filename=\"luma-relay.db\"");
@@ -173,7 +173,7 @@ void remove_unfinished_copies(const std::string& database) {
   ::unlink((database + ".download.unfinished").c_str());
 }
 
-awaitable<answered> list_audit(admin_call& c) {
+awaitable<admin_result> list_audit(admin_call& c) {
   const std::int64_t limit = c.number("limit", shapes::default_items);
   const std::int64_t before = c.number("cursor", std::numeric_limits<std::int64_t>::max());
   const auto rows = co_await from_store(c.in.tasks, &store::audit, before, limit);
@@ -192,19 +192,19 @@ awaitable<answered> list_audit(admin_call& c) {
   }
   const bool may_have_more = std::ssize(*rows) == limit;
   json::value next = may_have_more ? json::value(json::string(std::to_string(rows->back().id))) : nullptr;
-  co_return admin_answer{{{"items", std::move(items)}, {"next", std::move(next)}}};
+  co_return admin_response{{{"items", std::move(items)}, {"next", std::move(next)}}};
 }
 
-awaitable<answered> list_admin_tokens(admin_call& c) {
+awaitable<admin_result> list_admin_tokens(admin_call& c) {
   const auto all = co_await from_store(c.in.tasks, &store::admin_tokens);
   if (!all) co_return std::unexpected(all.error());
   json::array items;
   for (const admin_token& t : *all) items.emplace_back(line_of(t));
-  co_return admin_answer{{{"items", std::move(items)}}};
+  co_return admin_response{{{"items", std::move(items)}}};
 }
 
 // Only its digest is kept; the text leaves here once, in this response.
-awaitable<answered> create_admin_token(admin_call& c) {
+awaitable<admin_result> create_admin_token(admin_call& c) {
   const made_secret secret = make_secret(admin_token_prefix);
   admin_token t;
   t.name = c.text("name");
@@ -218,12 +218,12 @@ awaitable<answered> create_admin_token(admin_call& c) {
   const auto made = co_await from_store(c.in.tasks, &store::insert_admin_token, std::move(t), why);
   if (!made) co_return std::unexpected(made.error());
   co_await follow_disk(c.in);
-  admin_answer out{line_of(*made)};
+  admin_response out{line_of(*made)};
   out.body["token"] = json::string(secret.text);
   co_return out;
 }
 
-awaitable<answered> revoke_admin_token(admin_call& c) {
+awaitable<admin_result> revoke_admin_token(admin_call& c) {
   const auto all = co_await from_store(c.in.tasks, &store::admin_tokens);
   if (!all) co_return std::unexpected(all.error());
   const auto found =
@@ -237,7 +237,7 @@ awaitable<answered> revoke_admin_token(admin_call& c) {
       co_await from_store(c.in.tasks, &store::revoke_admin_token, found->id, after.revoked_at, why);
   co_await follow_disk(c.in);
   if (!gone) co_return std::unexpected(gone.error());
-  co_return admin_answer{line_of(*gone)};
+  co_return admin_response{line_of(*gone)};
 }
 
 }  // namespace relay::admin

@@ -60,12 +60,12 @@ awaitable<> follow_disk(const admin_context& in, std::int64_t account_id) {
   in.registry.set_tokens(account_id, all->tokens);
 }
 
-awaitable<answered> show(admin_call& c, std::int64_t id) {
+awaitable<admin_result> show(admin_call& c, std::int64_t id) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const auto found = std::ranges::find(all->tokens, id, &token::id);
   if (found == all->tokens.end()) co_return fail(errc::not_found, "there is no such token any more");
-  admin_answer out;
+  admin_response out;
   out.body = line_of(*found, *all);
   out.etag = etag_of(*found);
   co_return out;
@@ -126,7 +126,7 @@ awaitable<result<account>> owner_of_new(admin_call& c, const std::string& name) 
 }  // namespace
 
 // Only its digest is kept; the text leaves here once, in this response.
-awaitable<answered> create_token(admin_call& c) {
+awaitable<admin_result> create_token(admin_call& c) {
   token t;
   if (auto ok = apply_changes(t, c.body); !ok) co_return std::unexpected(std::move(ok.error()));
   const auto of = co_await owner_of_new(c, t.name);
@@ -149,25 +149,25 @@ awaitable<answered> create_token(admin_call& c) {
   co_return out;
 }
 
-awaitable<answered> list_tokens(admin_call& c) {
+awaitable<admin_result> list_tokens(admin_call& c) {
   const auto all = co_await read_customers(c.in.tasks);
   if (!all) co_return std::unexpected(all.error());
   const auto of = whose_of(c.text("account"), {}, *all);
   if (!of) co_return std::unexpected(of.error());
-  co_return admin_answer{page_of(all->tokens, c.number("cursor", 0), c.number("limit", shapes::default_items),
-                                 [&](const token& t) {
-                                   const bool is_meant = !of->account || t.account == *of->account;
-                                   return is_meant ? std::optional(line_of(t, *all)) : std::nullopt;
-                                 })};
+  co_return admin_response{page_of(all->tokens, c.number("cursor", 0),
+                                   c.number("limit", shapes::default_items), [&](const token& t) {
+                                     const bool is_meant = !of->account || t.account == *of->account;
+                                     return is_meant ? std::optional(line_of(t, *all)) : std::nullopt;
+                                   })};
 }
 
-awaitable<answered> get_token(admin_call& c) {
+awaitable<admin_result> get_token(admin_call& c) {
   const auto found = co_await token_of(c, true);
   if (!found) co_return std::unexpected(found.error());
   co_return co_await show(c, found->it.id);
 }
 
-awaitable<answered> change_token(admin_call& c) {
+awaitable<admin_result> change_token(admin_call& c) {
   const auto found = co_await token_of(c);
   if (!found) co_return std::unexpected(found.error());
   token changed = found->it;
@@ -180,7 +180,7 @@ awaitable<answered> change_token(admin_call& c) {
 }
 
 // In the order of disable_account(), for the same reasons.
-awaitable<answered> revoke_token(admin_call& c) {
+awaitable<admin_result> revoke_token(admin_call& c) {
   const auto found = co_await token_of(c);
   if (!found) co_return std::unexpected(found.error());
   const token& t = found->it;
@@ -200,10 +200,10 @@ awaitable<answered> revoke_token(admin_call& c) {
   const auto rest = co_await cancel_unless(c.flag("keep_pending"), c.in, of);
   if (!rest) co_return std::unexpected(rest.error());
   *stopped += *rest;
-  co_return admin_answer{shown(*stopped)};
+  co_return admin_response{shown(*stopped)};
 }
 
-awaitable<answered> rotate_token(admin_call& c) {
+awaitable<admin_result> rotate_token(admin_call& c) {
   const auto found = co_await token_of(c);
   if (!found) co_return std::unexpected(found.error());
   const token& before = found->it;
@@ -222,9 +222,9 @@ awaitable<answered> rotate_token(admin_call& c) {
   const auto rotated = co_await from_store(c.in.tasks, &store::rotate_token, before.id, with, why);
   if (!rotated) co_return std::unexpected(rotated.error());
   co_await follow_disk(c.in, rotated->account);
-  co_return admin_answer{{{"token", json::string(secret.text)},
-                          {"old_ends_at", time_or_null(rotated->old_ends_at)},
-                          {"ended_before", time_or_null(cut_short)}}};
+  co_return admin_response{{{"token", json::string(secret.text)},
+                            {"old_ends_at", time_or_null(rotated->old_ends_at)},
+                            {"ended_before", time_or_null(cut_short)}}};
 }
 
 }  // namespace relay::admin

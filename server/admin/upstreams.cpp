@@ -87,7 +87,7 @@ awaitable<result<void>> note(admin_call& c, const std::string& name, const json:
 }
 
 // Without a relay that runs it is written down for the next one.
-awaitable<answered> keep_mode(admin_call& c, std::string name, lane_mode m) {
+awaitable<admin_result> keep_mode(admin_call& c, std::string name, lane_mode m) {
   auto known = co_await from_store(c.in.tasks, &store::lane_memories);
   if (!known) co_return std::unexpected(known.error());
   std::erase_if(*known, [&name](const lane_memory& one) { return !is_meant(one.name, name); });
@@ -103,11 +103,11 @@ awaitable<answered> keep_mode(admin_call& c, std::string name, lane_mode m) {
     const auto kept = co_await from_store(c.in.tasks, &store::keep_lane, std::move(one));
     if (!kept) co_return std::unexpected(kept.error());
   }
-  co_return admin_answer{
+  co_return admin_response{
       {{"changed", std::move(changed)}, {"open_jobs", 0}, {"mode", json::string(relay::name_of(m))}}};
 }
 
-awaitable<answered> set_mode(admin_call& c, lane_mode m) {
+awaitable<admin_result> set_mode(admin_call& c, lane_mode m) {
   std::string name = c.first;
   if (c.body.contains("key")) name += "/" + c.text("key");
   if (c.in.submit == nullptr) co_return co_await keep_mode(c, std::move(name), m);
@@ -128,13 +128,13 @@ awaitable<answered> set_mode(admin_call& c, lane_mode m) {
     changed.push_back(json::string(c.in.submit->lanes()[i].name));
     open_jobs += c.in.submit->lanes()[i].open;
   }
-  co_return admin_answer{
+  co_return admin_response{
       {{"changed", std::move(changed)}, {"open_jobs", open_jobs}, {"mode", json::string(relay::name_of(m))}}};
 }
 
 }  // namespace
 
-awaitable<answered> list_upstreams(admin_call& c) {
+awaitable<admin_result> list_upstreams(admin_call& c) {
   if (c.in.submit == nullptr || c.in.all_upstreams == nullptr)
     co_return fail(errc::upstream_unavailable, std::string(none_runs));
   json::array items;
@@ -143,18 +143,18 @@ awaitable<answered> list_upstreams(admin_call& c) {
     const upstream& u = *c.in.all_upstreams->all()[i];
     if (u.configured() || lanes[i].open > 0) items.push_back(show(lanes[i], u, now()));
   }
-  co_return admin_answer{{{"items", std::move(items)}}};
+  co_return admin_response{{{"items", std::move(items)}}};
 }
 
-awaitable<answered> pause_upstream(admin_call& c) {
+awaitable<admin_result> pause_upstream(admin_call& c) {
   co_return co_await set_mode(c, lane_mode::paused);
 }
 
-awaitable<answered> resume_upstream(admin_call& c) {
+awaitable<admin_result> resume_upstream(admin_call& c) {
   co_return co_await set_mode(c, lane_mode::open);
 }
 
-awaitable<answered> drain_upstream(admin_call& c) {
+awaitable<admin_result> drain_upstream(admin_call& c) {
   co_return co_await set_mode(c, lane_mode::draining);
 }
 

@@ -36,7 +36,7 @@ json::object body_of(const account_options& o) {
   add_names("models", o.models);
   if (o.prepaid) out["prepaid"] = *o.prepaid;
   add_if_said(out, "group", o.group);
-  if (!o.limits.empty()) out["limits"] = limits_said(o.limits);
+  if (!o.limits.empty()) out["limits"] = limits_from(o.limits);
   return out;
 }
 
@@ -76,7 +76,7 @@ int account_create(const std::string& config_file, const std::string& name, cons
   int status = 0;
   json::object body = body_of(o);
   body["name"] = json::string(name);
-  if (!ask(config_file, {verb::post, "/accounts", std::move(body)}, status)) return status;
+  if (!call_admin(config_file, {verb::post, "/accounts", std::move(body)}, status)) return status;
   std::cerr << "Account \"" << name
             << "\" was created. It has no token yet: luma-relay token create --account " << name
             << " --name NAME\n";
@@ -85,7 +85,7 @@ int account_create(const std::string& config_file, const std::string& name, cons
 
 int account_list(const std::string& config_file) {
   int status = 0;
-  const auto list = ask_all(config_file, "/accounts", status);
+  const auto list = list_all(config_file, "/accounts", status);
   if (!list) return status;
   if (list->empty()) {
     std::cerr << "There is no account yet; make one: luma-relay account create NAME\n";
@@ -106,7 +106,7 @@ int account_list(const std::string& config_file) {
 
 int account_show(const std::string& config_file, const std::string& name) {
   int status = 0;
-  const auto response = ask(config_file, {verb::get, path_of(name)}, status);
+  const auto response = call_admin(config_file, {verb::get, path_of(name)}, status);
   if (!response) return status;
   const json::object& a = *response;
   const auto line = [](const char* what, std::string_view value) {
@@ -147,7 +147,7 @@ int account_set(const std::string& config_file, const std::string& name, const a
   int status = 0;
   json::object body = body_of(o);
   add_if_said(body, "name", o.new_name);
-  const auto response = ask(config_file, {verb::patch, path_of(name), std::move(body)}, status);
+  const auto response = call_admin(config_file, {verb::patch, path_of(name), std::move(body)}, status);
   if (!response) return status;
   std::cerr << "Account \"" << text_of(*response, "name") << "\" is changed.\n";
   return 0;
@@ -155,7 +155,7 @@ int account_set(const std::string& config_file, const std::string& name, const a
 
 int account_enable(const std::string& config_file, const std::string& name) {
   int status = 0;
-  if (!ask(config_file, {verb::post, path_of(name) + "/enable"}, status)) return status;
+  if (!call_admin(config_file, {verb::post, path_of(name) + "/enable"}, status)) return status;
   std::cerr << "Account \"" << name << "\" is enabled; its tokens work again.\n";
   return 0;
 }
@@ -163,7 +163,7 @@ int account_enable(const std::string& config_file, const std::string& name) {
 int account_disable(const std::string& config_file, const std::string& name, bool keep_pending) {
   int status = 0;
   const admin_request request{verb::post, path_of(name) + "/disable", {{"keep_pending", keep_pending}}};
-  const auto response = ask(config_file, request, status);
+  const auto response = call_admin(config_file, request, status);
   if (!response) return status;
   std::cerr << "Account \"" << name << "\" is disabled; requests with its tokens are refused from now on. ";
   if (keep_pending) {
@@ -177,8 +177,8 @@ int account_disable(const std::string& config_file, const std::string& name, boo
 int account_webhook_secret(const std::string& config_file, const std::string& name, bool rotate) {
   int status = 0;
   const std::string path = path_of(name) + "/webhook-secret";
-  const auto response = rotate ? ask(config_file, {verb::post, path + "/rotate"}, status)
-                               : ask(config_file, {verb::get, path}, status);
+  const auto response = rotate ? call_admin(config_file, {verb::post, path + "/rotate"}, status)
+                               : call_admin(config_file, {verb::get, path}, status);
   if (!response) return status;
   std::cout << text_of(*response, "secret") << std::endl;
   std::cerr << (rotate ? "This is the new secret; callbacks are signed with it from now on.\n"

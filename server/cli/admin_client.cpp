@@ -27,7 +27,7 @@ namespace {
 namespace beast_http = boost::beast::http;
 
 // Of a relay, or of the handlers here.
-struct admin_response {
+struct raw_response {
   int status = 0;
   std::string body;
   bool was_lost = false;  // whether it was carried out is not known
@@ -38,7 +38,7 @@ std::string body_text(const admin_request& what) {
 }
 
 // nullopt: no relay listens.
-std::optional<admin_response> ask_server(const std::string& database, const admin_request& what) {
+std::optional<raw_response> send_to_relay(const std::string& database, const admin_request& what) {
   asio::io_context loop;
   asio::local::stream_protocol::socket s(loop);
   boost::system::error_code ec;
@@ -61,11 +61,11 @@ std::optional<admin_response> ask_server(const std::string& database, const admi
   response.body_limit(boost::none);
   boost::beast::flat_buffer buffer;
   if (!ec) beast_http::read(s, buffer, response, ec);
-  if (ec) return admin_response{0, {}, true};
-  return admin_response{static_cast<int>(response.get().result_int()), std::move(response.get().body())};
+  if (ec) return raw_response{0, {}, true};
+  return raw_response{static_cast<int>(response.get().result_int()), std::move(response.get().body())};
 }
 
-admin_response run_here(const config& settings, const admin_request& what) {
+raw_response run_here(const config& settings, const admin_request& what) {
   asio::io_context loop;
   store_hooks hooks;
   hooks.post = [&loop](std::move_only_function<void()> f) { asio::post(loop, std::move(f)); };
@@ -113,7 +113,7 @@ bool makes_something(const admin_request& what) {
          (what.path == "/tokens" || what.path == "/accounts" || what.path == "/admin-tokens");
 }
 
-std::string reason_of(const admin_response& r) {
+std::string reason_of(const raw_response& r) {
   if (r.was_lost)
     return "the relay did not respond on its admin socket; the command may have been done all the same: look "
            "before you repeat it";
@@ -125,7 +125,8 @@ std::string reason_of(const admin_response& r) {
 
 }  // namespace
 
-std::optional<std::string> ask_text(const std::string& config_file, const admin_request& what, int& status) {
+std::optional<std::string> call_for_text(const std::string& config_file, const admin_request& what,
+                                         int& status) {
   const auto settings = read_config_of_database(config_file);
   if (!settings) {
     status = 2;
@@ -138,7 +139,7 @@ std::optional<std::string> ask_text(const std::string& config_file, const admin_
   }
   const std::string& database = settings->storage.path;
   ::umask(0077);
-  auto response = ask_server(database, what);
+  auto response = send_to_relay(database, what);
   const bool is_new = !response && ::access(database.c_str(), F_OK) != 0;
   if (is_new && !makes_something(what)) {
     std::cerr << "luma-relay: there is no database " << database
@@ -157,8 +158,9 @@ std::optional<std::string> ask_text(const std::string& config_file, const admin_
   return std::move(response->body);
 }
 
-std::optional<json::object> ask(const std::string& config_file, const admin_request& what, int& status) {
-  const auto text = ask_text(config_file, what, status);
+std::optional<json::object> call_admin(const std::string& config_file, const admin_request& what,
+                                       int& status) {
+  const auto text = call_for_text(config_file, what, status);
   if (!text) return std::nullopt;
   auto value = parse_lenient(*text);
   if (value && value->is_object()) return std::move(value->get_object());
@@ -167,17 +169,17 @@ std::optional<json::object> ask(const std::string& config_file, const admin_requ
   return std::nullopt;
 }
 
-std::optional<json::array> ask_all(const std::string& config_file, const std::string& path, int& status,
-                                   std::size_t limit) {
+std::optional<json::array> list_all(const std::string& config_file, const std::string& path, int& status,
+                                    std::size_t limit) {
   constexpr std::size_t page_items = 1'000;
   json::array out;
   for (std::string cursor;;) {
     const std::size_t wanted = limit == 0 ? page_items : std::min(page_items, limit - out.size());
     const char joint = path.contains('?') ? '&' : '?';
-    const auto page = ask(config_file,
-                          {verb::get, path + joint + "limit=" + std::to_string(wanted) +
-                                          (cursor.empty() ? "" : "&cursor=" + cursor)},
-                          status);
+    const auto page = call_admin(config_file,
+                                 {verb::get, path + joint + "limit=" + std::to_string(wanted) +
+                                                 (cursor.empty() ? "" : "&cursor=" + cursor)},
+                                 status);
     if (!page) return std::nullopt;
     const json::value* items = member(*page, "items");
     if (items != nullptr && items->is_array())
@@ -246,7 +248,7 @@ std::string cancelled_text(const json::object& response) {
   return out;
 }
 
-json::object limits_said(const std::vector<std::string>& texts) {
+json::object limits_from(const std::vector<std::string>& texts) {
   json::object out;
   for (const std::string& text : texts) {
     const std::size_t equals = text.find('=');

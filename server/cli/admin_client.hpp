@@ -22,14 +22,16 @@ struct admin_request {
   json::object body{};
 };
 
-/// The body of the answer. nullopt: it failed, why was printed on standard error, and `status` is the exit
+/// The body of the response. nullopt: it failed, why was printed on standard error, and `status` is the exit
 /// status.
-std::optional<std::string> ask_text(const std::string& config_file, const admin_request& what, int& status);
+std::optional<std::string> call_for_text(const std::string& config_file, const admin_request& what,
+                                         int& status);
 /// The same as JSON.
-std::optional<json::object> ask(const std::string& config_file, const admin_request& what, int& status);
+std::optional<json::object> call_admin(const std::string& config_file, const admin_request& what,
+                                       int& status);
 /// The items of all pages; with `limit` above 0 so many at most.
-std::optional<json::array> ask_all(const std::string& config_file, const std::string& path, int& status,
-                                   std::size_t limit = 0);
+std::optional<json::array> list_all(const std::string& config_file, const std::string& path, int& status,
+                                    std::size_t limit = 0);
 
 /// A segment of a path, or a value in a query.
 std::string encoded(std::string_view text);
@@ -47,6 +49,6 @@ std::int64_t number_in(const json::object& response, std::string_view key);
 std::string cancelled_text(const json::object& response);
 
 /// "NAME=NUMBER" and "NAME=default" each, as the API takes limits.
-json::object limits_said(const std::vector<std::string>& texts);
+json::object limits_from(const std::vector<std::string>& texts);
 
 }  // namespace relay::cli

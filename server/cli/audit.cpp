@@ -12,12 +12,12 @@ namespace relay::cli {
 int admin_token_create(const std::string& config_file, const std::string& name, const std::string& role,
                        std::int64_t expires_in_s) {
   int status = 0;
-  const auto response =
-      ask(config_file,
-          {verb::post,
-           "/admin-tokens",
-           {{"name", json::string(name)}, {"role", json::string(role)}, {"expires_in_s", expires_in_s}}},
-          status);
+  const auto response = call_admin(
+      config_file,
+      {verb::post,
+       "/admin-tokens",
+       {{"name", json::string(name)}, {"role", json::string(role)}, {"expires_in_s", expires_in_s}}},
+      status);
   if (!response) return status;
   std::cout << text_of(*response, "token") << std::endl;
   std::cerr << "Admin token \"" << name << "\" with the role " << role
@@ -29,7 +29,7 @@ int admin_token_create(const std::string& config_file, const std::string& name, 
 
 int admin_token_list(const std::string& config_file) {
   int status = 0;
-  const auto response = ask(config_file, {verb::get, "/admin-tokens"}, status);
+  const auto response = call_admin(config_file, {verb::get, "/admin-tokens"}, status);
   if (!response) return status;
   const json::array& list = response->at("items").as_array();
   if (list.empty()) {
@@ -55,14 +55,15 @@ int admin_token_list(const std::string& config_file) {
 
 int admin_token_revoke(const std::string& config_file, const std::string& name) {
   int status = 0;
-  if (!ask(config_file, {verb::post, "/admin-tokens/" + encoded(name) + "/revoke"}, status)) return status;
+  if (!call_admin(config_file, {verb::post, "/admin-tokens/" + encoded(name) + "/revoke"}, status))
+    return status;
   std::cerr << "Admin token \"" << name << "\" is revoked; requests with it are refused from now on.\n";
   return 0;
 }
 
 int audit_list(const std::string& config_file, std::int64_t limit, bool as_json) {
   int status = 0;
-  const auto response = ask(config_file, {verb::get, "/audit?limit=" + std::to_string(limit)}, status);
+  const auto response = call_admin(config_file, {verb::get, "/audit?limit=" + std::to_string(limit)}, status);
   if (!response) return status;
   const json::array& rows = response->at("items").as_array();
   if (as_json) {

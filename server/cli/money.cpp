@@ -75,7 +75,7 @@ int account_money(const std::string& config_file, const std::string& command, co
   const admin_request request{verb::post,
                               "/accounts/" + encoded(name) + "/" + command,
                               {{"amount", json::string(amount)}, {"note", json::string(note)}}};
-  const auto response = ask(config_file, request, status);
+  const auto response = call_admin(config_file, request, status);
   if (!response) return status;
   std::cerr << "The balance of \"" << name << "\" is " << text_of(*response, "balance_after") << " "
             << text_of(*response, "currency") << " now, of which " << text_of(*response, "left")
@@ -89,7 +89,7 @@ int ledger_list(const std::string& config_file, const ledger_options& o) {
                                       {"job", o.job},
                                       {"cursor", o.before > 0 ? std::to_string(o.before) : ""},
                                       {"limit", std::to_string(o.limit)}});
-  const auto response = ask(config_file, {verb::get, "/ledger" + query}, status);
+  const auto response = call_admin(config_file, {verb::get, "/ledger" + query}, status);
   if (!response) return status;
   if (o.as_json) {
     std::cout << json::serialize(*response) << "\n";
@@ -122,12 +122,12 @@ int usage(const std::string& config_file, const usage_options& o) {
                                                 {"account", o.account},
                                                 {"format", o.format == "csv" ? "csv" : ""}});
   if (o.format != "table") {
-    const auto text = ask_text(config_file, {verb::get, path}, status);
+    const auto text = call_for_text(config_file, {verb::get, path}, status);
     if (!text) return status;
     std::cout << *text << (o.format == "json" ? "\n" : "");
     return 0;
   }
-  const auto response = ask(config_file, {verb::get, path}, status);
+  const auto response = call_admin(config_file, {verb::get, path}, status);
   if (!response) return status;
   const json::array& rows = rows_of(*response, "rows");
   if (rows.empty()) {

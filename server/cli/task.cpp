@@ -41,7 +41,7 @@ std::string path_of(const std::string& id) {
 
 int simple(const std::string& config_file, const std::string& path, const char* done) {
   int status = 0;
-  const auto response = ask(config_file, {verb::post, path}, status);
+  const auto response = call_admin(config_file, {verb::post, path}, status);
   if (!response) return status;
   std::cerr << "Task " << text_of(*response, "id") << " " << done << "\n";
   return 0;
@@ -59,7 +59,7 @@ int task_list(const std::string& config_file, const task_list_options& o) {
                                                {"since", o.since},
                                                {"until", o.until},
                                                {"text", o.text}});
-  const auto list = ask_all(config_file, path, status, static_cast<std::size_t>(o.limit));
+  const auto list = list_all(config_file, path, status, static_cast<std::size_t>(o.limit));
   if (!list) return status;
   if (list->empty()) {
     std::cerr << "There is no such task.\n";
@@ -80,7 +80,7 @@ int task_list(const std::string& config_file, const task_list_options& o) {
 
 int task_show(const std::string& config_file, const std::string& id, bool as_json) {
   int status = 0;
-  auto t = ask(config_file, {verb::get, path_of(id)}, status);
+  auto t = call_admin(config_file, {verb::get, path_of(id)}, status);
   if (!t) return status;
   if (as_json) {
     std::cout << json::serialize(*t) << "\n";
@@ -102,7 +102,7 @@ int task_release(const std::string& config_file, const std::string& id) {
   if (!id.empty())
     return simple(config_file, path_of(id) + "/release", "is released; it is submitted in its turn.");
   int status = 0;
-  const auto response = ask(config_file, {verb::post, "/releases"}, status);
+  const auto response = call_admin(config_file, {verb::post, "/releases"}, status);
   if (!response) return status;
   const std::int64_t released = number_in(*response, "released");
   if (released == 0) {
@@ -116,7 +116,7 @@ int task_release(const std::string& config_file, const std::string& id) {
 
 int task_cancel_pending(const std::string& config_file, const std::string& id) {
   int status = 0;
-  const auto response = ask(config_file, {verb::post, path_of(id) + "/cancel"}, status);
+  const auto response = call_admin(config_file, {verb::post, path_of(id) + "/cancel"}, status);
   if (!response) return status;
   const auto state = text_of(*response, "state");
   std::cerr << "Task " << text_of(*response, "id")
@@ -134,7 +134,7 @@ int task_cancel_all_pending(const std::string& config_file, const std::string& a
   if (!account.empty()) body["account"] = json::string(account);
   if (!token.empty()) body["token"] = json::string(token);
   if (body.empty()) body["all"] = true;
-  const auto response = ask(config_file, {verb::post, "/cancellations", std::move(body)}, status);
+  const auto response = call_admin(config_file, {verb::post, "/cancellations", std::move(body)}, status);
   if (!response) return status;
   std::cerr << cancelled_text(*response) << "\n";
   return 0;
@@ -146,7 +146,7 @@ int task_retry_callback(const std::string& config_file, const std::string& id) {
 
 int callback_list(const std::string& config_file, const std::string& account) {
   int status = 0;
-  const auto list = ask_all(config_file, "/callbacks" + query_of({{"account", account}}), status);
+  const auto list = list_all(config_file, "/callbacks" + query_of({{"account", account}}), status);
   if (!list) return status;
   if (list->empty()) {
     std::cerr << "Every callback was delivered, or is about to be sent.\n";

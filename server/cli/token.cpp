@@ -15,9 +15,9 @@ int token_create(const std::string& config_file, const token_options& o) {
   json::object body{{"name", json::string(o.name)},
                     {"expires_in_s", o.expires_in_s},
                     {"addresses", std::move(addresses)},
-                    {"limits", limits_said(o.limits)}};
+                    {"limits", limits_from(o.limits)}};
   if (!o.account.empty()) body["account"] = json::string(o.account);
-  const auto response = ask(config_file, {verb::post, "/tokens", std::move(body)}, status);
+  const auto response = call_admin(config_file, {verb::post, "/tokens", std::move(body)}, status);
   if (!response) return status;
   std::cout << text_of(*response, "token") << std::endl;
   std::cerr << "Token \"" << o.name << "\" of the account \"" << text_of(*response, "account")
@@ -42,9 +42,10 @@ int token_set(const std::string& config_file, const std::string& name, const tok
     }
     request["addresses"] = std::move(addresses);
   }
-  if (!o.limits.empty()) request["limits"] = limits_said(o.limits);
+  if (!o.limits.empty()) request["limits"] = limits_from(o.limits);
   int status = 0;
-  const auto response = ask(config_file, {verb::patch, path_of_token(name), std::move(request)}, status);
+  const auto response =
+      call_admin(config_file, {verb::patch, path_of_token(name), std::move(request)}, status);
   if (!response) return status;
   std::cerr << "Token \"" << text_of(*response, "name") << "\" is changed.";
   if (const auto ends = text_of(*response, "expires_at"); !ends.empty())
@@ -55,7 +56,7 @@ int token_set(const std::string& config_file, const std::string& name, const tok
 
 int token_list(const std::string& config_file, const std::string& account) {
   int status = 0;
-  const auto list = ask_all(config_file, "/tokens" + query_of({{"account", account}}), status);
+  const auto list = list_all(config_file, "/tokens" + query_of({{"account", account}}), status);
   if (!list) return status;
   if (list->empty()) {
     std::cerr << "There is no token yet; make one: luma-relay token create --name NAME\n";
@@ -79,7 +80,7 @@ int token_list(const std::string& config_file, const std::string& account) {
 int token_revoke(const std::string& config_file, const std::string& name, bool keep_pending) {
   int status = 0;
   const admin_request request{verb::post, path_of_token(name) + "/revoke", {{"keep_pending", keep_pending}}};
-  const auto response = ask(config_file, request, status);
+  const auto response = call_admin(config_file, request, status);
   if (!response) return status;
   std::cerr << "Token \"" << name << "\" is revoked; requests with it are refused from now on. ";
   if (keep_pending) {
@@ -93,7 +94,7 @@ int token_revoke(const std::string& config_file, const std::string& name, bool k
 int token_rotate(const std::string& config_file, const std::string& name, std::int64_t grace_s) {
   int status = 0;
   const admin_request request{verb::post, path_of_token(name) + "/rotate", {{"grace_s", grace_s}}};
-  const auto response = ask(config_file, request, status);
+  const auto response = call_admin(config_file, request, status);
   if (!response) return status;
   std::cout << text_of(*response, "token") << std::endl;
   std::cerr << "This is the new secret of \"" << name << "\", shown this once. The old one "

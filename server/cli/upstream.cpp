@@ -73,7 +73,7 @@ awaitable<> probe(const upstreams& all, std::string name, probed& into) {
 
 int upstream_list(const std::string& config_file, bool as_json) {
   int status = 0;
-  const auto response = ask(config_file, {verb::get, "/upstreams"}, status);
+  const auto response = call_admin(config_file, {verb::get, "/upstreams"}, status);
   if (!response) return status;
   const json::value* list = member(*response, "items");
   if (as_json) {
@@ -129,7 +129,7 @@ int upstream_mode(const std::string& config_file, const std::string& command, co
   const auto slash = name.find('/');
   admin_request request{verb::post, "/upstreams/" + encoded(name.substr(0, slash)) + "/" + command};
   if (slash != name.npos) request.body["key"] = json::string(name.substr(slash + 1));
-  const auto response = ask(config_file, request, status);
+  const auto response = call_admin(config_file, request, status);
   if (!response) return status;
   for (const json::value& one : member(*response, "changed")->get_array()) {
     std::cerr << view(one.get_string());
@@ -149,7 +149,7 @@ int upstream_mode(const std::string& config_file, const std::string& command, co
 
 int reload(const std::string& config_file) {
   int status = 0;
-  const auto response = ask(config_file, {verb::post, "/reload"}, status);
+  const auto response = call_admin(config_file, {verb::post, "/reload"}, status);
   if (!response) return status;
   const json::array& changes = member(*response, "changes")->get_array();
   if (changes.empty()) std::cerr << "The configuration is as it was.\n";
