@@ -23,6 +23,9 @@ int restore(const std::string& config_file, const std::string& from) {
   }
   std::cerr << *database << " is a copy of " << from << " now.\n";
   if (!done->put_aside.empty()) std::cerr << "What was there is kept as " << done->put_aside << ".\n";
+  std::cerr
+      << "Accounts, tokens and balances are as they were then: what was revoked since works again, until "
+         "it is revoked again.\n";
   if (done->held > 0) {
     std::cerr << "Jobs that waited in it to be submitted: " << done->held
               << ". They may have been submitted since, so they are held.\nWhere an upstream has a list, the "

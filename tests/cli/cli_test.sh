@@ -201,7 +201,7 @@ grep -qE 'info    GET /dream-machine/v1/ping 200 [0-9]+B [0-9]+us id=[^ ]+ accou
 ! grep -q "$one" server.log || fail "a token is in the log"
 ! grep -q client-secret server.log || fail "the query of a callback URL is in the log"
 run 0 "$relay" token list --config good.toml; has out two
-run 0 "$relay" restore --config good.toml copy.db; has err "is a copy of copy.db now"; has err "kept as $dir/relay.db.before-restore-1"
+run 0 "$relay" restore --config good.toml copy.db; has err "is a copy of copy.db now"; has err "kept as $dir/relay.db.before-restore-1"; has err "what was revoked since works again"
 run 1 "$relay" restore --config good.toml nowhere.db; has err "nothing was restored"
 run 1 "$relay" restore --config good.toml good.toml; has err "nothing was restored: $dir/good.toml is not an SQLite database"
 hasnt err storage.path; hasnt err PRAGMA
