@@ -4,29 +4,19 @@
 #include <charconv>
 #include <cstring>
 
+#include "common/base/eight_bytes.hpp"
+
 namespace relay {
 namespace {
 
-constexpr std::uint64_t each(unsigned char byte) {
-  return 0x0101010101010101u * byte;
-}
-constexpr std::uint64_t high_bits = each(0x80);
-
 // True if one of the eight bytes must be escaped: below 0x20, a quote, a backslash.
 bool any_special(std::uint64_t bytes) {
-  const auto any_zero = [](std::uint64_t v) { return (v - each(1)) & ~v & high_bits; };
-  const std::uint64_t control = (bytes - each(0x20)) & ~bytes & high_bits;
-  return (control | any_zero(bytes ^ each('"')) | any_zero(bytes ^ each('\\'))) != 0;
+  using namespace eight_bytes;
+  return (below(bytes, 0x20) | equal(bytes, '"') | equal(bytes, '\\')) != 0;
 }
 
 bool is_special(char c) {
   return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\';
-}
-
-std::uint64_t eight_at(const char* p) {
-  std::uint64_t out = 0;
-  std::memcpy(&out, p, sizeof out);
-  return out;
 }
 
 // Bytes at the front that stand for themselves.
@@ -34,9 +24,9 @@ std::size_t plain_prefix(std::string_view text) {
   std::size_t n = 0;
   if (text.size() >= 8) {
     const std::size_t last = text.size() - 8;
-    while (n < last && !any_special(eight_at(text.data() + n))) n += 8;
+    while (n < last && !any_special(eight_bytes::at(text.data() + n))) n += 8;
     // The last eight overlap those before them.
-    if (n >= last && !any_special(eight_at(text.data() + last))) return text.size();
+    if (n >= last && !any_special(eight_bytes::at(text.data() + last))) return text.size();
     n = std::min(n, last);
   }
   while (n < text.size() && !is_special(text[n])) ++n;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/eight_bytes.hpp"
+
 namespace relay {
 
 std::string_view cut(std::string_view text, std::size_t limit) {
@@ -48,6 +50,25 @@ std::string as_utf8(std::string_view text) {
   return out;
 }
 
+namespace {
+
+// append_for_log() leaves it as it is. Most texts are like that: what the relay is asked for, and its own
+// sentences.
+bool all_plain(std::string_view text) {
+  using namespace eight_bytes;
+  if (text.size() < 8) return false;
+  const auto special = [](const char* p) {
+    const std::uint64_t eight = at(p);
+    return below(eight, 0x20) | equal(eight, '"') | equal(eight, '\\') | equal(eight, 0x7f);
+  };
+  // The last eight overlap those before them.
+  std::uint64_t found = special(text.data() + text.size() - 8);
+  for (std::size_t i = 0; i + 8 <= text.size(); i += 8) found |= special(text.data() + i);
+  return found == 0;
+}
+
+}  // namespace
+
 void append_for_log(std::string& out, std::string_view text, std::size_t limit) {
   static constexpr char hex[] = "0123456789abcdef";
   static constexpr auto is_special = [] {
@@ -58,7 +79,7 @@ void append_for_log(std::string& out, std::string_view text, std::size_t limit) 
   }();
   const std::string_view part = cut(text, limit);
   std::size_t plain = 0;  // where what is not yet copied begins
-  for (std::size_t i = 0; i < part.size(); ++i) {
+  for (std::size_t i = all_plain(part) ? part.size() : 0; i < part.size(); ++i) {
     const auto c = static_cast<unsigned char>(part[i]);
     if (!is_special[c]) continue;
     out.append(part, plain, i - plain);

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <cstring>
 #include <limits>
 
 #include "common/base/ascii.hpp"
+#include "common/base/eight_bytes.hpp"
 
 namespace relay::http {
 namespace {
@@ -21,17 +21,11 @@ bool is_token(std::string_view text) {
 
 // Bytes at the front that are neither control characters nor DEL; tabs stop it too.
 std::size_t plain_prefix(std::string_view bytes) {
-  constexpr std::uint64_t ones = 0x0101010101010101u;
-  constexpr std::uint64_t high = ones * 0x80;
   std::size_t n = 0;
   for (; n + 8 <= bytes.size(); n += 8) {
-    std::uint64_t eight = 0;
-    std::memcpy(&eight, bytes.data() + n, 8);
-    const std::uint64_t control = (eight - ones * 0x20) & ~eight & high;
-    const std::uint64_t del = eight ^ (ones * 0x7f);
-    const std::uint64_t found = control | ((del - ones) & ~del & high);
+    const std::uint64_t eight = eight_bytes::at(bytes.data() + n);
+    const std::uint64_t found = eight_bytes::below(eight, 0x20) | eight_bytes::equal(eight, 0x7f);
     if (found == 0) continue;
-    // The borrow of a subtraction may mark bytes above the first that is meant, never below it.
     if constexpr (std::endian::native == std::endian::little)
       return n + static_cast<std::size_t>(std::countr_zero(found)) / 8;
     break;

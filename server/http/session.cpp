@@ -57,9 +57,11 @@ std::string session_shared::next_id() {
     std::random_device random;
     for (int i = 0; i < 8; ++i) id_prefix_ += hex[random() & 15];
   }
-  std::string id = id_prefix_ + "-";
-  const std::uint64_t n = ++next_;
-  for (int shift = 36; shift >= 0; shift -= 4) id += hex[(n >> shift) & 15];
+  constexpr std::size_t digits = 10;
+  std::string id(id_prefix_.size() + 1 + digits, '-');
+  id_prefix_.copy(id.data(), id_prefix_.size());
+  std::uint64_t n = ++next_;
+  for (std::size_t i = 1; i <= digits; ++i, n >>= 4) id[id.size() - i] = hex[n & 15];
   return id;
 }
 

@@ -68,6 +68,27 @@ TEST(text, becomes_valid_utf_8) {
 }
 
 // Texts of all lengths that differ in one bit have hashes that differ in many; none is read past its end.
+TEST(text_for_log, every_byte_at_every_place_stands_for_itself_or_is_escaped) {
+  const auto escaped = [](char c) -> std::string {
+    static constexpr char hex[] = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') return {'\\', c};
+    if (byte < 0x20 || byte == 0x7f) return {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+    return {c};
+  };
+  for (std::size_t length = 1; length <= 20; ++length) {
+    for (std::size_t at = 0; at < length; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text(length, 'a');
+        text[at] = static_cast<char>(byte);
+        const std::string want = std::string(at, 'a') + escaped(text[at]) + std::string(length - at - 1, 'a');
+        ASSERT_EQ(for_log(text), want) << byte << " at " << at << " of " << length;
+      }
+    }
+  }
+  EXPECT_EQ(for_log("a long line\nthat is cut", 13), "a long line\\x0at…");
+}
+
 TEST(text_hash, each_bit_counts) {
   const text_hash hash;
   std::set<std::size_t> seen;
