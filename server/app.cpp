@@ -185,7 +185,7 @@ void app::bind_addresses() {
 
 // Throws boost::system::system_error when an address cannot be listened on.
 void app::make_listeners() {
-  // A callback of an upstream changes no task: it is a hint to ask the upstream now.
+  // A callback of an upstream changes nothing of a task but its story: it is a hint to poll the upstream now.
   const auto upstream_called = [this](const task_ptr& t, std::string_view body) {
     if (t->upstream_id.empty()) {
       reconciler_->hint(*t, body);

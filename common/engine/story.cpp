@@ -133,9 +133,12 @@ void add_to_story(task& after, const task_event& e, timestamp now) {
   const std::string text = for_log(said, max_story_text);
   const std::int64_t at = now.time_since_epoch().count();
   std::vector<kept_line> lines = lines_of(after.story);
-  if (!lines.empty() && lines.back().text == text) {
-    lines.back().last = at;
-    ++lines.back().count;
+  // Two that take turns, such as a call of the upstream and a poll that fails, are counted too.
+  const auto newest = lines.begin() + (std::ssize(lines) > 2 ? std::ssize(lines) - 2 : 0);
+  if (const auto same = std::find_if(newest, lines.end(), [&](const kept_line& l) { return l.text == text; });
+      same != lines.end()) {
+    same->last = at;
+    ++same->count;
   } else {
     lines.push_back({at, at, 1, text});
   }

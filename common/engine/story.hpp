@@ -1,8 +1,8 @@
 #pragma once
 
 // What happened to a job, line by line, for its operator. A line is written for each problem, for each
-// callback in both directions, and for what an operator or its client asked for; the rest stands in the
-// task's own times, so that a job without trouble writes nothing for its story. Pure. Without secrets.
+// callback, for calls of its upstream, and for what an operator or its client asked for; the rest stands in
+// the task's own times, so that a job without trouble writes nothing for its story. Pure. Without secrets.
 
 #include <string>
 #include <vector>
@@ -15,8 +15,8 @@ namespace relay {
 inline constexpr std::size_t max_story_lines = 30;
 inline constexpr std::size_t max_story_text = 240;  // bytes of a line
 
-/// Adds the line of an event that was applied, if it has one, to task::story. The same again in a row is
-/// counted; of too many lines the first and the newest are kept.
+/// Adds the line of an event that was applied, if it has one, to task::story. The same again, with one other
+/// line between at most, is counted; of too many lines the first and the newest are kept.
 void add_to_story(task& after, const task_event& e, timestamp now);
 
 struct story_line {

@@ -88,9 +88,17 @@ void poller::saved(const task& t) {
 
 void poller::hint(const task_ptr& t) {
   poll_lane* l = find_lane(t->upstream);
-  if (l == nullptr || polling_.contains(t->id) || !hinted_.insert(t->id).second) return;
+  if (l == nullptr) return;
+  if (polling_.contains(t->id))
+    hinted_meanwhile_.insert(t->id);  // that poll may have been responded to before the call
+  else
+    poll_now(*l, t->id, t->owner);
+}
+
+void poller::poll_now(poll_lane& l, const std::string& id, std::int64_t owner) {
+  if (!hinted_.insert(id).second) return;
   constexpr timestamp first{std::chrono::microseconds(1)};
-  l->schedule.set(t->id, t->owner, first);
+  l.schedule.set(id, owner, first);
   wake_.notify();
 }
 
@@ -163,6 +171,7 @@ awaitable<> poller::poll(poll_lane& l, turn_schedule::entry what) {
     l.schedule.set(what.task_id, what.owner, *next);
     wake_.notify_by(*next);
   }
+  if (hinted_meanwhile_.erase(what.task_id) > 0) poll_now(l, what.task_id, what.owner);
   if (l.in_flight-- == concurrency_) wake_.notify();
 }
 

@@ -67,6 +67,7 @@ class poller {
     bool confirmed = false;  // it may be the last: see event::poll_failed
   };
 
+  void poll_now(poll_lane& l, const std::string& id, std::int64_t owner);
   awaitable<bool> read_schedule();
   timestamp poll_due(poll_lane& l, timestamp time);
   awaitable<> poll(poll_lane& l, turn_schedule::entry what);
@@ -94,7 +95,8 @@ class poller {
   };
   std::unordered_map<std::string, put_off> put_off_;  // open jobs
   std::unordered_set<std::string> polling_;
-  std::unordered_set<std::string> hinted_;
+  std::unordered_set<std::string> hinted_;            // polled now, whenever they are due
+  std::unordered_set<std::string> hinted_meanwhile_;  // while they were polled: once more
   wake_timer wake_;
   bool stopped_ = false;
 };

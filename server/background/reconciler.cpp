@@ -3,7 +3,6 @@
 #include <spdlog/logger.h>
 
 #include <algorithm>
-#include <map>
 
 #include "common/base/text.hpp"
 #include "common/engine/marker.hpp"
@@ -67,7 +66,8 @@ awaitable<> reconciler::run() {
   }
 }
 
-// Starts one lookup for each upstream at which some task is due, unless one is under way there.
+// Starts one lookup for each upstream at which some task is due, or was called about, unless one is under way
+// there.
 awaitable<> reconciler::look_up_due(timestamp time) {
   // 1. What is due, in order of time.
   const schedule_cursor start;
@@ -78,21 +78,32 @@ awaitable<> reconciler::look_up_due(timestamp time) {
   }
   std::map<std::string, tasks> by_upstream;
   for (task_ptr& t : due->tasks) {
-    hinted_.erase(t->id);
     if (!is_ambiguous(*t) && !is_looked_up_late(*t)) continue;  // it has changed since it was read
     const std::string name = t->upstream;
     by_upstream[name].push_back(std::move(t));
   }
+  start_lookups(std::exchange(by_upstream, {}));
   // 2. What an upstream's callback pointed at need not be due yet.
-  const auto hinted = std::exchange(hinted_, {});
-  for (const std::string& id : hinted) {
+  for (const std::string& id : std::exchange(hinted_, {})) {
     task_event called = event::called{};
-    const auto noted = co_await changes_.apply(id, std::move(called));
-    if (!noted) continue;
-    const task_ptr& t = noted->after;
-    if (is_ambiguous(*t) || is_looked_up_late(*t)) by_upstream[t->upstream].push_back(t);
+    (void)co_await changes_.apply(id, std::move(called));  // for its story: nothing depends on it
+    if (stopped_) co_return;
+    called_.insert(id);
   }
-  // 3. One reading of an upstream's list serves all of its lost submissions.
+  for (const std::string& id : std::exchange(called_, {})) {
+    auto t = co_await load_task(store_, id);
+    if (!t || !*t || (!is_ambiguous(**t) && !is_looked_up_late(**t))) continue;
+    // A list that is being read may have been requested before the call.
+    if (reading_.contains((*t)->upstream))
+      called_.insert(id);
+    else
+      by_upstream[(*t)->upstream].push_back(*t);
+  }
+  start_lookups(std::move(by_upstream));
+}
+
+// One reading of an upstream's list serves all of its lost submissions.
+void reconciler::start_lookups(std::map<std::string, tasks> by_upstream) {
   for (auto& [name, lost] : by_upstream) {
     if (!reading_.insert(name).second) continue;
     auto work = look_up(name, std::move(lost));

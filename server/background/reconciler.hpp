@@ -5,6 +5,7 @@
 // thread.
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -43,6 +44,7 @@ class reconciler {
   using tasks = std::vector<task_ptr>;
 
   awaitable<> look_up_due(timestamp time);
+  void start_lookups(std::map<std::string, tasks> by_upstream);
   awaitable<> look_up(std::string upstream_name, tasks due);
   awaitable<> look_up_at(upstream* at, tasks due);
   awaitable<> fail_lookups(const tasks& due, event::lookup_failed e, std::string_view upstream_name);
@@ -63,7 +65,8 @@ class reconciler {
   metrics& metrics_;
   spdlog::logger& log_;
   std::unordered_set<std::string> reading_;  // upstreams whose list is being read
-  std::unordered_set<std::string> hinted_;   // tasks
+  std::unordered_set<std::string> hinted_;   // tasks whose upstream called
+  std::unordered_set<std::string> called_;   // the same, after that is in their story
   // Upstreams whose list has echoed a callback URL of ours: there a job without one is not ours.
   std::unordered_set<std::string> echo_markers_;
   // Jobs accepted while some submission there is lost, by upstream: what a list must show to be fresh (rule

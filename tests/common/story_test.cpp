@@ -105,8 +105,24 @@ TEST_F(story, an_upstream_that_calls_is_a_line_while_it_matters) {
       texts(),
       (lines{"created", "submitted to upstream luma, attempt 1",
              "the response to submission 1 to upstream luma was lost, and it is looked up there: status 502",
-             "upstream luma called about it", "upstream luma shows it as j-1", "upstream luma has it as j-1",
-             "upstream luma called about it (2 times, the last at 2024-10-04T00:00:07.000Z)", "completed"}));
+             "upstream luma called about it (3 times, the last at 2024-10-04T00:00:07.000Z)",
+             "upstream luma shows it as j-1", "upstream luma has it as j-1", "completed"}));
+}
+
+TEST_F(story, two_lines_that_take_turns_are_counted) {
+  submitted(1, "a");
+  job j;
+  j.id = "j-1";
+  happens(event::accepted{j, "{}", "a"}, 2);
+  for (int i = 0; i < 50; ++i) {
+    happens(event::called{}, 10 + 2 * i);
+    happens(event::poll_failed{.note = "status 503"}, 11 + 2 * i);
+  }
+  EXPECT_EQ(
+      texts(),
+      (lines{"created", "submitted to upstream luma, attempt 1", "upstream luma has it as j-1",
+             "upstream luma called about it (50 times, the last at 2024-10-04T00:01:48.000Z)",
+             "a poll of upstream luma failed: status 503 (50 times, the last at 2024-10-04T00:01:49.000Z)"}));
 }
 
 TEST_F(story, the_first_and_the_newest_lines_are_kept) {

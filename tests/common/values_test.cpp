@@ -67,7 +67,6 @@ TEST(text, becomes_valid_utf_8) {
   for (const auto& row : table) EXPECT_EQ(as_utf8(row.text), row.want);
 }
 
-// Texts of all lengths that differ in one bit have hashes that differ in many; none is read past its end.
 TEST(text_for_log, every_byte_at_every_place_stands_for_itself_or_is_escaped) {
   const auto escaped = [](char c) -> std::string {
     static constexpr char hex[] = "0123456789abcdef";
@@ -89,6 +88,7 @@ TEST(text_for_log, every_byte_at_every_place_stands_for_itself_or_is_escaped) {
   EXPECT_EQ(for_log("a long line\nthat is cut", 13), "a long line\\x0at…");
 }
 
+// Texts of all lengths that differ in one bit have hashes that differ in many; none is read past its end.
 TEST(text_hash, each_bit_counts) {
   const text_hash hash;
   std::set<std::size_t> seen;

@@ -235,6 +235,30 @@ TEST(callbacks_in, only_the_right_secret_is_a_hint_and_it_is_no_more) {
   }));
 }
 
+TEST(callbacks_in, one_that_comes_during_a_poll_is_another_poll) {
+  temp_dir dir;
+  running_simulator sim;
+  tcp_gate gate(sim.port());
+  config settings = test_config(dir, gate.url());
+  settings.server.public_url = "http://127.0.0.1:9";
+  settings.poll.interval = milliseconds(3'600'000);
+  running_relay relay(settings);
+  const client c = relay.as("me");
+  const std::string id = id_of(create(c, "a job"));
+  const std::string url(
+      text_of(sim.log().at("creates").as_array().at(0).at("body").as_object(), "callback_url"));
+  const std::string path = url.substr(url.find("/callbacks/"));
+  const auto story = [&] { return json::serialize(relay.admin("GET", "/jobs/" + id).json().at("story")); };
+  // The poll has no response yet.
+  gate.hold();
+  gate.cut_all();
+  EXPECT_EQ(relay.as_nobody().post(path, "").status, 200);
+  ASSERT_TRUE(relay.wait_until([&] { return story().contains("called about it"); }));
+  EXPECT_EQ(relay.as_nobody().post(path, "").status, 200);
+  gate.let_through();
+  EXPECT_TRUE(relay.wait_until([&] { return story().contains("called about it (2 times"); })) << story();
+}
+
 TEST(idempotency, a_key_creates_one_job) {
   temp_dir dir;
   running_simulator sim;
