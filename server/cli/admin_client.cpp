@@ -120,7 +120,7 @@ std::string reason_of(const raw_response& r) {
   const auto value = parse_lenient(r.body);
   const std::string detail =
       value && value->is_object() ? std::string(text_of(value->get_object(), "detail")) : std::string();
-  return detail.empty() ? "the relay answered with status " + std::to_string(r.status) : detail;
+  return detail.empty() ? "the relay responded with status " + std::to_string(r.status) : detail;
 }
 
 }  // namespace
