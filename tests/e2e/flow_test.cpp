@@ -289,7 +289,7 @@ TEST(flow, tasks_that_nobody_can_take_do_not_hold_up_the_others) {
   {
     config second_only = both;  // what the others wait for is not even configured
     second_only.upstreams.erase(second_only.upstreams.begin());
-    second_only.poll.interval = milliseconds(100);
+    second_only.poll.interval = milliseconds(1'000);  // the first is there still when the second is looked at
     running_relay relay(second_only);
     const client c(relay.port(), token);
     create(c);  // takes the only slot
