@@ -451,8 +451,8 @@ task advance(task t, const task_event& e, timestamp now, const policy& p, double
   add_to_story(t, e, now);
   add_callback(t, before, now);
   if (p.remove_at_upstream && !was_over && is_over_and_deleted(t)) t.next_remove_at = now;
-  if (!std::holds_alternative<event::called>(e))
-    t.updated_at = now;  // nothing that a client sees has changed
+  // A call alone changes nothing that a client sees.
+  if (!std::holds_alternative<event::called>(e)) t.updated_at = now;
   return t;
 }
 

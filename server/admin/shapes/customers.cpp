@@ -72,25 +72,13 @@ constexpr json_field group_field{
     .about = "A [[group]] of the configuration, by whose factor prices are multiplied",
     .max = max_account_name};
 
-constexpr json_field new_account_fields[] = {
-    {.name = "name", .about = "Its name", .required = true, .form = &name_form},
-    note_field,
-    contact_field,
-    weight_field,
-    actions_field,
-    models_field,
-    prepaid_field,
-    group_field,
-    limits_change_field};
-constexpr json_field account_change_fields[] = {{.name = "name", .about = "Another name", .form = &name_form},
-                                                note_field,
-                                                contact_field,
-                                                weight_field,
-                                                actions_field,
-                                                models_field,
-                                                prepaid_field,
-                                                group_field,
-                                                limits_change_field};
+constexpr json_field account_settings[] = {note_field,   contact_field, weight_field, actions_field,
+                                           models_field, prepaid_field, group_field,  limits_change_field};
+constexpr json_field name_of_new[] = {
+    {.name = "name", .about = "Its name", .required = true, .form = &name_form}};
+constexpr json_field another_name[] = {{.name = "name", .about = "Another name", .form = &name_form}};
+constexpr auto new_account_fields = joined(name_of_new, account_settings);
+constexpr auto account_change_fields = joined(another_name, account_settings);
 constexpr json_field disabling_fields[] = {keep_pending_field};
 
 constexpr json_field all_of_account[] = {
